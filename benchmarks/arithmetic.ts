@@ -1,0 +1,35 @@
+// How much arithmetic a method needs, counted in forwards of its prompt: what a measured ratio is held against. Multiply-adds of
+// the blocks' matrices and of attention; norms, activations and the three-class head are left out.
+import type { Architecture } from "../types/architecture";
+
+/** Multiply-adds of one token in one block that attends to `seen` positions. */
+export function blockWork(a: Architecture, seen: number): number {
+  const attention = a.heads * a.headSize;
+  const projections = a.hidden * (2 * attention + 2 * a.keyValueHeads * a.headSize) + (a.gated ? 3 : 2) * a.hidden * a.intermediate;
+  return projections + 2 * attention * seen;
+}
+
+/** One forward of a prompt, every position attending to itself and those before. */
+export function promptWork(a: Architecture, tokens: number): number {
+  return a.layers * tokens * blockWork(a, (tokens + 1) / 2);
+}
+
+/** `count` one-token rows that enter behind the MLP of every layer in turn and go through the blocks above it. */
+export function rowsAboveEachLayer(a: Architecture, tokens: number, count: number): number {
+  return count * ((a.layers * (a.layers - 1)) / 2) * blockWork(a, tokens);
+}
+
+/** Forwards that integrated gradients need: the prompt's own, and layers × nodes rows forward and input backward. */
+export function gradientForwards(a: Architecture, tokens: number, nodes: number): number {
+  return 1 + (2 * rowsAboveEachLayer(a, tokens, nodes)) / promptWork(a, tokens);
+}
+
+/** Forwards that ablating every neuron alone needs: the prompt's own, and a row per neuron. */
+export function ablationForwards(a: Architecture, tokens: number): number {
+  return 1 + rowsAboveEachLayer(a, tokens, a.intermediate) / promptWork(a, tokens);
+}
+
+/** Forwards that `rows` rows through all blocks need. */
+export function rowForwards(a: Architecture, tokens: number, rows: number): number {
+  return 1 + (rows * a.layers * blockWork(a, tokens)) / promptWork(a, tokens);
+}

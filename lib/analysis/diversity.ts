@@ -1,0 +1,68 @@
+// How varied the chosen training instances are, and whether that goes with how well a model tuned on them does (Yu et al. 2024,
+// section 5). Losses and readout states are given by the caller: nothing here touches a model.
+import { instanceTokens } from "../data/instance-tokens";
+import { AttributionError, expected } from "../errors";
+import { onlyKnown } from "../options";
+import { mean, pearson, spearman } from "../statistics";
+import type { Correlation, Diversity } from "../../types/analysis";
+import type { Instances } from "../../types/data";
+
+export interface DiversityOptions {
+  /** [instance] loss of each of `instances`, e.g. from `evaluate`. @default none, meanLoss is NaN */
+  readonly losses?: ArrayLike<number>;
+  /** [instance, feature] readout state of each of `instances`, row-major. @default none, meanPairwiseCosine is NaN */
+  readonly states?: Float32Array;
+}
+
+/**
+ * Describes the instances with the given indices (a repeated index counts once): different tokens, mean length, mean loss, mean
+ * pairwise cosine of the readout states. Cost: one pass over their tokens and states; the pairs are never formed.
+ * @example diversity(train, top(influences, 0, 100).map(({ index }) => index), { losses })
+ */
+export function diversity(instances: Instances, indices: ArrayLike<number>, options?: DiversityOptions): Diversity {
+  onlyKnown(options, ["losses", "states"]);
+  const chosen = [...new Set(Array.from(indices))];
+  if (chosen.length === 0) throw new AttributionError("invalid", "Expected at least one instance but received none");
+  for (const index of chosen) {
+    if (!Number.isInteger(index) || index < 0 || index >= instances.size) throw expected("indices", `instances within 0–${instances.size - 1}`, index);
+  }
+  const { losses, states } = options ?? {};
+  if (losses !== undefined && losses.length !== instances.size) throw expected("losses", `${instances.size} numbers, one per instance`, losses.length);
+  const distinct = new Set<number>();
+  let tokens = 0;
+  for (const index of chosen) {
+    const row = instanceTokens(instances, index);
+    tokens += row.length;
+    for (const token of row) distinct.add(token);
+  }
+  return Object.freeze({
+    instances: chosen.length, tokens, distinctTokens: distinct.size, meanLength: tokens / chosen.length,
+    meanLoss: losses === undefined ? NaN : mean(chosen.map((index) => losses[index])),
+    meanPairwiseCosine: states === undefined ? NaN : meanPairwiseCosine(states, instances.size, chosen),
+  });
+}
+
+/** Σ over pairs of cosines from the sum of unit vectors: (‖Σ u‖² − n) / (n (n − 1)). */
+function meanPairwiseCosine(states: Float32Array, size: number, chosen: readonly number[]): number {
+  const features = states.length / size;
+  if (!Number.isInteger(features) || features < 1) throw expected("states", `one row of features for each of ${size} instances`, states.length);
+  if (chosen.length < 2) return NaN;
+  const sum = new Float64Array(features);
+  for (const index of chosen) {
+    const row = states.subarray(index * features, (index + 1) * features);
+    const norm = Math.sqrt(row.reduce((squares, value) => squares + value * value, 0));
+    if (!(norm > 0)) throw new AttributionError("invalid", `Expected a readout state with a direction but that of instance ${index} has the norm ${norm}`);
+    for (let feature = 0; feature < features; feature++) sum[feature] += row[feature] / norm;
+  }
+  const squares = sum.reduce((total, value) => total + value * value, 0);
+  return (squares - chosen.length) / (chosen.length * (chosen.length - 1));
+}
+
+/**
+ * Correlation of the diversity of several chosen sets (one measure of `Diversity`) with the result of tuning on each, e.g. the
+ * accuracy. NaN where one side does not vary. At least two pairs.
+ */
+export function diversityCorrelation(diversities: ArrayLike<number>, results: ArrayLike<number>): Correlation {
+  if (diversities.length < 2) throw expected("diversities", "at least two numbers", diversities.length);
+  return Object.freeze({ pairs: diversities.length, pearson: pearson(diversities, results), spearman: spearman(diversities, results) });
+}

@@ -1,0 +1,84 @@
+// How far the two views agree: overlap of what they choose, how many different entries they choose, how varied these are.
+import { diversity } from "../../../analysis/diversity";
+import { distinctCounts, overlap } from "../../../analysis/overlap";
+import { top } from "../../../results/top";
+import type { NeuronAttribution } from "../../../../types/results";
+import type { Cell, ReportSection, ReportTable } from "../../../../types/report";
+import { rankingMethods, type Findings } from "../stages/all";
+import type { InstanceMethod } from "../stages/instances";
+
+const k = 10;
+
+export function agreementSection(findings: Findings, seed: number): ReportSection {
+  return {
+    title: "Do instances and neurons agree?",
+    explanation: `The alignments turn either kind of attribution into the other, so both can be compared: the share of a query's top ${k} that two methods have in common, and how many different entries they choose over all queries.`,
+    blocks: [overlapTable(findings, seed), distinctTable(findings)],
+  };
+}
+
+function overlapTable({ instances, neurons, aligned }: Findings, seed: number): ReportTable {
+  const ofInstances = ([first, second]: readonly [InstanceMethod, InstanceMethod]): Cell[] => {
+    const { mean, chance } = overlap(first.attribution, second.attribution, { k, seed });
+    return ["training claims", first.name, second.name, mean, chance];
+  };
+  const ofNeurons = (name: string, attribution: NeuronAttribution): Cell[] => {
+    const { mean, chance } = overlap(neurons.integrated, attribution, { k, seed });
+    return ["neurons", "Integrated gradients (NA)", name, mean, chance];
+  };
+  const pairs: readonly (readonly [InstanceMethod, InstanceMethod])[] = [
+    [instances.influence, aligned.naInstances], [instances.cosine, aligned.naInstances], [instances.influence, instances.cosine],
+    [aligned.naInstances, instances.bm25], [aligned.naInstances, instances.random],
+  ];
+  return {
+    kind: "table", caption: `Overlap of the top ${k}`,
+    columns: [{ label: "Of" }, { label: "One method" }, { label: "Another" }, { label: "Overlap", digits: 3 }, { label: "By chance", digits: 3 }],
+    rows: [...pairs.map(ofInstances), ofNeurons("IA-Neurons", aligned.iaNeurons), ofNeurons("Gradient × activation", neurons.gradientTimesActivation), ofNeurons("Activation", neurons.activation)],
+    notes: ["Mean share over queries with a 95 % bootstrap interval. By chance: two independent random choices."],
+  };
+}
+
+function distinctTable({ instances, neurons, aligned }: Findings): ReportTable {
+  const rows = ([
+    ["training claims", instances.influence.name, instances.influence.attribution], ["training claims", instances.cosine.name, instances.cosine.attribution],
+    ["training claims", "NA-Instances", aligned.naInstances.attribution], ["training claims", "Random", instances.random.attribution],
+    ["neurons", "Integrated gradients (NA)", neurons.integrated], ["neurons", "IA-Neurons", aligned.iaNeurons], ["neurons", "Activation", neurons.activation],
+  ] as const).map(([of, name, attribution]): Cell[] => {
+    const { chosen, distinct, share } = distinctCounts(attribution, { k });
+    return [of, name, chosen, distinct, share];
+  });
+  const byChance = expectedDistinct(neurons.integrated);
+  return {
+    kind: "table", caption: `Different entries among the top ${k} of all queries`,
+    columns: [{ label: "Of" }, { label: "Method" }, { label: "Chosen" }, { label: "Different" }, { label: "Share", digits: 3 }],
+    rows: [...rows, ["neurons", "Random, expected", byChance.chosen, Math.round(byChance.distinct), byChance.distinct / byChance.chosen]],
+    notes: ["A share near 1: every query has its own; near 0: all queries share the same."],
+  };
+}
+
+/** n (1 − (1 − k / n)^rows) different ones among independent random choices of k of n units. */
+function expectedDistinct({ instances, layers, units }: NeuronAttribution): { chosen: number; distinct: number } {
+  const all = layers * units;
+  const each = Math.min(k, all);
+  return { chosen: instances * each, distinct: all * (1 - (1 - each / all) ** instances) };
+}
+
+export function diversitySection(findings: Findings): ReportSection {
+  const { subject: { train, queries }, described } = findings;
+  const rows = rankingMethods(findings).map(({ name, attribution }): Cell[] => {
+    const chosen = Array.from({ length: queries.size }, (_, query) => top(attribution, query, k).map(({ index }) => index)).flat();
+    const { instances, distinctTokens, meanLength, meanLoss, meanPairwiseCosine } = diversity(train, chosen, described);
+    return [name, instances, distinctTokens, meanLength, meanLoss, meanPairwiseCosine];
+  });
+  return {
+    title: "How varied are the chosen training claims?",
+    explanation: "The paper finds that neurons lead to more varied training instances than gradients do; many different claims, many words and a low mean cosine of their hidden states are varied.",
+    blocks: [{
+      kind: "table", caption: `The top ${k} training claims of all queries together`,
+      columns: [
+        { label: "Method" }, { label: "Different claims" }, { label: "Different tokens" }, { label: "Mean length", unit: "tokens" }, { label: "Mean loss", unit: "nats" },
+        { label: "Mean cosine of states", digits: 3 },
+      ], rows,
+    }],
+  };
+}

@@ -1,0 +1,64 @@
+// The report of the facts demo: sections in reading order, and what frames them.
+import { libtorchVersion } from "../../native";
+import { libraryVersion } from "../../provenance";
+import type { Report, ReportSection } from "../../../types/report";
+import { totalTime, type Session } from "../demo/session";
+import { knownFacts } from "./asking";
+import type { FactsFindings } from "./facts";
+import { changeSection, curveSections } from "./tests-sections";
+import { layersSection, refinedSection, sharedSection, vocabularySection } from "./units-sections";
+
+export function sectionsOf(findings: FactsFindings): ReportSection[] {
+  return [askedSection(findings), refinedSection(findings), changeSection(findings), ...curveSections(findings), sharedSection(findings), layersSection(findings), vocabularySection(findings)];
+}
+
+export const timesTitle = "Time";
+
+export function reportOf(session: Session, findings: FactsFindings, sections: readonly ReportSection[]): Report {
+  const { model, modelName, quiz, facts, size } = findings;
+  const { family, layers, intermediate, heads } = model.architecture;
+  const rows = session.times.map(({ title, seconds }) => [title, seconds]);
+  return {
+    title: `Where ${modelName.split(" ")[0]} keeps what it knows`, summary: summaryOf(findings),
+    facts: [
+      { name: "Model", value: `${modelName}: ${family}, ${layers} layers, ${layers} × ${intermediate} neurons, ${layers} × ${heads} heads, ${model.parameters} parameters, ${model.dtype}` },
+      { name: "Model fingerprint", value: model.hash.slice(0, 12) },
+      { name: "Data", value: quiz.origin },
+      { name: "Before each question", value: quiz.start === "" ? "nothing" : `${quiz.start} (measured on 400 other facts: 29.0 % right after it, 22.75 % after nothing, 19.5 % after <|im_start|>)` },
+      { name: "Attributed", value: `${facts.length} facts; probability of the answer's first token at the last position; integrated gradients with ${size.nodes} Gauss-Legendre nodes, baseline zero` },
+      { name: "Seed", value: String(session.seed) },
+      { name: "Versions", value: `attribution ${libraryVersion()}, libtorch ${libtorchVersion()}, Node ${process.versions.node}` },
+      { name: "Time", value: totalTime(session.times) },
+    ],
+    sections: [...sections, { title: timesTitle, explanation: "What each step of this run took.", blocks: [{ kind: "table", caption: "Steps", columns: [{ label: "Step" }, { label: "Time", unit: "s", digits: 1 }], rows }] }],
+  };
+}
+
+function summaryOf({ modelName, answers, quiz, size, facts, changed, attributed }: FactsFindings): string {
+  const known = knownFacts(answers, size.keeping).length;
+  const own = changed.find(({ change, group }) => change === "suppressed" && group === "its phrasings kept out");
+  const refined = attributed.refined.map(({ length }) => length);
+  const units = refined.reduce((sum, length) => sum + length, 0) / refined.length;
+  const tested = own === undefined ? "" : ` Without them the answer's probability in phrasings kept out changes by ${own.refined.mean.toFixed(2)} (from ${own.before.toFixed(2)}), without as many random units of the same layers by ${own.random.mean.toFixed(2)}.`;
+  return `${modelName} knows ${known} of ${quiz.facts.length} facts in at least ${size.keeping.enough} phrasings; ${facts.length} of them were attributed, and their phrasings share ${units.toFixed(1)} neurons and heads on average.${tested}`;
+}
+
+function askedSection({ quiz, answers, size }: FactsFindings): ReportSection {
+  const rows = quiz.relations.flatMap(({ name, phrasings }, relation) => {
+    const own = answers.right.filter((_, fact) => quiz.facts[fact].relation === relation);
+    const enough = own.filter((right) => right.filter(Boolean).length >= size.keeping.enough).length;
+    const count = (right: number) => [right, own.length, own.length === 0 ? null : (100 * right) / own.length];
+    return [
+      ...phrasings.map((phrasing, at) => [name, phrasing.replace("{s}", "…"), ...count(own.filter((right) => right[at]).length)]),
+      [name, `in at least ${size.keeping.enough} phrasings`, ...count(enough)],
+    ];
+  });
+  return {
+    title: "What does the model know?",
+    explanation: "Every fact is asked in every phrasing; it counts as known in one where its answer's first token is the most probable next token. Only facts known in enough phrasings are worked on.",
+    blocks: [{
+      kind: "table", caption: "Facts known", columns: [{ label: "Relation" }, { label: "Phrasing" }, { label: "Known", digits: 0 }, { label: "Of", digits: 0 }, { label: "Share", unit: "%", digits: 1 }], rows,
+      notes: [`The answers of ${answers.wholeAnswers} of the ${quiz.facts.length} facts are a single token; of the others the first one is asked for.`],
+    }],
+  };
+}

@@ -1,0 +1,84 @@
+// Your own data: JSONL (or a JSON array of objects) and CSV. By default every text becomes a field of its own name, "label"
+// is the label and "id" the id; `fields`, `label` and `id` choose others. `choices` (an array) makes the data listwise.
+import { readJsonObjects } from "../read-json";
+import { readDelimited } from "../read-table";
+import { corruptAt } from "../read-text";
+import { type DatasetSource, type FieldMapping, idOf, type SourceRow } from "../source-row";
+
+export const jsonl: DatasetSource = {
+  labels: "found",
+  async *read(path, mapping) {
+    for await (const { value, line } of readJsonObjects(path)) yield ownRow(path, line, value, mapping);
+  },
+};
+
+export const csv: DatasetSource = {
+  labels: "found",
+  async *read(path, mapping) {
+    const delimiter = mapping.delimiter ?? (path.endsWith(".tsv") ? "\t" : ",");
+    for await (const { value, line } of readDelimited(path, delimiter)) yield ownRow(path, line, value, mapping);
+  },
+};
+
+type Values = Readonly<Record<string, unknown>>;
+
+function ownRow(path: string, line: number, value: Values, mapping: FieldMapping): SourceRow {
+  const labelKey = mapping.label === undefined ? "label" : mapping.label;
+  const idKey = mapping.id === undefined ? "id" : mapping.id;
+  const id = idKey === null ? undefined : valueAt(value, idKey);
+  if (id === undefined && typeof mapping.id === "string") throw corruptAt(path, line, `has no "${mapping.id}", which "id" names`);
+  const fields = mapping.fields === undefined
+    ? allFields(value, [labelKey, idKey])
+    : Object.fromEntries(Object.entries(mapping.fields).map(([name, key]) => [name, fieldAt(path, line, value, key)]));
+  return {
+    ...idOf(path, line, id),
+    fields,
+    label: labelKey === null ? undefined : labelAt(path, line, value, labelKey, fields["choices"]),
+    line,
+  };
+}
+
+/** The value at a key; dots lead into nested objects ("question.stem") where no key is spelt like that. */
+function valueAt(value: Values, key: string): unknown {
+  if (Object.hasOwn(value, key)) return value[key];
+  return key.split(".").reduce<unknown>((inner, name) =>
+    typeof inner === "object" && inner !== null && Object.hasOwn(inner, name) ? (inner as Values)[name] : undefined, value);
+}
+
+function fieldAt(path: string, line: number, value: Values, key: string): string | readonly string[] {
+  const field = asField(valueAt(value, key));
+  if (field === undefined) throw corruptAt(path, line, `has no text "${key}", which "fields" names`);
+  return field;
+}
+
+function asField(value: unknown): string | readonly string[] | undefined {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  return Array.isArray(value) && value.every((item) => typeof item === "string") ? (value) : undefined;
+}
+
+function allFields(value: Values, without: readonly (string | null)[]): Record<string, string | readonly string[]> {
+  const fields: [string, string | readonly string[]][] = [];
+  for (const [name, entry] of Object.entries(value)) {
+    const field = without.includes(name) ? undefined : asField(entry);
+    if (field !== undefined) fields.push([name, field]);
+  }
+  return Object.fromEntries(fields);
+}
+
+function labelAt(path: string, line: number, value: Values, key: string, choices: unknown): string | number | undefined {
+  const label = valueAt(value, key);
+  if (label === undefined || label === null || label === "") return undefined;
+  if (Array.isArray(choices)) return choiceIndex(path, line, label, choices);
+  if (typeof label === "string" || typeof label === "boolean") return String(label);
+  if (typeof label === "number") return label === -1 ? undefined : String(label);
+  throw corruptAt(path, line, `expected "${key}" to be a text or a number but found ${JSON.stringify(label)}`);
+}
+
+/** Listwise data name the right choice by its index or by its text. */
+function choiceIndex(path: string, line: number, label: unknown, choices: readonly unknown[]): number | undefined {
+  if (label === -1) return undefined;
+  const index = typeof label === "number" ? label : choices.indexOf(label);
+  if (Number.isInteger(index) && index >= 0 && index < choices.length) return index;
+  throw corruptAt(path, line, `has the answer ${JSON.stringify(label)}, which is neither the index nor the text of one of its ${choices.length} choices`);
+}

@@ -1,0 +1,212 @@
+// encode: from readable rows to token rows for one model. Builds each row's parts by a template, tokenises every part alone,
+// cuts what is too long, and turns labels by name into the model's classes, choices or next tokens.
+import type { CallOptions } from "../../types/common";
+import type { Dataset, Instances, Row } from "../../types/data";
+import type { Model } from "../../types/model";
+import { AttributionError, expected } from "../errors";
+import { boolean, integer, oneOf, onlyKnown } from "../options";
+import { isList } from "./dataset";
+import { layInstances, nextTokens, noTarget } from "./instances";
+import { labelReader } from "./label-reader";
+import { pacedBy } from "./pacing";
+import { type Part, type ResolvedTemplate, resolveTemplate, type Template } from "./templates";
+
+/** What `encode` needs of a model. */
+export type EncodingModel = Pick<Model, "tokenizer" | "architecture" | "labels">;
+
+export interface EncodeOptions extends CallOptions {
+  /** How a row becomes text. @default the paper's template for the rows' fields: "claim", "sentencePair", "choice", "prompt" or "text" */
+  readonly template?: Template;
+  /** Longest input in tokens, the start token included. @default 512 ("choice": 128), at most the model's positions */
+  readonly maxLength?: number;
+  /** Begin each input with the tokenizer's bos (else eos) token, unless it begins with it already. @default true where it has one */
+  readonly startToken?: boolean;
+  /** Classification: the model's class (name or index; −1 for none) by the data set's label. @default the class of the same name */
+  readonly labels?: Readonly<Record<string, string | number>>;
+  /**
+   * Causal LM, what each row holds and which tokens count. "all": the text (and answer), every token. "answer": prompt and
+   * answer, the answer's tokens only. "next": the prompt, and the answer's first token as what comes next (`labels` has it).
+   * The answer is the field `answer`, or after a "claim" or "sentencePair" the label's name.
+   * @default "next" where rows have answers or are prompts, else "all"
+   */
+  readonly targets?: "all" | "answer" | "next";
+  /** Causal LM: stands between prompt and answer where neither has a space there. @default " " */
+  readonly answerSeparator?: string;
+}
+
+/**
+ * Encodes a data set for a model. An unknown label stays −1. A blank text, an input that is too long and has no part to cut,
+ * a label the model has no class for, and ids the model has no embedding for are refused.
+ * @example const instances = await encode(model, dataset, { template: "Review: {text}\nSentiment:" })
+ */
+export async function encode(model: EncodingModel, dataset: Dataset, options: EncodeOptions = {}): Promise<Instances> {
+  const plan = planOf(model, dataset, options);
+  const pace = pacedBy(options.signal);
+  const made = { rows: [] as Int32Array[], groups: [] as number[], labels: [] as number[], targets: [] as Int32Array[], ids: [] as string[], texts: [] as string[] };
+  for (let start = 0; start < dataset.rows.length; start += rowsPerBatch) {
+    for (const encoded of await encodeBatch(plan, dataset.rows.slice(start, start + rowsPerBatch), pace)) {
+      made.rows.push(...encoded.rows);
+      made.groups.push(encoded.rows.length);
+      made.labels.push(encoded.label);
+      if (encoded.targets !== undefined) made.targets.push(encoded.targets);
+      made.ids.push(encoded.id);
+      made.texts.push(encoded.text);
+    }
+    options.onProgress?.({ done: made.ids.length, total: dataset.rows.length, stage: "encode" });
+    await pace();
+  }
+  return layInstances({ kind: model.architecture.head.kind, ...made }, pace);
+}
+
+const rowsPerBatch = 128;
+type Targets = NonNullable<EncodeOptions["targets"]>;
+
+interface Plan {
+  readonly model: EncodingModel;
+  readonly template: ResolvedTemplate;
+  readonly maxLength: number;
+  readonly start: readonly number[];
+  readonly targets: Targets;
+  readonly separator: string;
+  labelOf(row: Row): number;
+  /** Causal LM only: the text that must follow the input. */
+  answerOf(row: Row): string | undefined;
+}
+
+interface EncodedRow { readonly id: string; readonly rows: readonly Int32Array[]; readonly label: number; readonly targets: Int32Array | undefined; readonly text: string }
+
+function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions): Plan {
+  const bag = onlyKnown(options, ["template", "maxLength", "startToken", "labels", "targets", "answerSeparator", "signal", "onProgress"]);
+  if (!isList(dataset?.rows)) throw expected("dataset", "a data set, as loadDataset gives it", dataset);
+  if (dataset.rows.length === 0) throw new AttributionError("invalid", `The data set "${dataset.name}" has no rows`);
+  const { head, positions } = model.architecture;
+  const template = resolveTemplate(options.template, dataset);
+  const causal = head.kind === "causalLM";
+  for (const name of causal ? ["labels"] as const : ["targets", "answerSeparator"] as const) {
+    if (options[name] !== undefined) throw new AttributionError("invalid", `"${name}" is not for a model with a ${head.kind} head`);
+  }
+  const separator = options.answerSeparator ?? " ";
+  if (typeof separator !== "string") throw expected("answerSeparator", "a string", separator);
+  const answerOf = (row: Row): string | undefined => answerIn(row, template, dataset);
+  const asks = causal && (template.ends === "prompt" || dataset.rows.some((row) => answerOf(row) !== undefined));
+  return {
+    model, template, separator, answerOf,
+    maxLength: integer(bag, "maxLength", Math.min(template.maxLength, positions), 1, positions),
+    start: startOf(model, boolean(bag, "startToken", true)),
+    targets: oneOf<Targets>(bag, "targets", asks ? "next" : "all", ["all", "answer", "next"]),
+    labelOf: causal ? () => -1 : labelReader(model, dataset, options.labels),
+  };
+}
+
+function startOf({ tokenizer }: EncodingModel, wanted: boolean): readonly number[] {
+  const id = tokenizer.special.bos ?? tokenizer.special.eos;
+  return wanted && id !== undefined ? [id] : [];
+}
+
+function answerIn(row: Row, template: ResolvedTemplate, dataset: Dataset): string | undefined {
+  const { answer } = row.fields;
+  const given = typeof answer === "string" ? answer : template.asksForLabel && row.label >= 0 ? dataset.labels[row.label] : undefined;
+  return given === undefined || given.trim() === "" ? undefined : given;
+}
+
+/** A row's inputs before they are tokenised; `prompt` and `whole` only where an answer follows (its last part, and both as one). */
+interface Draft { readonly row: Row; readonly inputs: readonly (readonly Part[])[]; readonly answer?: { readonly alone: string; readonly whole: string } }
+
+async function encodeBatch(plan: Plan, rows: readonly Row[], pace: () => Promise<void>): Promise<EncodedRow[]> {
+  const drafts = rows.map((row) => draftOf(plan, row));
+  const texts = new Set(drafts.flatMap(({ inputs, answer }) => [...inputs.flat().map((part) => part.text), ...(answer === undefined ? [] : [answer.alone, answer.whole])]));
+  const distinct = [...texts];
+  const encoded = await plan.model.tokenizer.encode(distinct);
+  const idsOf = new Map(distinct.map((text, index) => [text, encoded[index]]));
+  const finished: EncodedRow[] = [];
+  for (const draft of drafts) {
+    finished.push(finish(plan, draft, (text) => idsOf.get(text)!));
+    await pace();
+  }
+  return finished;
+}
+
+function draftOf(plan: Plan, row: Row): Draft {
+  const { kind } = plan.model.architecture.head;
+  const inputs = plan.template.inputs(row);
+  if (kind !== "choice" && inputs.length > 1) throw new AttributionError("mismatch", `Row "${row.id}" has ${inputs.length} choices, but the model has a ${kind} head`);
+  if (kind === "choice") requireChoices(row, inputs.length);
+  const answer = kind === "causalLM" ? plan.answerOf(row) : undefined;
+  if (answer === undefined) {
+    if (kind === "causalLM" && plan.targets === "answer") throw new AttributionError("missing", `Row "${row.id}" has no answer, which targets: "answer" needs`);
+    return { row, inputs };
+  }
+  // Spaces between prompt and answer belong to the answer, as in the vocabularies' own words.
+  const parts = [...inputs[0]];
+  const last = parts.pop()!;
+  const prompt = last.text.trimEnd();
+  const space = last.text.slice(prompt.length) || (/^\s/.test(answer) ? "" : plan.separator);
+  return { row, inputs: [[...parts, { ...last, text: prompt }]], answer: { alone: space + answer, whole: prompt + space + answer } };
+}
+
+function requireChoices(row: Row, inputs: number): void {
+  const { choices } = row.fields;
+  if (Array.isArray(choices) && choices.length === inputs && row.label < inputs) return;
+  const found = Array.isArray(choices) ? `${choices.length} choices but the template made ${inputs} inputs of them` : "no choices";
+  throw new AttributionError("mismatch", `Row "${row.id}" has ${found}; a model with a choice head needs an input for each choice`);
+}
+
+function finish(plan: Plan, { row, inputs, answer }: Draft, idsOf: (text: string) => Int32Array): EncodedRow {
+  const text = inputs.map((parts) => parts.map((part) => part.text).join("")).join("\n");
+  const causal = plan.model.architecture.head.kind === "causalLM";
+  const following = answer === undefined ? new Int32Array() : answerIds(idsOf(inputs[0].at(-1)!.text), idsOf(answer.whole), idsOf(answer.alone));
+  const inRow = plan.targets === "next" ? new Int32Array() : following;
+  const rows = inputs.map((parts) => joined(inputIds(plan, row, parts.map((part) => ({ ...part, ids: idsOf(part.text) })), inRow.length), inRow));
+  for (const ids of rows) checkIds(plan, row, ids);
+  if (!causal) return { id: row.id, rows, label: plan.labelOf(row), targets: undefined, text };
+  const label = plan.targets === "next" ? following[0] ?? -1 : -1;
+  const targets = nextTokens(rows[0], label);
+  const counted = { all: targets.length, answer: inRow.length + 1, next: 1 }[plan.targets];
+  return { id: row.id, rows, label, targets: targets.fill(noTarget, 0, targets.length - counted), text: plan.targets === "next" ? text : text + (answer?.alone ?? "") };
+}
+
+/** The answer's tokens where prompt and answer are tokenised as one; tokenised alone where a token spans both. */
+function answerIds(prompt: Int32Array, whole: Int32Array, alone: Int32Array): Int32Array {
+  const begins = prompt.length < whole.length && prompt.every((id, index) => whole[index] === id);
+  return begins ? whole.subarray(prompt.length) : alone;
+}
+
+interface EncodedPart extends Part { readonly ids: Int32Array }
+
+/** An input's tokens: the start token, then the parts, cut so that `reserved` more tokens fit behind them. */
+function inputIds(plan: Plan, row: Row, parts: readonly EncodedPart[], reserved: number): Int32Array[] {
+  const first = parts.find((part) => part.ids.length > 0)?.ids[0];
+  const start = plan.start.filter((id) => id !== first);
+  const length = start.length + reserved + parts.reduce((sum, part) => sum + part.ids.length, 0);
+  let excess = length - plan.maxLength;
+  const kept = parts.map((part) => part.ids);
+  for (let index = parts.length - 1; index >= 0 && excess > 0; index--) {
+    if (parts[index].truncate !== true) continue;
+    const dropped = Math.min(excess, kept[index].length);
+    kept[index] = kept[index].subarray(0, kept[index].length - dropped);
+    excess -= dropped;
+  }
+  if (excess > 0) {
+    const cut = parts.some((part) => part.truncate) ? "even without the parts that may be cut" : "and no part of it may be cut (mark one with truncate: true)";
+    throw new AttributionError("invalid", `Row "${row.id}" has ${length} tokens where ${plan.maxLength} fit (the model takes ${plan.model.architecture.positions}), ${cut}`);
+  }
+  return [Int32Array.from(start), ...kept];
+}
+
+function joined(parts: readonly Int32Array[], last: Int32Array): Int32Array {
+  const ids = new Int32Array(parts.reduce((sum, part) => sum + part.length, last.length));
+  let at = 0;
+  for (const part of [...parts, last]) {
+    ids.set(part, at);
+    at += part.length;
+  }
+  return ids;
+}
+
+function checkIds({ model }: Plan, row: Row, ids: Int32Array): void {
+  if (ids.length === 0) throw new AttributionError("invalid", `Row "${row.id}" has no tokens`);
+  const { vocabulary } = model.architecture;
+  const outside = ids.find((id) => id >= vocabulary);
+  if (outside === undefined) return;
+  throw new AttributionError("mismatch", `Row "${row.id}" has the token id ${outside}, but the model's vocabulary ends at ${vocabulary - 1}. Is it the model's own tokenizer?`);
+}

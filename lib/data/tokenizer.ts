@@ -1,0 +1,162 @@
+// Tokenizers: text to ids as Hugging Face's own give them. The vocabularies live in a worker thread, so that neither building
+// nor using one holds the event loop. No truncation, padding or added special tokens here: encode.ts does what is needed.
+import type { Tokenizer } from "../../types/data";
+import { AttributionError, expected } from "../errors";
+import { pacedBy } from "./pacing";
+import { ask, type TokenizerThread, tokenizerThread } from "./tokenizer-thread";
+import type { Encoded, Opened } from "./tokenizer-worker";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** A directory, or the paths of the files themselves (known by their names). */
+export type TokenizerSource = string | { readonly files: readonly string[] };
+
+/**
+ * Opens a checkpoint's tokenizer: tokenizer.json, or vocab.json + merges.txt where that is all there is, with the special
+ * tokens that tokenizer_config.json, special_tokens_map.json, added_tokens.json and config.json name. tokenizer.json is taken
+ * as it stands, whatever class tokenizer_config.json names.
+ * @example const tokenizer = await openTokenizer("models/opt-125m")
+ */
+export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer> {
+  const files = typeof source === "object" && source !== null ? source.files : undefined;
+  if (Array.isArray(files) && files.every((path) => typeof path === "string")) return opened({ kind: "open", source: { files } });
+  if (typeof source !== "string" || source === "") throw expected("source", "a directory or {files}", source);
+  return opened({ kind: "open", source: { directory: source } });
+}
+
+/**
+ * A tokenizer from the contents of tokenizer.json and tokenizer_config.json, e.g. one trained here. `model.vocab` may also be
+ * a Map. The objects are copied.
+ */
+export async function createTokenizer(tokenizerJson: object, tokenizerConfig: object = {}): Promise<Tokenizer> {
+  const { model, ...rest } = requireObject("tokenizerJson", tokenizerJson);
+  const { vocab, merges, ...kept } = requireObject("tokenizerJson.model", model);
+  if (typeof vocab !== "object" || vocab === null) throw expected("tokenizerJson.model.vocab", "an object or a Map from token to id", vocab);
+  const thread = tokenizerThread();
+  const markers = { vocab: Array.isArray(vocab) ? [] : {}, ...(merges === undefined ? {} : { merges: [] }) };
+  const json = { ...rest, model: { ...kept, ...markers } };
+  const draft = await ask<number>(thread, { kind: "begin", json, config: requireObject("tokenizerConfig", tokenizerConfig) });
+  await sendEntries(thread, draft, "vocabulary", entriesOf(vocab));
+  await sendEntries(thread, draft, "merges", Array.isArray(merges) ? merges : []);
+  return tokenizerOf(thread, await ask<Opened>(thread, { kind: "finish", draft }));
+}
+
+/**
+ * The tokenizer with a padding token. One that has a padding token already is returned as it is; otherwise a new tokenizer
+ * whose `<pad>` has the next id (`size` of the given one): the model needs an embedding row for it.
+ * @param token @default "<pad>"
+ */
+export async function withPadToken(tokenizer: Tokenizer, token = "<pad>"): Promise<Tokenizer> {
+  if (typeof token !== "string" || token === "") throw expected("token", "a non-empty string", token);
+  if (tokenizer.special.pad !== undefined) return tokenizer;
+  const { thread, handle } = ownerOf(tokenizer);
+  return tokenizerOf(thread, await ask<Opened>(thread, { kind: "pad", handle, token }));
+}
+
+/** Writes tokenizer.json and tokenizer_config.json into a directory (made where it is missing); gives the paths written. */
+export async function saveTokenizer(tokenizer: Tokenizer, directory: string): Promise<readonly string[]> {
+  if (typeof directory !== "string" || directory === "") throw expected("directory", "a path", directory);
+  const { thread, handle } = ownerOf(tokenizer);
+  return ask<string[]>(thread, { kind: "save", handle, directory });
+}
+
+interface Owner { readonly thread: TokenizerThread; readonly handle: number }
+const owners = new WeakMap<Tokenizer, Owner>();
+const forgotten = new FinalizationRegistry<Owner>(({ thread, handle }) => {
+  if (!thread.ended) thread.worker.postMessage({ request: 0, message: { kind: "close", handle } });
+});
+
+function ownerOf(tokenizer: Tokenizer): Owner {
+  const owner = owners.get(tokenizer);
+  if (owner === undefined) throw expected("tokenizer", "one made by openTokenizer or createTokenizer", typeof tokenizer);
+  return owner;
+}
+
+async function opened(message: Parameters<typeof ask>[1]): Promise<Tokenizer> {
+  const thread = tokenizerThread();
+  return tokenizerOf(thread, await ask<Opened>(thread, message));
+}
+
+function tokenizerOf(thread: TokenizerThread, { handle, size, special, files }: Opened): Tokenizer {
+  const owner = { thread, handle };
+  let closed = false;
+  const open = (): Owner => {
+    if (closed) throw new AttributionError("invalid", "The tokenizer is closed");
+    return owner;
+  };
+  const tokenizer: Tokenizer = {
+    encode: async (texts) => encodeAll(open(), texts),
+    decode: async (ids) => ask<string>(thread, { kind: "decode", handle: open().handle, ids: idsOf(ids) }),
+    tokenTexts: async (ids) => ask<string[]>(thread, { kind: "tokenTexts", handle: open().handle, ids: idsOf(ids) }),
+    size,
+    special: Object.freeze({ ...special }),
+    files: Object.freeze([...files]),
+    close: () => {
+      if (!closed && !thread.ended) void ask(thread, { kind: "close", handle }).catch(() => undefined);
+      closed = true;
+    },
+  };
+  owners.set(tokenizer, owner);
+  forgotten.register(tokenizer, owner);
+  return Object.freeze(tokenizer);
+}
+
+/** Texts and characters per message: small enough that neither side is busy for long with one. */
+const mostTexts = 256;
+const mostCharacters = 1 << 16;
+
+async function encodeAll({ thread, handle }: Owner, texts: readonly string[]): Promise<Int32Array[]> {
+  if (!Array.isArray(texts)) throw expected("texts", "an array of strings", texts);
+  const pace = pacedBy(undefined);
+  const rows: Int32Array[] = [];
+  if (texts.length === 0) return rows;
+  let next = batchFrom(texts, 0);
+  let waiting = ask<Encoded>(thread, { kind: "encode", handle, texts: next });
+  for (let sent = next.length; next.length > 0;) {
+    const { ids, lengths } = await waiting;
+    next = batchFrom(texts, sent);
+    sent += next.length;
+    if (next.length > 0) waiting = ask<Encoded>(thread, { kind: "encode", handle, texts: next });
+    let at = 0;
+    // Copied into this realm's arrays: jest has its own.
+    for (const length of lengths) rows.push(new Int32Array(ids.buffer as ArrayBuffer, ids.byteOffset + 4 * at, (at += length, length)).slice());
+    await pace();
+  }
+  return rows;
+}
+
+function batchFrom(texts: readonly string[], start: number): readonly string[] {
+  let [end, characters] = [start, 0];
+  while (end < texts.length && end - start < mostTexts && characters < mostCharacters) {
+    const text: unknown = texts[end];
+    if (typeof text !== "string") throw expected(`texts[${end}]`, "a string", text);
+    characters += text.length;
+    end++;
+  }
+  return texts.slice(start, end);
+}
+
+async function sendEntries(thread: TokenizerThread, draft: number, kind: "vocabulary" | "merges", entries: Iterable<unknown>): Promise<void> {
+  let batch: unknown[] = [];
+  for (const entry of entries) {
+    if (batch.push(entry) < 1024) continue;
+    await ask(thread, { kind, draft, entries: batch });
+    batch = [];
+  }
+  await ask(thread, { kind, draft, entries: batch });
+}
+
+function* entriesOf(vocab: object): Generator<unknown> {
+  if (Array.isArray(vocab) || vocab instanceof Map) yield* vocab;
+  else for (const token in vocab) yield [token, (vocab as Readonly<Record<string, unknown>>)[token]];
+}
+
+function requireObject(name: string, value: unknown): Json {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw expected(name, "an object", value);
+  return value as Json;
+}
+
+function idsOf(ids: ArrayLike<number>): Int32Array {
+  if (typeof ids !== "object" || ids === null || !Number.isInteger(ids.length)) throw expected("ids", "a list of token ids", ids);
+  return Int32Array.from(ids);
+}

@@ -1,0 +1,82 @@
+// The manifest of a gradient store: what it was made with, its shards and, once it is finished, their fingerprints.
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { stopIfAborted } from "../data/pacing";
+import { AttributionError, shown } from "../errors";
+import { fileExists, readJsonObject, writeBeside } from "../storage/files";
+import { corrupt } from "../storage/listing";
+import type { ShardPlace } from "./store-layout";
+import type { StoreRequest } from "./store-settings";
+
+export const manifestFile = "manifest.json";
+const format = "attribution-gradient-store";
+const schema = 1;
+const longestManifest = 1 << 24;
+
+/** Instances that came in one call: at first, or by appending. */
+export interface StorePart {
+  readonly dataHash: string;
+  readonly rows: number;
+  readonly idFile: string;
+  readonly shards: readonly (ShardPlace & { /** "" until the part is finished. */ readonly sha256: string })[];
+}
+
+export interface StoreManifest extends StoreRequest {
+  readonly versions: { readonly attribution: string; readonly libtorch: string };
+  readonly parts: readonly StorePart[];
+}
+
+export const isFinished = ({ shards }: StorePart): boolean => shards.every(({ sha256 }) => sha256 !== "");
+
+/** The manifest of a store, or undefined where none was begun. A folder with other things in it is refused. */
+export async function findManifest(directory: string): Promise<StoreManifest | undefined> {
+  if (await fileExists(join(directory, manifestFile))) return readManifest(directory);
+  const names = await readdir(directory).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return [];
+    throw new AttributionError("invalid", `Cannot build a store in ${directory} (${cause.code ?? String(cause)})`, { cause });
+  });
+  // What a build that was killed at its very beginning leaves behind is no obstacle.
+  const foreign = names.find((name) => !/^(manifest\.json|ids-\d+\.safetensors)(\.partial-[0-9a-f]+)?$/.test(name));
+  if (foreign !== undefined) throw new AttributionError("invalid", `${directory} holds other files ("${foreign}"). Choose a folder that is new, empty or holds a gradient store`);
+  await mkdir(directory, { recursive: true });
+  return undefined;
+}
+
+export async function readManifest(directory: string): Promise<StoreManifest> {
+  const path = join(directory, manifestFile);
+  if (!(await fileExists(path))) throw new AttributionError("missing", `${directory} holds no gradient store: it has no ${manifestFile}. Make one with buildGradientStore`);
+  const value = await readJsonObject(path, longestManifest);
+  if (value["format"] !== format) throw new AttributionError("invalid", `Expected ${directory} to hold a gradient store, but its ${manifestFile} has the format ${shown(value["format"])}`);
+  if (value["schema"] !== schema) throw new AttributionError("unsupported", `The store in ${directory} has schema ${shown(value["schema"])}; this version reads schema ${schema}. Use the version of attribution that wrote it`);
+  if (value["sha256"] !== sealOf(value["store"])) throw corrupt(path, "it was changed after it was written");
+  const store = value["store"] as StoreManifest;
+  const isListed = Array.isArray(store?.parts) && store.parts.length > 0 && (store.parts as readonly StorePart[]).every(namesItsOwn);
+  if (!isListed) throw corrupt(path, "its list of shards cannot be read");
+  return store;
+}
+
+/** Only names that a store gives: nothing outside its folder is ever opened. */
+function namesItsOwn({ idFile, shards }: StorePart): boolean {
+  return /^ids-\d+\.safetensors$/.test(idFile) && shards.every(({ file }) => /^features-\d+\.safetensors$/.test(file));
+}
+
+export async function writeManifest(directory: string, store: StoreManifest): Promise<void> {
+  const text = JSON.stringify({ format, schema, store, sha256: sealOf(store) }, null, 2);
+  await writeBeside(join(directory, manifestFile), [Buffer.from(`${text}\n`)]);
+}
+
+function sealOf(store: unknown): string {
+  return createHash("sha256").update(JSON.stringify(store) ?? "").digest("hex");
+}
+
+/** SHA-256 of a file, hexadecimal. */
+export async function hashOfFile(path: string, signal?: AbortSignal): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    stopIfAborted(signal);
+    hash.update(chunk as Buffer);
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,89 @@
+// What a gradient store is made with: options read, and the difference between two such sets in words.
+import type { Instances } from "../../types/data";
+import type { Model } from "../../types/model";
+import type { RowType } from "../../types/native";
+import type { FeatureSettings } from "../../types/store";
+import { AttributionError } from "../errors";
+import { batchTokensOf, batchOptionNames, type BatchOptions } from "../model/batching";
+import { handleOf } from "../model/model";
+import { callNative } from "../native";
+import { integer, oneOf, seedOf } from "../options";
+import { modulesOf, type Parameters } from "./parameters";
+
+/** How gradients become features. */
+export interface ProjectionOptions {
+  /** Linear modules whose gradients are kept. @default "linear" */
+  readonly parameters?: Parameters;
+  /** Rank of the projection of each side of a module: rank² features. 0: the exact gradient. @default 16 */
+  readonly rank?: number;
+  /** Entries of the projections. @default "gaussian" */
+  readonly projection?: "gaussian" | "rademacher";
+  /** Of the projections; with the module's name it makes them, whatever device, batch or order. @default 42 */
+  readonly seed?: number;
+  /** A causal LM's loss of an instance: summed over its target tokens, or their mean. @default "sum" */
+  readonly reduction?: "sum" | "mean";
+}
+
+export interface GradientStoreOptions extends ProjectionOptions, BatchOptions {
+  /**
+   * Type of the stored features. "bfloat16" keeps 8 bits of any size; "float16" keeps 11, but loses gradients below 6e-8 and refuses
+   * those above 65504; "int8" keeps 7 below the largest of a row and module.
+   * @default "bfloat16"
+   */
+  readonly precision?: RowType;
+  /** Rows of a shard. @default what fits 1 GiB, at most 256 shards */
+  readonly rowsPerShard?: number;
+}
+
+export const projectionOptionNames = ["parameters", "rank", "projection", "seed", "reduction"] as const;
+export const storeOptionNames = [...batchOptionNames, ...projectionOptionNames, "precision", "rowsPerShard"] as const;
+
+export const precisions: readonly RowType[] = ["float32", "float16", "bfloat16", "int8"];
+export const featureBytes: Readonly<Record<RowType, number>> = { float32: 4, float16: 2, bfloat16: 2, int8: 1 };
+
+/** Everything that a store's bytes depend on. */
+export interface StoreRequest {
+  readonly settings: FeatureSettings;
+  readonly precision: RowType;
+  readonly rowsPerShard: number;
+  readonly batchTokens: number;
+  /** First feature of each module, and the width. */
+  readonly segments: readonly number[];
+  readonly modelHash: string;
+  readonly dtype: string;
+}
+
+export function settingsOf(model: Model, given: Readonly<Record<string, unknown>>): FeatureSettings {
+  return Object.freeze({
+    modules: Object.freeze(modulesOf(model.architecture, given["parameters"] ?? "linear")), rank: integer(given, "rank", 16, 0, 65536),
+    projection: oneOf(given, "projection", "gaussian", ["gaussian", "rademacher"]), seed: seedOf(given), reduction: oneOf(given, "reduction", "sum", ["sum", "mean"]),
+  });
+}
+
+const shardBytes = 2 ** 30;
+const mostShards = 256; // all are open at once while a store is written
+
+export function requestOf(model: Model, train: Pick<Instances, "size">, given: Readonly<Record<string, unknown>>): StoreRequest {
+  const settings = settingsOf(model, given);
+  const precision = oneOf(given, "precision", "bfloat16", precisions);
+  const segments = Array.from(callNative((addon) => addon.featureOffsets(handleOf(model), settings)));
+  const fitting = Math.floor(shardBytes / (segments[segments.length - 1] * featureBytes[precision]));
+  const rowsPerShard = integer(given, "rowsPerShard", Math.max(1, fitting, Math.ceil(train.size / mostShards)), Math.max(1, Math.ceil(train.size / mostShards)));
+  return { settings, precision, rowsPerShard, batchTokens: batchTokensOf(given), segments, modelHash: model.hash, dtype: model.dtype };
+}
+
+/** Refuses two requests that differ, naming the first difference. */
+export function requireSame(directory: string, stored: StoreRequest, asked: StoreRequest): void {
+  const refuse = (name: string, was: unknown, is: unknown) => new AttributionError(
+    "mismatch", `The store in ${directory} was made with ${name} ${JSON.stringify(was)}, but this call has ${JSON.stringify(is)}. Choose another directory, or the same ${name}`,
+  );
+  if (stored.modelHash !== asked.modelHash) throw refuse("the model", stored.modelHash, asked.modelHash);
+  if (stored.dtype !== asked.dtype) throw refuse("the model's type", stored.dtype, asked.dtype);
+  for (const name of ["modules", "rank", "projection", "seed", "reduction"] as const) {
+    const [was, is] = [stored.settings[name], asked.settings[name]];
+    if (JSON.stringify(was) !== JSON.stringify(is)) throw refuse(name === "modules" ? "parameters" : name, was, is);
+  }
+  for (const name of ["precision", "rowsPerShard", "batchTokens"] as const) {
+    if (stored[name] !== asked[name]) throw refuse(name, stored[name], asked[name]);
+  }
+}

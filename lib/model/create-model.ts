@@ -1,0 +1,66 @@
+// createModel: a randomly initialised model of any family, from the config.json object that would describe it.
+import { expected } from "../errors";
+import { native, runNative } from "../native";
+import { onlyKnown, oneOf, seedOf } from "../options";
+import type { ComputeType, Device } from "../../types/architecture";
+import type { CallOptions } from "../../types/common";
+import type { Tokenizer } from "../../types/data";
+import type { Model } from "../../types/model";
+import { absentTokenizer } from "./absent-tokenizer";
+import { planModel } from "./architecture";
+import { describeHead, type HeadRequest } from "./head";
+import { computeTypes, devices } from "./load-model";
+import { wrapModel } from "./model";
+import { initialDeviation, type Config } from "./settings";
+import { tokenizerOf } from "./stored-model";
+
+export interface CreateModelOptions extends CallOptions {
+  /** The same seed gives the same weights. @default 42 */
+  readonly seed?: number;
+  /** @default "float32" */
+  readonly dtype?: ComputeType;
+  /** @default "cpu" */
+  readonly device?: Device;
+  /** @default what config's `architectures` and `id2label` say, else a language model */
+  readonly head?: HeadRequest;
+  /** Short for head: { kind: "classification", labels }. */
+  readonly labels?: readonly string[];
+  /** A tokenizer, or the directory of one. @default none: tokens are given by hand */
+  readonly tokenizer?: Tokenizer | string;
+}
+
+const optionNames = ["seed", "dtype", "device", "head", "labels", "tokenizer", "signal", "onProgress"];
+
+/**
+ * Makes a model with random weights: normal with the config's `initializer_range` (OPT: `init_std`; 0.02 where silent),
+ * biases 0, norms 1. `config` is an object as config.json holds it, with `model_type` and the family's own names.
+ */
+export async function createModel(config: Config, options: CreateModelOptions = {}): Promise<Model> {
+  const bag = onlyKnown(options, optionNames);
+  if (typeof config !== "object" || config === null || Array.isArray(config)) throw expected("config", "an object as config.json holds it", config);
+  const seed = seedOf(bag);
+  const dtype = oneOf(bag, "dtype", "float32", computeTypes);
+  const device = oneOf(bag, "device", "cpu", devices);
+  const plan = planModel(config, headOf(options));
+  const deviation = initialDeviation(config);
+  const tokenizer = await givenTokenizer(options.tokenizer);
+  const { architecture } = plan;
+  const info = await runNative((control) => native().createModel({ architecture, dtype, device, seed, deviation }, control), options);
+  return wrapModel(info, {
+    architecture, tokenizer, dtype, device, labels: plan.head.labels,
+    config: describeHead(config, plan.family, plan.head, architecture.vocabulary),
+  });
+}
+
+function headOf({ head, labels }: CreateModelOptions): HeadRequest | undefined {
+  if (labels === undefined) return head;
+  if (head !== undefined) throw expected("labels", "left out where head is given", labels);
+  return { kind: "classification", labels };
+}
+
+async function givenTokenizer(tokenizer: CreateModelOptions["tokenizer"]): Promise<Tokenizer> {
+  if (tokenizer === undefined) return absentTokenizer("A model made by createModel without a tokenizer");
+  if (typeof tokenizer === "string") return tokenizerOf(tokenizer);
+  if (typeof tokenizer?.encode !== "function") throw expected("tokenizer", "a Tokenizer or a directory", tokenizer);
+  return tokenizer;
+}

@@ -1,0 +1,150 @@
+// Fine-tuning: the native AdamW loop. The given model is untouched; a new one comes back.
+import { mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Instances } from "../../types/data";
+import type { Model } from "../../types/model";
+import type { NativeFineTuneParams } from "../../types/native";
+import { AttributionError } from "../errors";
+import { native, runNative } from "../native";
+import { boolean, integer, number, oneOf, onlyKnown, seedOf } from "../options";
+import { type BatchOptions, batchOptionNames, batchTokensOf } from "./batching";
+import { checkFit } from "./fit";
+import { handleOf, wrapLike } from "./model";
+import { saveModel, weightFile } from "./save-model";
+
+export interface FineTuneOptions extends BatchOptions {
+  /** Passes over the training instances. @default 3 (paper: 5) */
+  readonly epochs?: number;
+  /** Instances of one forward and backward. @default 8 (paper: 4) */
+  readonly batchSize?: number;
+  /** Batches of one optimizer step. @default 1 */
+  readonly accumulation?: number;
+  /** Peak learning rate of AdamW. @default 1e-5 */
+  readonly learningRate?: number;
+  /** Decoupled weight decay, of all weights. @default 0.01 */
+  readonly weightDecay?: number;
+  /** AdamW's β₁, β₂ and ε. @default [0.9, 0.999] */
+  readonly betas?: readonly [number, number];
+  /** @default 1e-8 */
+  readonly epsilon?: number;
+  /** After the warm-up: linear to 0 at the last step, or constant. @default "linear" */
+  readonly schedule?: "linear" | "constant";
+  /** Steps over which the learning rate rises from 0. @default 0 */
+  readonly warmupSteps?: number;
+  /** Longest gradient norm of a step; 0 is none. @default 1 */
+  readonly clip?: number;
+  /** Use the architecture's dropout. @default true */
+  readonly dropout?: boolean;
+  /** Batches of like lengths in a seeded order; all shuffled; or as given. @default "lengthSorted" */
+  readonly order?: "lengthSorted" | "shuffled" | "given";
+  /** Weights that learn. @default "all" */
+  readonly trainable?: "all" | "head";
+  /** @default 42 */
+  readonly seed?: number;
+  /** Held-out instances, evaluated after each epoch. */
+  readonly evaluation?: Instances;
+  /** With `evaluation`: the weights of the epoch with the best accuracy (causal LM: the lowest loss), or the last. @default "best" */
+  readonly keep?: "best" | "last";
+  /** Folder that gets `epoch-1`, `epoch-2`, …, each a model that loadModel reads. */
+  readonly checkpoints?: string;
+  /** The paper's recipe: 5 epochs, batch 4, 1e-5, linear decay. */
+  readonly preset?: "paper";
+}
+
+export interface FineTuned {
+  readonly model: Model;
+  /** [step] mean loss of the step's instances, in nats; a causal LM's instance counts the mean over its target tokens. */
+  readonly losses: Float64Array;
+  /** [step] */
+  readonly learningRates: Float64Array;
+  /** [epoch] on `evaluation`; NaN without. */
+  readonly evaluationLosses: Float64Array;
+  readonly evaluationAccuracies: Float64Array;
+  /** 0-based epoch whose weights the model has. */
+  readonly keptEpoch: number;
+}
+
+const names = [
+  ...batchOptionNames, "epochs", "batchSize", "accumulation", "learningRate", "weightDecay", "betas", "epsilon", "schedule", "warmupSteps", "clip",
+  "dropout", "order", "trainable", "seed", "evaluation", "keep", "checkpoints", "preset",
+];
+
+/** Like fineTune, with the history of the run. */
+export async function fineTuneWithHistory(model: Model, instances: Instances, options: FineTuneOptions = {}): Promise<FineTuned> {
+  const params = paramsOf(options);
+  const { evaluation = null, checkpoints } = options;
+  checkFit(model, instances, "instances");
+  if (evaluation !== null) checkFit(model, evaluation, "evaluation");
+  if (checkpoints === undefined) return run(model, instances, evaluation, params, options);
+  return withCheckpoints(model, checkpoints, params, (full) => run(model, instances, evaluation, full, options));
+}
+
+/**
+ * Fine-tunes all weights (or the head) on the instances and returns a new model; the given one is untouched. Close both.
+ * Cost: epochs × (forward + backward) over the instances, and four copies of the weights.
+ * @example const tuned = await fineTune(base, train, { epochs: 3, learningRate: 5e-5, evaluation: heldOut });
+ */
+export async function fineTune(model: Model, instances: Instances, options: FineTuneOptions = {}): Promise<Model> {
+  return (await fineTuneWithHistory(model, instances, options)).model;
+}
+
+function paramsOf(options: FineTuneOptions): NativeFineTuneParams {
+  const given = onlyKnown(options, names);
+  const paper = given["preset"] !== undefined && oneOf(given, "preset", "paper", ["paper"]) === "paper";
+  const [beta1, beta2] = betasOf(options.betas ?? [0.9, 0.999]);
+  return {
+    batchTokens: batchTokensOf(given),
+    epochs: integer(given, "epochs", paper ? 5 : 3, 1, 10_000),
+    batchSize: integer(given, "batchSize", paper ? 4 : 8, 1),
+    accumulation: integer(given, "accumulation", 1, 1),
+    learningRate: number(given, "learningRate", 1e-5, 0, 10),
+    weightDecay: number(given, "weightDecay", 0.01, 0, 1),
+    beta1, beta2,
+    epsilon: number(given, "epsilon", 1e-8, Number.MIN_VALUE, 1),
+    schedule: oneOf(given, "schedule", "linear", ["linear", "constant"]),
+    warmupSteps: integer(given, "warmupSteps", 0, 0),
+    clip: number(given, "clip", 1, 0),
+    dropout: boolean(given, "dropout", true),
+    order: oneOf(given, "order", "lengthSorted", ["lengthSorted", "shuffled", "given"]),
+    trainable: oneOf(given, "trainable", "all", ["all", "head"]),
+    seed: seedOf(given),
+    keep: oneOf(given, "keep", "best", ["best", "last"]),
+    checkpointFiles: [], checkpointHeader: new Uint8Array(0), checkpointWeights: [],
+  };
+}
+
+function betasOf(betas: readonly number[]): [number, number] {
+  const valid = betas.length === 2 && betas.every((b) => typeof b === "number" && b >= 0 && b < 1);
+  if (!valid) throw new AttributionError("invalid", 'Expected "betas" to be two numbers within 0–1 (1 excluded)');
+  return [betas[0], betas[1]];
+}
+
+async function run(model: Model, instances: Instances, evaluation: Instances | null, params: NativeFineTuneParams, options: FineTuneOptions): Promise<FineTuned> {
+  const result = await runNative((control) => native().fineTune(handleOf(model), instances, evaluation, params, control), options);
+  const { losses, learningRates, evaluationLosses, evaluationAccuracies, keptEpoch } = result;
+  return Object.freeze({ model: wrapLike(model, result), losses, learningRates, evaluationLosses, evaluationAccuracies, keptEpoch });
+}
+
+/** Each epoch's folder is complete (configuration, tokenizer) before its weights are written, and renamed to its name at the end. */
+async function withCheckpoints(model: Model, folder: string, params: NativeFineTuneParams, train: (full: NativeFineTuneParams) => Promise<FineTuned>): Promise<FineTuned> {
+  const { header, weights } = weightFile(model, model.dtype);
+  const unfinished = (epoch: number): string => join(folder, `.epoch-${epoch + 1}.unfinished`);
+  const files: string[] = [];
+  await mkdir(folder, { recursive: true });
+  for (let epoch = 0; epoch < params.epochs; epoch++) {
+    await rm(unfinished(epoch), { recursive: true, force: true });
+    await saveModel(model, unfinished(epoch), { dtype: model.dtype });
+    files.push(join(unfinished(epoch), "model.safetensors"));
+  }
+  try {
+    const tuned = await train({ ...params, checkpointFiles: files, checkpointHeader: header, checkpointWeights: weights });
+    for (let epoch = 0; epoch < params.epochs; epoch++) {
+      const final = join(folder, `epoch-${epoch + 1}`);
+      await rm(final, { recursive: true, force: true });
+      await rename(unfinished(epoch), final);
+    }
+    return tuned;
+  } finally {
+    for (let epoch = 0; epoch < params.epochs; epoch++) await rm(unfinished(epoch), { recursive: true, force: true });
+  }
+}

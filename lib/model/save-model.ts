@@ -1,0 +1,77 @@
+// saveModel: a directory that transformers loads with equal logits. It is written beside the target and renamed at the end,
+// so that a model directory is whole or absent.
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { AttributionError, expected } from "../errors";
+import { callNative, native, runNative } from "../native";
+import { oneOf, onlyKnown } from "../options";
+import { besideName } from "../storage/files";
+import { safetensorsHeader } from "../storage/safetensors";
+import type { ComputeType } from "../../types/architecture";
+import type { CallOptions } from "../../types/common";
+import type { Model } from "../../types/model";
+import { storedName } from "./checkpoint-weights";
+import { familyOf } from "./families";
+import { computeTypes } from "./load-model";
+import { handleOf } from "./model";
+import { writeTokenizer } from "./pad-token";
+
+export interface SaveModelOptions extends CallOptions {
+  /** Type of the stored weights. @default the model's own */
+  readonly dtype?: ComputeType;
+}
+
+const storedTypes = { float32: "F32", bfloat16: "BF16", float64: "F64" } as const satisfies Record<ComputeType, string>;
+
+/**
+ * Writes config.json, model.safetensors (under Hugging Face's names) and the tokenizer's files into a new or empty directory.
+ * A choice head is written as a sequence classifier of one label, with `"attribution_head": "choice"` in config.json.
+ */
+export async function saveModel(model: Model, directory: string, options: SaveModelOptions = {}): Promise<void> {
+  const bag = onlyKnown(options, ["dtype", "signal", "onProgress"]);
+  handleOf(model);
+  if (typeof directory !== "string" || directory === "") throw expected("directory", "the path of a new directory", directory);
+  const dtype = oneOf(bag, "dtype", model.dtype, computeTypes);
+  const target = resolve(directory);
+  await requireFree(target);
+  const partial = besideName(target);
+  try {
+    await mkdir(partial, { recursive: true });
+    await writeFile(join(partial, "config.json"), `${JSON.stringify(withType(model.config, dtype), null, 2)}\n`);
+    await writeTokenizer(model.tokenizer, partial);
+    await writeModelWeights(model, join(partial, "model.safetensors"), dtype, options);
+    await rename(partial, target);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw error instanceof AttributionError ? error : new AttributionError("invalid", `Cannot write ${target} (${String(error)})`, { cause: error });
+  }
+}
+
+/** Writes the weights as one safetensors file under the names of the model's family. */
+async function writeModelWeights(model: Model, file: string, dtype: ComputeType, call: CallOptions): Promise<void> {
+  const { header, weights } = weightFile(model, dtype);
+  await runNative((control) => native().writeWeights(handleOf(model), { file, header, weights, dtype }, control), call);
+}
+
+/** The header and the weights, in order, of a safetensors file of this model. */
+export function weightFile(model: Model, dtype: ComputeType): { header: Uint8Array; weights: string[] } {
+  const family = familyOf(model.config);
+  const weights = callNative((addon) => addon.expectedWeights(model.architecture));
+  const entries = weights.map(({ name, shape }) => ({ name: storedName(family, name), dtype: storedTypes[dtype], shape }));
+  return { header: safetensorsHeader(entries, { format: "pt" }), weights: weights.map(({ name }) => name) };
+}
+
+/** transformers 5 writes `dtype`, 4 wrote `torch_dtype`; the model's own spelling is kept. */
+function withType(config: Model["config"], dtype: ComputeType): Record<string, unknown> {
+  const spelling = "torch_dtype" in config && !("dtype" in config) ? "torch_dtype" : "dtype";
+  return { ...config, [spelling]: dtype };
+}
+
+async function requireFree(target: string): Promise<void> {
+  await mkdir(dirname(target), { recursive: true });
+  const entries = await readdir(target).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw new AttributionError("invalid", `Expected ${target} to be a new or empty directory`, { cause: error });
+  });
+  if (entries.length > 0) throw new AttributionError("invalid", `Expected ${target} to be a new or empty directory, but it holds ${entries.slice(0, 3).join(", ")}`);
+}

@@ -1,0 +1,114 @@
+// The only file that loads the addon. Starts its jobs, and turns their errors into AttributionError and their arrays into ours.
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { isMainThread } from "node:worker_threads";
+import type { CallOptions, ErrorCode } from "../types/common";
+import type { NativeAddon, NativeControl } from "../types/native";
+import { AttributionError, expected } from "./errors";
+
+const codes: readonly string[] = ["invalid", "unknown", "missing", "unsupported", "mismatch", "corrupt", "aborted", "memory", "native"] satisfies ErrorCode[];
+
+let addon: NativeAddon | undefined;
+
+/** The addon, loaded on first use. */
+export function native(): NativeAddon {
+  addon ??= stoppedAtExit(loadAddon());
+  return addon;
+}
+
+/** A job that still ran while exit() takes libtorch down could crash. Workers share the engine; their own jobs end with them. */
+function stoppedAtExit(loaded: NativeAddon): NativeAddon {
+  if (isMainThread) process.once("exit", () => loaded.stopEngine());
+  return loaded;
+}
+
+/** Version of the libtorch in use. */
+export function libtorchVersion(): string {
+  return native().versions().libtorch;
+}
+
+/**
+ * Runs a job: hands it the abort flag and the progress listener, and rejects with AttributionError. A listener that throws stops
+ * the job, and the call rejects with what it threw.
+ */
+export async function runNative<T>(start: (control: NativeControl) => Promise<T>, call: CallOptions = {}): Promise<T> {
+  const { signal, onProgress } = call;
+  if (signal !== undefined && !isSignal(signal)) throw expected("signal", "an AbortSignal", signal);
+  if (onProgress !== undefined && typeof onProgress !== "function") throw expected("onProgress", "a function", onProgress);
+  if (signal?.aborted) throw new AttributionError("aborted", "The call was aborted before it began", { cause: signal.reason });
+  const abort = new Uint8Array(1);
+  const stop = (): void => { abort[0] = 1; };
+  let thrown: { readonly error: unknown } | undefined;
+  const progress = onProgress && ((done: number, total: number, stage: string): void => {
+    try {
+      if (thrown === undefined) onProgress({ done, total, stage });
+    } catch (error) {
+      thrown = { error };
+      stop();
+    }
+  });
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    const result = own(await start({ abort, progress }));
+    if (thrown) throw thrown.error;
+    return result;
+  } catch (error) {
+    if (thrown) throw thrown.error;
+    throw translated(error, signal);
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+/** Calls the addon synchronously; errors as in runNative. */
+export function callNative<T>(call: (addon: NativeAddon) => T): T {
+  try {
+    return call(native());
+  } catch (error) {
+    throw translated(error);
+  }
+}
+
+function isSignal(value: unknown): value is AbortSignal {
+  return typeof value === "object" && value !== null && typeof (value as AbortSignal).addEventListener === "function" && "aborted" in value;
+}
+
+function translated(error: unknown, signal?: AbortSignal): unknown {
+  if (error instanceof AttributionError) return error;
+  const { code, message } = error as { code?: unknown; message?: string };
+  if (typeof code !== "string" || !codes.includes(code)) return new AttributionError("native", String(message ?? error), { cause: error });
+  return new AttributionError(code as ErrorCode, String(message), { cause: code === "aborted" ? signal?.reason ?? error : error });
+}
+
+const arrays = { Float32Array, Float64Array, Int32Array, Uint8Array } as const;
+
+/** Arrays made by the addon belong to Node's realm; in another one (jest's, a vm context) `instanceof` would fail. */
+function own<T>(value: T): T {
+  if (ArrayBuffer.isView(value)) {
+    const Own = arrays[Object.prototype.toString.call(value).slice(8, -1) as keyof typeof arrays];
+    return new Own(value.buffer as ArrayBuffer, value.byteOffset, (value as unknown as Float32Array).length) as T;
+  }
+  if (typeof value !== "object" || value === null) return value;
+  const object = value as Record<string, unknown>;
+  for (const name of Object.keys(object)) if (ArrayBuffer.isView(object[name])) object[name] = own(object[name]);
+  return value;
+}
+
+function packageRoot(): string {
+  for (let folder = __dirname; dirname(folder) !== folder; folder = dirname(folder)) {
+    const file = join(folder, "package.json");
+    if (existsSync(file) && (JSON.parse(readFileSync(file, "utf8")) as { name?: string }).name === "attribution") return folder;
+  }
+  throw new AttributionError("missing", "The package's folder was not found around its own files");
+}
+
+function loadAddon(): NativeAddon {
+  const root = packageRoot();
+  try {
+    return (createRequire(__filename)("node-gyp-build") as (folder: string) => NativeAddon)(root);
+  } catch (error) {
+    const reason = (error as Error).message.split("\n")[0];
+    throw new AttributionError("missing", `The native addon could not be loaded (${reason}). Run "npm rebuild attribution" (in a clone: "npm run build:native"); libtorch is looked for in LIBTORCH, with LIBTORCH_USE_PYTORCH=1 in Python's torch, and in the copy that the set-up makes`, { cause: error });
+  }
+}

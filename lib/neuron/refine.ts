@@ -1,0 +1,72 @@
+// Refined neurons: what several phrasings of one fact have in common, without what other prompts share too.
+import type { NeuronAttribution, RefinedNeuron, Site } from "../../types/results";
+import { AttributionError, expected } from "../errors";
+import { number, onlyKnown } from "../options";
+import { rowScores, select, type Selection } from "../results/top";
+
+export interface RefineOptions {
+  /** p: a unit must be selected in more than this share of the rows. @default 0.5 */
+  readonly share?: number;
+  /** What each row selects. @default { fractionOfMaximum: 0.2 } (Dai et al.) */
+  readonly select?: Selection;
+  /** Prompts that share words but not the fact: units refined from them (by the same rule) are left out. */
+  readonly negatives?: NeuronAttribution | readonly NeuronAttribution[];
+}
+
+/**
+ * Units that are selected in more than a share p of the rows, one row being one phrasing of the same fact, minus the units so
+ * refined from `negatives`. Largest share first, then highest score; `share` is the share of rows, `score` the mean over all rows.
+ * Pure. Source: Dai et al. 2022 (knowledge neurons). Cost: one pass over the scores.
+ * @example refineNeurons(await integratedGradients(model, phrasings), { negatives: await integratedGradients(model, others) })
+ */
+export function refineNeurons(attributions: NeuronAttribution | readonly NeuronAttribution[], options?: RefineOptions): RefinedNeuron[] {
+  const given = onlyKnown(options, ["share", "select", "negatives"]);
+  const share = number(given, "share", 0.5, 0, 1);
+  const selection = options?.select ?? { fractionOfMaximum: 0.2 };
+  const phrasings = listOf("attributions", attributions);
+  const negatives = given["negatives"] === undefined ? [] : listOf("negatives", options!.negatives!);
+  requireOneSite([...phrasings, ...negatives]);
+  const left = new Set(negatives.length === 0 ? [] : [...sharesOf(negatives, selection)].filter(([, found]) => found > share).map(([index]) => index));
+  const [{ units, site }] = phrasings;
+  return [...sharesOf(phrasings, selection)]
+    .filter(([index, found]) => found > share && !left.has(index))
+    .map(([index, found]) => placed({ index, share: found, score: meanScore(phrasings, index) }, units, site))
+    .sort((a, b) => b.share - a.share || b.score - a.score || a.index - b.index);
+}
+
+function placed({ index, share, score }: { readonly index: number; readonly share: number; readonly score: number }, units: number, site: Site): RefinedNeuron {
+  return Object.freeze({ index, layer: Math.floor(index / units), unit: index % units, site, share, score });
+}
+
+/** Share of all rows that select each unit; a unit that none selects is not listed. */
+function sharesOf(attributions: readonly NeuronAttribution[], selection: Selection): Map<number, number> {
+  const rows = attributions.reduce((sum, { instances }) => sum + instances, 0);
+  const counts = new Map<number, number>();
+  for (const attribution of attributions) {
+    for (let row = 0; row < attribution.instances; row++) {
+      for (const { index } of select(attribution, row, selection)) counts.set(index, (counts.get(index) ?? 0) + 1);
+    }
+  }
+  return new Map([...counts].map(([index, count]) => [index, count / rows]));
+}
+
+function meanScore(attributions: readonly NeuronAttribution[], index: number): number {
+  let [sum, rows] = [0, 0];
+  for (const attribution of attributions) {
+    for (let row = 0; row < attribution.instances; row++) sum += rowScores(attribution, row)[index];
+    rows += attribution.instances;
+  }
+  return sum / rows;
+}
+
+function listOf(name: string, value: NeuronAttribution | readonly NeuronAttribution[]): readonly NeuronAttribution[] {
+  const list = (Array.isArray(value) ? value : [value]) as readonly NeuronAttribution[];
+  if (list.length === 0 || list.some((one) => one?.kind !== "neurons" || one.instances < 1)) throw expected(name, "a NeuronAttribution or a non-empty list of them", value);
+  return list;
+}
+
+function requireOneSite(list: readonly NeuronAttribution[]): void {
+  const words = ({ layers, units, site }: NeuronAttribution) => `${layers} × ${units} ${site}`;
+  const other = list.find((one) => words(one) !== words(list[0]));
+  if (other !== undefined) throw new AttributionError("mismatch", `Expected attributions over the same units but received ${words(list[0])} and ${words(other)}`);
+}

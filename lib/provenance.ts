@@ -1,0 +1,43 @@
+// How a result says where it came from. Does not load the addon: the caller passes libtorch's version.
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Model } from "../types/model";
+import type { Provenance } from "../types/results";
+
+export interface ProvenanceSource {
+  readonly method: string;
+  /** Options as resolved, JSON-serialisable. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** None for results that no model made (BM25, random). */
+  readonly model?: Pick<Model, "hash" | "dtype"> | null;
+  /** What was attributed, by role; only the hashes are kept. */
+  readonly data: Readonly<Record<string, { readonly hash: string }>>;
+  /** libtorch's version; "" where it took no part. @default "" */
+  readonly libtorch?: string;
+}
+
+/** A result's provenance, frozen. Without a model the hash is "" and the type "float64", the type of JavaScript's numbers. */
+export function provenance({ method, options, model = null, data, libtorch = "" }: ProvenanceSource): Provenance {
+  return Object.freeze({
+    method,
+    options: Object.freeze({ ...options }),
+    modelHash: model?.hash ?? "",
+    dataHashes: Object.freeze(Object.fromEntries(Object.entries(data).map(([role, { hash }]) => [role, hash]))),
+    versions: Object.freeze({ attribution: libraryVersion(), libtorch }),
+    dtype: model?.dtype ?? "float64",
+  });
+}
+
+let version: string | undefined;
+
+/** The version in our package.json, the first one above this file (its depth differs between lib/ and what is published). */
+export function libraryVersion(): string {
+  for (let folder = __dirname; version === undefined; folder = dirname(folder)) {
+    try {
+      version = String((JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version?: unknown }).version);
+    } catch {
+      if (dirname(folder) === folder) version = "unknown";
+    }
+  }
+  return version;
+}

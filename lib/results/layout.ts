@@ -1,0 +1,83 @@
+// What each kind of result looks like on disk: axes and shapes of its arrays, and the check that a loaded one is whole.
+import type { Provenance } from "../../types/results";
+
+/** Anything that can be saved: a result with its provenance. */
+export interface StorableResult { readonly provenance: Provenance }
+
+export const sign = "positive: the training instance lowers the query's loss, or the unit raises the target";
+
+/** Names the axes of each array, outermost first; an axis is the field that counts it. */
+const axesByKind: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  instances: { scores: ["queries", "train"] },
+  neurons: {
+    scores: ["instances", "layers", "units"], targetValues: ["instances"], targetLabels: ["instances"], completenessGap: ["instances", "layers"],
+  },
+};
+
+/** Attributions have their own `kind`; a test result goes by its test's name; anything else is "result". */
+export function kindOf(result: object): string {
+  const { kind, test } = result as { kind?: unknown; test?: unknown };
+  return typeof kind === "string" ? kind : typeof test === "string" ? test : "result";
+}
+
+export function axesOf(kind: string): Readonly<Record<string, readonly string[]>> {
+  return (Object.hasOwn(axesByKind, kind) ? axesByKind[kind] : undefined) ?? {};
+}
+
+/** The array's shape by the result's counts; flat where its axes are unknown or it is empty. */
+export function shapeOf(result: object, name: string, length: number): number[] {
+  const axes = axesOf(kindOf(result))[name];
+  const shape = axes?.map((axis) => Number((result as Record<string, unknown>)[axis]));
+  return shape !== undefined && shape.reduce((product, size) => product * size, 1) === length ? shape : [length];
+}
+
+const isText = (value: unknown) => typeof value === "string";
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+const isTexts = (value: unknown, length: unknown) => Array.isArray(value) && value.length === length && value.every(isText);
+const isArray = (value: unknown, type: string, ...lengths: readonly number[]) =>
+  Object.prototype.toString.call(value) === `[object ${type}]` && lengths.includes((value as Float32Array).length);
+
+/** The name of the first field that a result of its kind cannot have that way, or undefined. */
+export function faultyField(result: Record<string, unknown>): string | undefined {
+  const checks = [...provenanceChecks(result), ...(checksByKind[kindOf(result)]?.(result) ?? [])];
+  return checks.find(([, passes]) => !passes)?.[0];
+}
+
+type Checks = readonly (readonly [field: string, passes: boolean])[];
+
+function provenanceChecks({ provenance }: Record<string, unknown>): Checks {
+  if (!isObject(provenance)) return [["provenance", false]];
+  const { method, options, modelHash, dataHashes, versions, dtype } = provenance;
+  return [
+    ["provenance.method", isText(method)],
+    ["provenance.options", isObject(options)],
+    ["provenance.modelHash", isText(modelHash)],
+    ["provenance.dataHashes", isObject(dataHashes) && Object.values(dataHashes).every(isText)],
+    ["provenance.versions", isObject(versions) && Object.values(versions).every(isText)],
+    ["provenance.dtype", isText(dtype)],
+  ];
+}
+
+const checksByKind: Readonly<Record<string, (result: Record<string, unknown>) => Checks>> = {
+  instances: ({ queries, train, queryIds, trainIds, scores, unit }) => [
+    ["queries", isCount(queries)],
+    ["train", isCount(train)],
+    ["queryIds", isTexts(queryIds, queries)],
+    ["trainIds", isTexts(trainIds, train)],
+    ["scores", isArray(scores, "Float32Array", Number(queries) * Number(train))],
+    ["unit", isText(unit)],
+  ],
+  neurons: ({ instances, layers, units, site, instanceIds, scores, targetValues, targetLabels, completenessGap, unit }) => [
+    ["instances", isCount(instances)],
+    ["layers", isCount(layers)],
+    ["units", isCount(units)],
+    ["site", site === "neurons" || site === "heads" || site === "both"],
+    ["instanceIds", isTexts(instanceIds, instances)],
+    ["scores", isArray(scores, "Float32Array", Number(instances) * Number(layers) * Number(units))],
+    ["targetValues", isArray(targetValues, "Float64Array", Number(instances))],
+    ["targetLabels", isArray(targetLabels, "Int32Array", Number(instances))],
+    ["completenessGap", isArray(completenessGap, "Float64Array", 0, Number(instances) * Number(layers))],
+    ["unit", isText(unit)],
+  ],
+};

@@ -1,0 +1,136 @@
+// Means with intervals, rank statistics and ranking measures over plain numbers. Pure; ties are always averaged.
+import { AttributionError, expected } from "./errors";
+import { createRandom, type Random } from "./random";
+import type { Estimate } from "../types/results";
+
+type Numbers = ArrayLike<number>;
+
+/** The arithmetic mean; "invalid" for none. */
+export function mean(values: Numbers): number {
+  if (values.length === 0) throw new AttributionError("invalid", "Expected at least one value to average but received none");
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  return sum / values.length;
+}
+
+export interface BootstrapOptions {
+  /** @default 42 */
+  readonly seed?: number;
+  /** Resamples drawn with replacement. @default 1000 */
+  readonly resamples?: number;
+  /** Share of the resampled means that the interval holds. @default 0.95 */
+  readonly level?: number;
+}
+
+/**
+ * The mean with its percentile bootstrap interval (Efron 1979): the means of `resamples` samples drawn with replacement, cut at
+ * both ends. The same values in the same order and the same seed give the same interval. Cost: resamples × values, about 15 ms for 1,000 values.
+ */
+export function bootstrapMean(values: Numbers, options: BootstrapOptions = {}): Estimate {
+  const { center, level, resamples, resample } = bootstrap(values, options);
+  return interval(center, Float64Array.from({ length: resamples }, resample), level);
+}
+
+/** The same estimate, giving way to the event loop between resamples: for sums over many instances inside a long call. */
+export async function pacedBootstrapMean(values: Numbers, pace: () => Promise<void>, options: BootstrapOptions = {}): Promise<Estimate> {
+  const { center, level, resamples, resample } = bootstrap(values, options);
+  const means = new Float64Array(resamples);
+  for (let i = 0; i < resamples; i++) {
+    means[i] = resample();
+    await pace();
+  }
+  return interval(center, means, level);
+}
+
+function bootstrap(values: Numbers, { seed = 42, resamples = 1000, level = 0.95 }: BootstrapOptions): { center: number; level: number; resamples: number; resample: () => number } {
+  const center = mean(values);
+  if (!Number.isFinite(center)) throw expected("values", "finite numbers", center);
+  if (!Number.isInteger(resamples) || resamples < 1) throw expected("resamples", "a whole number of at least 1", resamples);
+  if (!(level > 0 && level < 1)) throw expected("level", "a number between 0 and 1", level);
+  const own = Float64Array.from(values);
+  const { below } = createRandom(seed);
+  return { center, level, resamples, resample: () => resampledMean(own, below) };
+}
+
+function interval(center: number, means: Float64Array, level: number): Estimate {
+  means.sort();
+  return Object.freeze({ mean: center, low: quantile(means, (1 - level) / 2), high: quantile(means, (1 + level) / 2) });
+}
+
+function resampledMean(values: Float64Array, below: Random["below"]): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[below(values.length)];
+  return sum / values.length;
+}
+
+/** The value below which a share of sorted values lies, interpolated linearly between neighbours. */
+export function quantile(sorted: Numbers, share: number): number {
+  const at = share * (sorted.length - 1);
+  const below = sorted[Math.floor(at)];
+  const above = sorted[Math.ceil(at)];
+  return below + (above - below) * (at - Math.floor(at));
+}
+
+/** Ranks from 1 for the smallest (or the largest) value; equal values share the mean of their ranks. "invalid" on NaN. */
+export function ranks(values: Numbers, order: "ascending" | "descending" = "ascending"): Float64Array {
+  const sorted = Float64Array.from(values).sort();
+  if (sorted.length > 0 && Number.isNaN(sorted[sorted.length - 1])) throw expected("values", "numbers to rank", Number.NaN);
+  const shared = new Map<number, number>();
+  for (let start = 0, end = 0; start < sorted.length; start = end) {
+    while (end < sorted.length && sorted[end] === sorted[start]) end++;
+    shared.set(sorted[start], (start + 1 + end) / 2);
+  }
+  const result = new Float64Array(sorted.length);
+  for (let i = 0; i < result.length; i++) {
+    const rank = shared.get(values[i]) as number;
+    result[i] = order === "ascending" ? rank : sorted.length + 1 - rank;
+  }
+  return result;
+}
+
+/** Pearson's correlation; NaN where one side does not vary. */
+export function pearson(a: Numbers, b: Numbers): number {
+  if (a.length !== b.length) throw new AttributionError("mismatch", `Expected two lists of one length but received ${a.length} and ${b.length} values`);
+  const [meanA, meanB] = [mean(a), mean(b)];
+  let [squaresA, squaresB, products] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++) {
+    const [x, y] = [a[i] - meanA, b[i] - meanB];
+    squaresA += x * x;
+    squaresB += y * y;
+    products += x * y;
+  }
+  if (squaresA === 0 || squaresB === 0) return Number.NaN;
+  return Math.max(-1, Math.min(1, products / Math.sqrt(squaresA) / Math.sqrt(squaresB)));
+}
+
+/** Spearman's rank correlation, ties averaged; NaN where one side does not vary. −∞ is the lowest rank. */
+export function spearman(a: Numbers, b: Numbers): number {
+  return pearson(ranks(a), ranks(b));
+}
+
+/** Discounted cumulative gain Σ gain_i / log2(i + 2) over 0-based positions i (Järvelin & Kekäläinen 2002), gains as given. */
+export function dcg(gains: Numbers, k = gains.length): number {
+  let sum = 0;
+  for (let i = 0; i < Math.min(k, gains.length); i++) sum += gains[i] / Math.log2(i + 2);
+  return sum;
+}
+
+/** The gain of a ranking over that of the best order of `ideal` gains (its own by default), within 0–1; 0 where nothing can be gained. */
+export function ndcg(gains: Numbers, { k = gains.length, ideal = gains }: { readonly k?: number; readonly ideal?: Numbers } = {}): number {
+  const best = dcg(Float64Array.from(ideal).sort().reverse(), k);
+  return best > 0 ? dcg(gains, k) / best : 0;
+}
+
+/** Area under the ROC curve: the chance that a positive scores above a negative, ties counting half. NaN without both. */
+export function auc(scores: Numbers, positive: ArrayLike<boolean | number>): number {
+  if (scores.length !== positive.length) throw new AttributionError("mismatch", `Expected a class per score but received ${scores.length} scores and ${positive.length} classes`);
+  const rank = ranks(scores);
+  let [positives, sum] = [0, 0];
+  for (let i = 0; i < rank.length; i++) {
+    if (!positive[i]) continue;
+    positives++;
+    sum += rank[i];
+  }
+  const negatives = rank.length - positives;
+  return (sum - (positives * (positives + 1)) / 2) / (positives * negatives);
+}

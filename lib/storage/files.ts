@@ -1,0 +1,105 @@
+// Reading of untrusted files: regular files only (a pipe would wait for ever), every range checked against the size.
+// Writing goes beside the target and is renamed at the end, so that a target is whole or absent.
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import { AttributionError } from "../errors";
+import { corrupt } from "./listing";
+
+export interface OpenFile {
+  readonly path: string;
+  readonly size: number;
+  /** The bytes offset … offset + length; "corrupt" where the file is shorter. */
+  read(offset: number, length: number): Promise<Buffer>;
+  readInto(target: Uint8Array, offset: number): Promise<void>;
+}
+
+const longestRead = 1 << 30;
+
+/** Opens a regular file for the time of `use`. */
+export async function withFile<T>(path: string, use: (file: OpenFile) => Promise<T>): Promise<T> {
+  await requireRegular(path);
+  const handle = await open(path, "r").catch((cause: unknown) => { throw unreadable(path, cause); });
+  try {
+    const { size } = await handle.stat();
+    const readInto = (target: Uint8Array, offset: number) => fill(path, handle, size, target, offset);
+    const read = async (offset: number, length: number) => {
+      if (length > size) throw corrupt(path, `ends at byte ${size}, before ${offset + length}`);
+      const target = Buffer.allocUnsafeSlow(length);
+      await readInto(target, offset);
+      return target;
+    };
+    return await use({ path, size, read, readInto });
+  } finally {
+    await handle.close();
+  }
+}
+
+async function requireRegular(path: string): Promise<void> {
+  const status = await stat(path).catch((cause: unknown) => { throw unreadable(path, cause); });
+  if (!status.isFile()) throw new AttributionError("invalid", `Expected ${path} to be a regular file`);
+}
+
+function unreadable(path: string, cause: unknown): AttributionError {
+  const code = (cause as NodeJS.ErrnoException).code;
+  const words = code === "ENOENT" ? `No file ${path}` : `Cannot read ${path} (${code ?? String(cause)})`;
+  return new AttributionError("missing", words, { cause });
+}
+
+async function fill(path: string, handle: FileHandle, size: number, target: Uint8Array, offset: number): Promise<void> {
+  if (offset < 0 || offset + target.byteLength > size) {
+    throw corrupt(path, `ends at byte ${size}, before ${offset + target.byteLength}`);
+  }
+  for (let done = 0; done < target.byteLength;) {
+    const length = Math.min(longestRead, target.byteLength - done);
+    const { bytesRead } = await handle.read(target, done, length, offset + done);
+    if (bytesRead === 0) throw corrupt(path, `ends at byte ${offset + done}, before ${offset + target.byteLength}`);
+    done += bytesRead;
+  }
+}
+
+export async function fileExists(path: string): Promise<boolean> {
+  return stat(path).then((status) => status.isFile(), () => false);
+}
+
+export async function directoryExists(path: string): Promise<boolean> {
+  return stat(path).then((status) => status.isDirectory(), () => false);
+}
+
+/** Reads a JSON object of at most `limit` bytes. */
+export async function readJsonObject(path: string, limit = 1 << 20): Promise<Record<string, unknown>> {
+  const bytes = await withFile(path, (file) => {
+    if (file.size > limit) throw corrupt(path, `expected at most ${limit} bytes of JSON but found ${file.size}`);
+    return file.read(0, file.size);
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString("utf8"));
+  } catch (cause) {
+    throw corrupt(path, "is not valid JSON", cause);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw corrupt(path, "expected a JSON object");
+  return value as Record<string, unknown>;
+}
+
+/** A name beside `path`, on the same file system, that no other writer has. */
+export function besideName(path: string): string {
+  return `${path}.partial-${randomBytes(6).toString("hex")}`;
+}
+
+/** Writes the parts one after the other beside `path`, then renames. */
+export async function writeBeside(path: string, parts: readonly Uint8Array[]): Promise<void> {
+  const partial = besideName(path);
+  try {
+    const handle = await open(partial, "wx");
+    try {
+      for (const part of parts) await handle.writeFile(part);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
+  } catch (cause) {
+    await rm(partial, { force: true });
+    throw new AttributionError("invalid", `Cannot write ${path} (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`, { cause });
+  }
+}

@@ -1,0 +1,43 @@
+// Every function that JavaScript may call; types/native.ts is the other side.
+#pragma once
+#include <napi.h>
+
+#include <string>
+
+namespace attribution {
+
+std::string loaded_libtorch();
+
+// model_exports.cpp
+Napi::Value versions_export(const Napi::CallbackInfo& info);
+Napi::Value set_threads_export(const Napi::CallbackInfo& info);
+Napi::Value stop_engine_export(const Napi::CallbackInfo& info);
+Napi::Value open_model_export(const Napi::CallbackInfo& info);
+Napi::Value create_model_export(const Napi::CallbackInfo& info);
+Napi::Value close_model_export(const Napi::CallbackInfo& info);
+Napi::Value expected_weights_export(const Napi::CallbackInfo& info);
+Napi::Value linear_modules_export(const Napi::CallbackInfo& info);
+Napi::Value write_weights_export(const Napi::CallbackInfo& info);
+Napi::Value resize_embedding_export(const Napi::CallbackInfo& info);
+Napi::Value evaluate_export(const Napi::CallbackInfo& info);
+Napi::Value readout_states_export(const Napi::CallbackInfo& info);
+Napi::Value capture_site_export(const Napi::CallbackInfo& info);
+
+// method_exports.cpp
+Napi::Value neuron_scores_export(const Napi::CallbackInfo& info);
+Napi::Value neuron_memory_export(const Napi::CallbackInfo& info);
+Napi::Value change_units_export(const Napi::CallbackInfo& info);
+Napi::Value unit_tokens_export(const Napi::CallbackInfo& info);
+Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info);
+Napi::Value influence_export(const Napi::CallbackInfo& info);
+Napi::Value fine_tune_export(const Napi::CallbackInfo& info);
+
+// store_exports.cpp
+Napi::Value feature_offsets_export(const Napi::CallbackInfo& info);
+Napi::Value projection_matrix_export(const Napi::CallbackInfo& info);
+Napi::Value build_store_export(const Napi::CallbackInfo& info);
+Napi::Value gradient_features_export(const Napi::CallbackInfo& info);
+Napi::Value store_scores_export(const Napi::CallbackInfo& info);
+Napi::Value store_self_scores_export(const Napi::CallbackInfo& info);
+
+}  // namespace attribution

@@ -1,0 +1,225 @@
+// Methods: neuron scores, changed units, instance scores, fine-tuning.
+#include "addon/exports.h"
+#include "addon/job.h"
+#include "addon/values.h"
+#include "instance/influence.h"
+#include "model/checkpoint.h"
+#include "neuron/change_units.h"
+#include "neuron/memory.h"
+#include "neuron/neuron_scores.h"
+#include "neuron/unit_tokens.h"
+#include "storage/error.h"
+#include "training/fine_tune.h"
+
+namespace attribution {
+namespace {
+
+void read_features(FeatureOptions& o, const Napi::Object& p) {
+  o.modules = strings_field(p, "modules");
+  o.reduction = choice_field<Reduction>(p, "reduction", {{"sum", Reduction::sum}, {"mean", Reduction::mean}});
+  o.batch_tokens = integer_field(p, "batchTokens");
+  o.memory_bytes = integer_field(p, "memoryBytes");
+}
+
+NeuronOptions neuron_options(const Model& model, const Napi::Object& p) {
+  NeuronOptions o;
+  o.method = choice_field<NeuronMethod>(p, "method", {{"integratedGradients", NeuronMethod::integrated_gradients}, {"activation", NeuronMethod::activation}, {"gradient", NeuronMethod::gradient}, {"gradientTimesActivation", NeuronMethod::gradient_times_activation}, {"conductance", NeuronMethod::conductance}, {"logProbabilityIncrease", NeuronMethod::log_probability_increase}, {"valueNorm", NeuronMethod::value_norm}, {"ablation", NeuronMethod::ablation}});
+  o.site = site_field(p);
+  o.layers = integers_of(field(p, "layers"), "layers");
+  o.target = target_of(object_field(p, "target"));
+  o.nodes = doubles_field(p, "nodes");
+  o.weights = doubles_field(p, "weights");
+  o.baseline = matrix_field(p, "baseline", site_width(model.architecture, o.site));
+  o.positions = choice_field<Positions>(p, "positions", {{"readout", Positions::readout}, {"all", Positions::all}, {"chosen", Positions::chosen}});
+  o.chosen_offsets = int32_field(p, "chosenOffsets");
+  o.chosen = int32_field(p, "chosen");
+  o.full_path = boolean_field(p, "fullPath");
+  o.batch_tokens = integer_field(p, "batchTokens");
+  o.memory_bytes = integer_field(p, "memoryBytes");
+  return o;
+}
+
+at::Tensor replacement_field(const Napi::Object& p, const char* name, const Model& model, Site site) {
+  const at::Tensor values = matrix_field(p, name, site_width(model.architecture, site));
+  if (values.defined() && values.size(0) != model.architecture.layers) fail(Code::mismatch, "Expected \"", name, "\" to hold one row per layer");
+  return values;
+}
+
+FineTuneOptions fine_tune_options(const Napi::Object& p) {
+  FineTuneOptions o;
+  o.epochs = integer_field(p, "epochs");
+  o.batch_size = integer_field(p, "batchSize");
+  o.accumulation = integer_field(p, "accumulation");
+  o.learning_rate = number_field(p, "learningRate");
+  o.weight_decay = number_field(p, "weightDecay");
+  o.beta1 = number_field(p, "beta1");
+  o.beta2 = number_field(p, "beta2");
+  o.epsilon = number_field(p, "epsilon");
+  o.schedule = choice_field<Schedule>(p, "schedule", {{"linear", Schedule::linear}, {"constant", Schedule::constant}});
+  o.warmup_steps = integer_field(p, "warmupSteps");
+  o.clip = number_field(p, "clip");
+  o.dropout = boolean_field(p, "dropout");
+  o.order = choice_field<Order>(p, "order", {{"lengthSorted", Order::length_sorted}, {"shuffled", Order::shuffled}, {"given", Order::given}});
+  o.head_only = choice_field<bool>(p, "trainable", {{"all", false}, {"head", true}});
+  o.seed = integer_field(p, "seed");
+  o.keep_best = choice_field<bool>(p, "keep", {{"best", true}, {"last", false}});
+  o.batch_tokens = integer_field(p, "batchTokens");
+  o.checkpoint_files = strings_field(p, "checkpointFiles");
+  o.checkpoint_header = bytes_field(p, "checkpointHeader");
+  o.checkpoint_weights = strings_field(p, "checkpointWeights");
+  return o;
+}
+
+}  // namespace
+
+Napi::Value neuron_scores_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances instances = instances_of(info[1]);
+  const NeuronOptions options = neuron_options(*model, info[2].As<Napi::Object>());
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const NeuronScores s = neuron_scores(*model, instances, options, control);
+    return [s](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("scores", float32_array(env, s.scores));
+      result.Set("targetValues", float64_array(env, s.target_values));
+      result.Set("targetLabels", int32_array(env, s.target_labels));
+      result.Set("completenessGap", float64_array(env, s.completeness_gap));
+      return result;
+    };
+  });
+}
+
+Napi::Value neuron_memory_export(const Napi::CallbackInfo& info) {
+  const auto p = info[0].As<Napi::Object>();
+  const Architecture architecture = architecture_of(object_field(p, "architecture"));
+  validate(architecture);
+  const BatchShape shape{integer_field(p, "instances"), integer_field(p, "rows"), integer_field(p, "longest")};
+  const auto effort = choice_field<Effort>(p, "effort", {{"rows", Effort::rows}, {"gradients", Effort::gradients}, {"forwards", Effort::forwards}});
+  const NeuronMemory m = neuron_memory(architecture, dtype_field(p), shape, effort);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("cache", Napi::Number::New(info.Env(), static_cast<double>(m.cache)));
+  result.Set("forward", Napi::Number::New(info.Env(), static_cast<double>(m.forward)));
+  result.Set("variant", Napi::Number::New(info.Env(), static_cast<double>(m.variant)));
+  return result;
+}
+
+Napi::Value change_units_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances instances = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  UnitSets sets;
+  const std::string site = string_field(p, "site");
+  if (site != "neurons" && site != "heads" && site != "both") fail(Code::invalid, "\"", site, "\" is no site of units");
+  sets.neurons = site != "heads";
+  sets.heads = site != "neurons";
+  sets.change = choice_field<Change>(p, "change", {{"suppress", Change::suppress}, {"keepOnly", Change::keep_only}, {"scale", Change::scale}});
+  sets.factor = number_field(p, "factor");
+  sets.neuron_replacement = replacement_field(p, "neuronReplacement", *model, Site::neurons);
+  sets.head_replacement = replacement_field(p, "headReplacement", *model, Site::heads);
+  sets.sets = integer_field(p, "sets");
+  sets.offsets = int32_field(p, "offsets");
+  sets.units = int32_field(p, "units");
+  sets.target = target_of(object_field(p, "target"));
+  sets.full_path = boolean_field(p, "fullPath");
+  sets.batch_tokens = integer_field(p, "batchTokens");
+  sets.memory_bytes = integer_field(p, "memoryBytes");
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const ChangedPredictions c = change_units(*model, instances, sets, control);
+    return [c](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("predictions", int32_array(env, c.predictions));
+      result.Set("labels", int32_array(env, c.labels));
+      result.Set("values", float64_array(env, c.values));
+      result.Set("changedPredictions", int32_array(env, c.changed_predictions));
+      result.Set("changedValues", float64_array(env, c.changed_values));
+      return result;
+    };
+  });
+}
+
+Napi::Value unit_tokens_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const auto p = info[1].As<Napi::Object>();
+  UnitWrites writes;
+  writes.site = site_field(p);
+  writes.layers = integers_of(field(p, "layers"), "layers");
+  writes.units = integers_of(field(p, "units"), "units");
+  writes.values = matrix_field(p, "values", writes.site == Site::heads ? model->architecture.head_size : 1);
+  writes.asked = integers_of(field(p, "asked"), "asked");
+  writes.top = integer_field(p, "top");
+  return start_job(info, info[2].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const UnitTokens t = unit_tokens(*model, writes, control);
+    return [t](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("ids", int32_array(env, t.ids));
+      result.Set("logits", float32_array(env, t.logits));
+      result.Set("ranks", int32_array(env, t.ranks));
+      return result;
+    };
+  });
+}
+
+Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances train = instances_of(info[1]), queries = instances_of(info[2]);
+  const auto p = info[3].As<Napi::Object>();
+  FeatureOptions options;
+  read_features(options, p);
+  const bool cosine = choice_field<bool>(p, "similarity", {{"dot", false}, {"cosine", true}});
+  return start_job(info, info[4].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const at::Tensor scores = gradient_similarity(*model, train, queries, options, cosine, control);
+    return [scores](Napi::Env env) { return float32_array(env, scores); };
+  });
+}
+
+Napi::Value influence_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances train = instances_of(info[1]), queries = instances_of(info[2]);
+  const auto p = info[3].As<Napi::Object>();
+  InfluenceOptions o;
+  read_features(o, p);
+  o.inverse = choice_field<Inverse>(p, "inverse", {{"identity", Inverse::identity}, {"cg", Inverse::cg}, {"lissa", Inverse::lissa}, {"ekfac", Inverse::ekfac}});
+  o.damping = number_field(p, "damping");
+  o.iterations = integer_field(p, "iterations");
+  o.tolerance = number_field(p, "tolerance");
+  o.lissa_damping = number_field(p, "lissaDamping");
+  o.scale = number_field(p, "scale");
+  o.recursions = integer_field(p, "recursions");
+  o.repeats = integer_field(p, "repeats");
+  o.batch_size = integer_field(p, "batchSize");
+  o.seed = integer_field(p, "seed");
+  return start_job(info, info[4].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const Influence i = influence(*model, train, queries, o, control);
+    return [i](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("scores", float32_array(env, i.scores));
+      result.Set("iterations", Napi::Number::New(env, static_cast<double>(i.iterations)));
+      result.Set("residual", Napi::Number::New(env, i.residual));
+      return result;
+    };
+  });
+}
+
+Napi::Value fine_tune_export(const Napi::CallbackInfo& info) {
+  const auto base = model_of(info[0]);
+  const Instances train = instances_of(info[1]);
+  const Instances evaluation = info[2].IsObject() ? instances_of(info[2]) : Instances{};
+  const FineTuneOptions options = fine_tune_options(info[3].As<Napi::Object>());
+  return start_job(info, info[4].As<Napi::Object>(), [=](const Control& control) -> Build {
+    FineTuneResult r = fine_tune(*base, train, evaluation, options, control);
+    const auto model = std::make_shared<const Model>(std::move(r.model));
+    const std::string hash = fingerprint(*model);
+    const int64_t parameters = parameter_count(*model);
+    return [=](Napi::Env env) -> Napi::Value {
+      Napi::Object result = model_info(env, model, hash, parameters);
+      result.Set("losses", float64_array(env, r.losses));
+      result.Set("learningRates", float64_array(env, r.learning_rates));
+      result.Set("evaluationLosses", float64_array(env, r.evaluation_losses));
+      result.Set("evaluationAccuracies", float64_array(env, r.evaluation_accuracies));
+      result.Set("keptEpoch", Napi::Number::New(env, static_cast<double>(r.kept_epoch)));
+      return result;
+    };
+  });
+}
+
+}  // namespace attribution

@@ -1,0 +1,199 @@
+#include "addon/values.h"
+
+#include <cmath>
+
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+template <typename Array, typename T>
+std::span<const T> view(const Napi::Value& value, const char* name, napi_typedarray_type type) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) fail(Code::invalid, "Expected \"", name, "\" to be a typed array of its kind");
+  const Array array = value.As<Array>();
+  return {array.Data(), array.ElementLength()};
+}
+
+template <typename Array>
+Napi::Value external(Napi::Env env, const at::Tensor& tensor, at::ScalarType type, napi_typedarray_type kind) {
+  auto* const kept = new at::Tensor(tensor.to(at::kCPU, type).contiguous());
+  const size_t bytes = kept->nbytes();
+  if (bytes == 0) {
+    delete kept;
+    return Array::New(env, 0);
+  }
+  const auto buffer = Napi::ArrayBuffer::New(env, kept->data_ptr(), bytes, [kept](Napi::Env, void*) { delete kept; });
+  return Array::New(env, static_cast<size_t>(tensor.numel()), buffer, 0, kind);
+}
+
+}  // namespace
+
+Napi::Value field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined()) fail(Code::invalid, "Expected \"", name, "\" but received nothing");
+  return value;
+}
+
+Napi::Object object_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsObject()) fail(Code::invalid, "Expected \"", name, "\" to be an object");
+  return value.As<Napi::Object>();
+}
+
+std::string string_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsString()) fail(Code::invalid, "Expected \"", name, "\" to be a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+double number_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsNumber()) fail(Code::invalid, "Expected \"", name, "\" to be a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+int64_t integer_field(const Napi::Object& object, const char* name) {
+  const double value = number_field(object, name);
+  if (!(std::abs(value) <= 9007199254740991.0) || value != std::floor(value)) fail(Code::invalid, "Expected \"", name, "\" to be a whole number but received ", value);
+  return static_cast<int64_t>(value);
+}
+
+bool boolean_field(const Napi::Object& object, const char* name) { return field(object, name).ToBoolean(); }
+
+std::vector<std::string> strings_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsArray()) fail(Code::invalid, "Expected \"", name, "\" to be an array of strings");
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::string> strings;
+  for (uint32_t i = 0; i < array.Length(); ++i) strings.push_back(array.Get(i).ToString().Utf8Value());
+  return strings;
+}
+
+std::vector<int64_t> integers_of(const Napi::Value& value, const char* name) {
+  const auto values = view<Napi::Int32Array, int32_t>(value, name, napi_int32_array);
+  return {values.begin(), values.end()};
+}
+
+std::vector<double> doubles_field(const Napi::Object& object, const char* name) {
+  const auto values = view<Napi::Float64Array, double>(field(object, name), name, napi_float64_array);
+  return {values.begin(), values.end()};
+}
+
+std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name) {
+  const auto values = view<Napi::Uint8Array, uint8_t>(field(object, name), name, napi_uint8_array);
+  return {values.begin(), values.end()};
+}
+
+at::Tensor matrix_field(const Napi::Object& object, const char* name, int64_t width) {
+  const auto values = view<Napi::Float32Array, float>(field(object, name), name, napi_float32_array);
+  if (values.empty()) return {};
+  if (static_cast<int64_t>(values.size()) % width != 0) fail(Code::mismatch, "Expected \"", name, "\" to hold rows of ", width, " values but received ", values.size());
+  return at::from_blob(const_cast<float*>(values.data()), {static_cast<int64_t>(values.size()) / width, width}, at::kFloat).clone();
+}
+
+std::span<const int32_t> int32_field(const Napi::Object& object, const char* name) {
+  return view<Napi::Int32Array, int32_t>(field(object, name), name, napi_int32_array);
+}
+
+Architecture architecture_of(const Napi::Object& o) {
+  Architecture a;
+  a.family = string_field(o, "family");
+  a.vocabulary = integer_field(o, "vocabulary");
+  a.hidden = integer_field(o, "hidden");
+  a.layers = integer_field(o, "layers");
+  a.heads = integer_field(o, "heads");
+  a.key_value_heads = integer_field(o, "keyValueHeads");
+  a.head_size = integer_field(o, "headSize");
+  a.intermediate = integer_field(o, "intermediate");
+  a.positions = integer_field(o, "positions");
+  a.embedding_size = integer_field(o, "embeddingSize");
+  a.norm = choice_field<NormKind>(o, "norm", {{"layer", NormKind::layer}, {"rms", NormKind::rms}});
+  a.norm_epsilon = number_field(o, "normEpsilon");
+  a.post_norm = choice_field<bool>(o, "normOrder", {{"pre", false}, {"post", true}});
+  a.final_norm = boolean_field(o, "finalNorm");
+  a.embedding_norm = boolean_field(o, "embeddingNorm");
+  a.position = choice_field<PositionKind>(o, "position", {{"learned", PositionKind::learned}, {"rotary", PositionKind::rotary}, {"alibi", PositionKind::alibi}});
+  a.position_offset = integer_field(o, "positionOffset");
+  a.rotary_size = integer_field(o, "rotarySize");
+  a.rotary_base = number_field(o, "rotaryBase");
+  a.parallel_residual = boolean_field(o, "parallelResidual");
+  a.activation = choice_field<Activation>(o, "activation", {{"relu", Activation::relu}, {"gelu", Activation::gelu}, {"gelu-tanh", Activation::gelu_tanh}, {"silu", Activation::silu}});
+  a.gated = boolean_field(o, "gated");
+  a.qkv = choice_field<QkvLayout>(o, "queryKeyValue", {{"separate", QkvLayout::separate}, {"concatenated", QkvLayout::concatenated}, {"interleaved", QkvLayout::interleaved}});
+  a.query_key_norm = boolean_field(o, "queryKeyNorm");
+  a.qkv_bias = boolean_field(o, "queryKeyValueBias");
+  a.attention_output_bias = boolean_field(o, "attentionOutputBias");
+  a.mlp_bias = boolean_field(o, "mlpBias");
+  a.transposed_linears = boolean_field(o, "transposedLinears");
+  a.tied_output = boolean_field(o, "tiedOutput");
+  a.output_bias = boolean_field(o, "outputBias");
+  const Napi::Object dropout = object_field(o, "dropout");
+  a.embedding_dropout = number_field(dropout, "embedding");
+  a.attention_dropout = number_field(dropout, "attention");
+  a.residual_dropout = number_field(dropout, "residual");
+  const Napi::Object head = object_field(o, "head");
+  a.head = choice_field<HeadKind>(head, "kind", {{"causalLM", HeadKind::causal_lm}, {"classification", HeadKind::classification}, {"choice", HeadKind::choice}});
+  a.labels = integer_field(head, "labels");
+  validate(a);
+  return a;
+}
+
+std::vector<WeightSource> weights_of(const Napi::Value& value) {
+  if (!value.IsArray()) fail(Code::invalid, "Expected \"weights\" to be an array");
+  const auto array = value.As<Napi::Array>();
+  std::vector<WeightSource> sources;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const auto o = array.Get(i).As<Napi::Object>();
+    WeightSource source;
+    source.name = string_field(o, "name");
+    source.weight = string_field(o, "weight");
+    source.file = string_field(o, "file");
+    source.dtype = string_field(o, "dtype");
+    const auto shape = field(o, "shape").As<Napi::Array>();
+    for (uint32_t k = 0; k < shape.Length(); ++k) source.shape.push_back(shape.Get(k).ToNumber().Int64Value());
+    source.offset = static_cast<uint64_t>(integer_field(o, "offset"));
+    source.bytes = static_cast<uint64_t>(integer_field(o, "bytes"));
+    if (!o.Get("permutedHeads").IsUndefined()) source.permuted_heads = integer_field(o, "permutedHeads");
+    sources.push_back(std::move(source));
+  }
+  return sources;
+}
+
+at::ScalarType dtype_field(const Napi::Object& object) {
+  return choice_field<at::ScalarType>(object, "dtype", {{"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float64", at::kDouble}});
+}
+
+Instances instances_of(const Napi::Value& value) {
+  if (!value.IsObject()) fail(Code::invalid, "Expected instances");
+  const auto o = value.As<Napi::Object>();
+  return {int32_field(o, "tokens"), int32_field(o, "rowOffsets"), int32_field(o, "groupOffsets"), int32_field(o, "labels"), int32_field(o, "targets"), {}};
+}
+
+TargetOptions target_of(const Napi::Object& o) {
+  TargetOptions target;
+  target.kind = choice_field<TargetKind>(o, "of", {{"probability", TargetKind::probability}, {"logProbability", TargetKind::log_probability}, {"logit", TargetKind::logit}});
+  const Napi::Value labels = field(o, "labels");
+  if (labels.IsString()) {
+    target.labels = choice_field<TargetOptions::Labels>(o, "labels", {{"predicted", TargetOptions::Labels::predicted}, {"gold", TargetOptions::Labels::gold}});
+  } else {
+    const auto given = int32_field(o, "labels");
+    target.labels = TargetOptions::Labels::given;
+    target.given.assign(given.begin(), given.end());
+  }
+  if (!o.Get("contrast").IsUndefined()) {
+    const auto contrast = int32_field(o, "contrast");
+    target.contrast.assign(contrast.begin(), contrast.end());
+  }
+  return target;
+}
+
+Site site_field(const Napi::Object& object) {
+  return choice_field<Site>(object, "site", {{"neurons", Site::neurons}, {"heads", Site::heads}, {"preActivation", Site::pre_activation}});
+}
+
+Napi::Value float32_array(Napi::Env env, const at::Tensor& t) { return external<Napi::Float32Array>(env, t, at::kFloat, napi_float32_array); }
+Napi::Value float64_array(Napi::Env env, const at::Tensor& t) { return external<Napi::Float64Array>(env, t, at::kDouble, napi_float64_array); }
+Napi::Value int32_array(Napi::Env env, const at::Tensor& t) { return external<Napi::Int32Array>(env, t, at::kInt, napi_int32_array); }
+Napi::Value float64_array(Napi::Env env, const std::vector<double>& values) { return float64_array(env, at::tensor(values, at::kDouble)); }
+
+}  // namespace attribution

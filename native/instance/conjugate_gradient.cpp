@@ -1,0 +1,48 @@
+// Conjugate gradients for (H + λI) x = v, all queries at once: each iteration reads the training set once.
+#include "instance/influence.h"
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+at::Tensor mean_products(const Model& model, const Hessian& hessian, const Instances& train, const at::Tensor& vectors, const InfluenceOptions& o, const Control& control) {
+  at::Tensor sum = at::zeros_like(vectors);
+  for (auto& members : pack(train, o.batch_tokens)) {
+    control.check();
+    sum += hessian.products(make_batch(train, members, model.device), vectors);
+  }
+  return sum / static_cast<double>(train.size()) + vectors * o.damping;
+}
+
+at::Tensor row_products(const at::Tensor& a, const at::Tensor& b) { return (a * b).sum(1, true); }
+
+}  // namespace
+
+Solution conjugate_gradient(const Model& model, const Hessian& hessian, const Instances& train, const at::Tensor& vectors, const InfluenceOptions& o, const Control& control) {
+  at::Tensor x = at::zeros_like(vectors), residual = vectors.clone(), direction = vectors.clone();
+  at::Tensor square = row_products(residual, residual);
+  const at::Tensor target = square.clone();
+  const at::Tensor zero = at::zeros_like(square);
+  double left = 1;
+  int64_t iteration = 0;
+  for (; iteration < o.iterations; ++iteration) {
+    left = at::where(target.gt(0), square / target, zero).max().sqrt().item<double>();
+    if (left <= o.tolerance) break;
+    control.progress(iteration, o.iterations, "conjugate gradients");
+    const at::Tensor product = mean_products(model, hessian, train, direction, o, control);
+    const at::Tensor curvature = row_products(direction, product);
+    if (curvature.lt(0).any().item<bool>()) {
+      fail(Code::invalid, "The damped Hessian is not positive definite (curvature ", curvature.min().item<double>(), "): raise \"damping\" above ", o.damping);
+    }
+    const at::Tensor step = at::where(curvature.gt(0), square / curvature, zero);
+    x = x + step * direction;
+    residual = residual - step * product;
+    const at::Tensor next = row_products(residual, residual);
+    direction = residual + at::where(square.gt(0), next / square, zero) * direction;
+    square = next;
+  }
+  left = at::where(target.gt(0), square / target, zero).max().sqrt().item<double>();
+  return {x, iteration, left};
+}
+
+}  // namespace attribution

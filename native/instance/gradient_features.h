@@ -1,0 +1,55 @@
+// Gradient features: each instance's gradient of every selected module, projected on both sides before the outer product (LoGra, Choe
+// et al. 2024): P_out (Σ_t g_t a_tᵀ) P_inᵀ = Σ_t (P_out g_t)(P_in a_t)ᵀ. The full gradient is never formed: the input is projected in
+// the forward, the output gradient where the backward passes it. Rank 0 keeps a side whole.
+#pragma once
+#include <ATen/ATen.h>
+
+#include <string>
+#include <vector>
+
+#include "instance/modules.h"
+#include "instance/projection.h"
+#include "model/batch.h"
+#include "model/loss.h"
+#include "storage/control.h"
+
+namespace attribution {
+
+struct FeatureSettings {
+  std::vector<std::string> modules;
+  int64_t rank = 16;  // of each side; 0: not projected
+  ProjectionKind projection = ProjectionKind::gaussian;
+  uint64_t seed = 42;
+  Reduction reduction = Reduction::sum;
+};
+
+struct InstanceFeatures {
+  at::Tensor values;  // [instance, width] float (double for float64), modules side by side
+  at::Tensor losses;  // [instance] the losses whose gradients they are
+};
+
+/// The selected modules with their projections; made once per run.
+class FeatureExtractor {
+ public:
+  FeatureExtractor(const Model& model, const FeatureSettings& settings);
+
+  InstanceFeatures features(const Model& model, const Batch& batch) const;
+
+  int64_t width() const { return width_; }
+  /// First feature of each module, and the end.
+  const std::vector<int64_t>& offsets() const { return offsets_; }
+  const ModuleSelection& modules() const { return modules_; }
+
+ private:
+  struct Side {
+    at::Tensor input, output;  // [rank, input (+ 1 with a bias)], [rank, output]; undefined: whole
+    bool bias;
+  };
+  ModuleSelection modules_;
+  std::vector<Side> sides_;
+  std::vector<int64_t> offsets_;
+  int64_t width_ = 0;
+  Reduction reduction_;
+};
+
+}  // namespace attribution

@@ -1,0 +1,67 @@
+#include "instance/store_build.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "model/evaluate.h"
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+/// Features of a batch on the CPU as float; a gradient that is no number stops the run.
+InstanceFeatures host_features(const FeatureExtractor& extractor, const Model& model, const Batch& batch) {
+  const InstanceFeatures made = extractor.features(model, batch);
+  InstanceFeatures host{made.values.to(at::kCPU, at::kFloat).contiguous(), made.losses.to(at::kCPU, at::kFloat).contiguous()};
+  if (!at::isfinite(host.values.sum()).item<bool>() && !at::isfinite(host.values).all().item<bool>()) {
+    fail(Code::native, "A gradient is not finite in the batch of instance ", batch.instances.front(), ": check the model's weights for NaN");
+  }
+  return host;
+}
+
+}  // namespace
+
+BuildReport build_store(const Model& model, const Instances& d, const FeatureSettings& settings, const RowStore& store, int64_t first_row,
+                        const std::string& flag_file, int64_t batch_tokens, const Control& control) {
+  check_instances(model, d, "train");
+  const FeatureExtractor extractor(model, settings);
+  if (extractor.offsets() != store.segments) fail(Code::mismatch, "The store has ", store.width(), " values a row, but these options make ", extractor.width());
+  if (first_row < 0 || first_row + d.size() > store.rows()) fail(Code::mismatch, "The store has ", store.rows(), " rows, but ", d.size(), " instances go to row ", first_row, " and after it");
+  RowWriter writer(store, flag_file);
+  BuildReport report;
+  const auto started = std::chrono::steady_clock::now();
+  int64_t done = 0;
+  for (auto& members : pack(d, batch_tokens)) {
+    control.progress(done, d.size(), "gradient features");
+    done += static_cast<int64_t>(members.size());
+    std::vector<int64_t> rows;
+    for (const int64_t i : members) rows.push_back(first_row + i);
+    if (std::all_of(rows.begin(), rows.end(), [&](int64_t row) { return writer.written(row); })) continue;
+    const Batch batch = make_batch(d, std::move(members), model.device);
+    const InstanceFeatures features = host_features(extractor, model, batch);
+    writer.write(rows, features.values, features.losses);
+    report.computed += batch.size();
+    report.tokens += batch.token_total();
+  }
+  writer.sync();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  control.progress(d.size(), d.size(), "gradient features");
+  return report;
+}
+
+InstanceFeatures instance_features(const Model& model, const Instances& d, const FeatureSettings& settings, int64_t batch_tokens, const Control& control) {
+  check_instances(model, d, "instances");
+  const FeatureExtractor extractor(model, settings);
+  InstanceFeatures all{at::empty({d.size(), extractor.width()}, at::kFloat), at::empty({d.size()}, at::kFloat)};
+  for_batches(model, d, batch_tokens, "gradient features", control, [&](const Batch& batch) {
+    const InstanceFeatures features = host_features(extractor, model, batch);
+    const at::Tensor places = at::tensor(batch.instances, at::kLong);
+    all.values.index_copy_(0, places, features.values);
+    all.losses.index_copy_(0, places, features.losses);
+  });
+  return all;
+}
+
+std::vector<int64_t> feature_offsets(const Model& model, const FeatureSettings& settings) { return FeatureExtractor(model, settings).offsets(); }
+
+}  // namespace attribution

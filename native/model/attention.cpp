@@ -1,0 +1,135 @@
+#include "model/attention.h"
+
+#include <cmath>
+#include <limits>
+
+#include "model/linear.h"
+#include "model/norm.h"
+
+namespace attribution {
+namespace {
+
+at::Tensor rotate(const at::Tensor& x, const PositionTables& tables, int64_t rotary) {
+  const int64_t half = rotary / 2;
+  const at::Tensor cosine = tables.cosine.unsqueeze(1), sine = tables.sine.unsqueeze(1);  // [token, 1, rotary / 2]
+  const at::Tensor first = x.narrow(-1, 0, half), second = x.narrow(-1, half, half);
+  std::vector<at::Tensor> parts = {first * cosine - second * sine, second * cosine + first * sine};
+  if (x.size(-1) > rotary) parts.push_back(x.narrow(-1, rotary, x.size(-1) - rotary));
+  return at::cat(parts, -1);
+}
+
+QueryKeyValue split(const Architecture& a, const at::Tensor& fused) {
+  const int64_t tokens = fused.size(0);
+  if (a.qkv == QkvLayout::interleaved) {
+    const at::Tensor x = fused.view({tokens, a.heads, 3, a.head_size});
+    return {x.select(2, 0), x.select(2, 1), x.select(2, 2)};
+  }
+  const at::Tensor x = fused.view({tokens, 3, a.heads, a.head_size});
+  return {x.select(1, 0), x.select(1, 1), x.select(1, 2)};
+}
+
+/// [token, head, feature] → [row, head, longest, feature]
+at::Tensor to_rows(const at::Tensor& x, const Batch& batch) {
+  const at::Tensor padded = batch.equal ? x : x.index_select(0, batch.pad_index);
+  return padded.view({batch.rows(), batch.longest, x.size(1), x.size(2)}).transpose(1, 2);
+}
+
+/// The plain formula: can be differentiated twice, and takes dropout.
+at::Tensor explicit_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask, const Hooks& hooks) {
+  at::Tensor scores = at::matmul(q, k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(-1)));
+  if (mask.defined()) {
+    scores = scores + mask;
+  } else {
+    const at::Tensor future = at::ones({q.size(2), q.size(2)}, q.options().dtype(at::kBool)).triu(1);
+    scores = scores.masked_fill(future, -std::numeric_limits<double>::infinity());
+  }
+  at::Tensor weights = at::softmax(scores, -1);
+  if (hooks.dropout && hooks.dropout->attention > 0) {
+    const double keep = 1 - hooks.dropout->attention;
+    weights = weights * at::empty_like(weights).bernoulli_(keep, hooks.dropout->generator) / keep;
+  }
+  return at::matmul(weights, v);
+}
+
+}  // namespace
+
+at::Tensor run_linear(const Linear& linear, ModuleId id, const at::Tensor& input, const Hooks& hooks) {
+  return hooks.linear ? hooks.linear(id, linear, input) : apply(linear, input, hooks.twice_differentiable);
+}
+
+at::Tensor repeat_heads(const at::Tensor& x, int64_t heads) {
+  const int64_t groups = x.size(-2);
+  return groups == heads ? x : x.repeat_interleave(heads / groups, -2);
+}
+
+at::Tensor alibi_slopes(int64_t heads) {
+  const auto nearest = static_cast<int64_t>(std::pow(2, std::floor(std::log2(static_cast<double>(heads)))));
+  std::vector<double> slopes;
+  const double base = std::pow(2.0, -std::pow(2.0, -(std::log2(static_cast<double>(nearest)) - 3)));
+  for (int64_t i = 1; i <= nearest; ++i) slopes.push_back(std::pow(base, static_cast<double>(i)));
+  const double extra = std::pow(2.0, -std::pow(2.0, -(std::log2(2.0 * static_cast<double>(nearest)) - 3)));
+  for (int64_t i = 0; i < heads - nearest; ++i) slopes.push_back(std::pow(extra, static_cast<double>(2 * i + 1)));
+  return at::tensor(slopes, at::kDouble);
+}
+
+PositionTables rotary_tables(const Model& model, const at::Tensor& positions) {
+  const Architecture& a = model.architecture;
+  const auto high = model.dtype == at::kDouble ? at::kDouble : at::kFloat;
+  const at::Tensor power = at::arange(0, a.rotary_size, 2, at::TensorOptions().dtype(high).device(model.device)) / static_cast<double>(a.rotary_size);
+  const at::Tensor frequency = at::pow(at::full({}, a.rotary_base, power.options()), power).reciprocal();
+  const at::Tensor angle = positions.to(high).unsqueeze(1) * frequency.unsqueeze(0);
+  return {angle.cos().to(model.dtype), angle.sin().to(model.dtype), {}};
+}
+
+PositionTables position_tables(const Model& model, const Batch& batch) {
+  const Architecture& a = model.architecture;
+  if (a.position == PositionKind::rotary) return rotary_tables(model, batch.positions);
+  if (a.position != PositionKind::alibi) return {};
+  const at::Tensor keys = at::arange(batch.longest, at::kDouble);
+  const at::Tensor bias = alibi_slopes(a.heads).view({1, a.heads, 1, 1}) * keys.view({1, 1, 1, -1});
+  const at::Tensor future = at::ones({batch.longest, batch.longest}, at::kBool).triu(1);
+  const at::Tensor mask = bias.expand({1, a.heads, batch.longest, batch.longest}).masked_fill(future, -std::numeric_limits<double>::infinity());
+  return {{}, {}, mask.to(model.options())};
+}
+
+QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input, const PositionTables& tables, const Hooks& hooks) {
+  const Architecture& a = model.architecture;
+  const Layer& w = model.weights.layers[static_cast<size_t>(layer)];
+  QueryKeyValue qkv;
+  if (a.qkv == QkvLayout::separate) {
+    qkv.query = run_linear(w.query, {Module::query, layer}, input, hooks).view({-1, a.heads, a.head_size});
+    qkv.key = run_linear(w.key, {Module::key, layer}, input, hooks).view({-1, a.key_value_heads, a.head_size});
+    qkv.value = run_linear(w.value, {Module::value, layer}, input, hooks).view({-1, a.key_value_heads, a.head_size});
+  } else {
+    qkv = split(a, run_linear(w.qkv, {Module::qkv, layer}, input, hooks));
+  }
+  if (a.query_key_norm) {
+    qkv.query = rms_norm(qkv.query, w.query_norm.weight, a.norm_epsilon);
+    qkv.key = rms_norm(qkv.key, w.key_norm.weight, a.norm_epsilon);
+  }
+  if (a.position == PositionKind::rotary) {
+    qkv.query = rotate(qkv.query, tables, a.rotary_size);
+    qkv.key = rotate(qkv.key, tables, a.rotary_size);
+  }
+  return qkv;
+}
+
+at::Tensor attend(const Model& model, const QueryKeyValue& qkv, const Batch& batch, const PositionTables& tables, const Hooks& hooks) {
+  const Architecture& a = model.architecture;
+  const at::Tensor q = to_rows(qkv.query, batch);
+  const at::Tensor k = to_rows(repeat_heads(qkv.key, a.heads), batch);
+  const at::Tensor v = to_rows(repeat_heads(qkv.value, a.heads), batch);
+  const bool plain = hooks.twice_differentiable || (hooks.dropout && hooks.dropout->attention > 0);
+  at::Tensor out;
+  if (plain) {
+    out = explicit_attention(q, k, v, tables.mask, hooks);
+  } else if (tables.mask.defined()) {
+    out = at::scaled_dot_product_attention(q, k, v, tables.mask);
+  } else {
+    out = at::scaled_dot_product_attention(q, k, v, {}, 0.0, true);
+  }
+  out = out.transpose(1, 2).reshape({batch.rows() * batch.longest, a.query_width()});
+  return batch.equal ? out : out.index_select(0, batch.unpad_index);
+}
+
+}  // namespace attribution

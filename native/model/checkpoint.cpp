@@ -1,0 +1,216 @@
+#include "model/checkpoint.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::ostringstream out;
+  out << shape;
+  return out.str();
+}
+
+bool is_head(const std::string& weight) { return weight.rfind("score.", 0) == 0; }
+
+/// Whether no value has all bits of its exponent set, which NaN and the infinities have. Takes no memory: temporary tensors of
+/// a checkpoint's sizes leave the heap in pieces that are never given back.
+template <typename Bits>
+bool all_finite(const at::Tensor& tensor, Bits exponent) {
+  const auto* values = static_cast<const Bits*>(tensor.const_data_ptr());
+  std::atomic<bool> finite{true};
+  at::parallel_for(0, tensor.numel(), int64_t{1} << 16, [&](int64_t begin, int64_t end) {
+    bool found = false;
+    for (int64_t i = begin; i < end; ++i) found |= (values[i] & exponent) == exponent;
+    if (found) finite = false;
+  });
+  return finite;
+}
+
+void check_finite(const at::Tensor& tensor, const std::string& name) {
+  const at::Tensor t = tensor.contiguous();
+  const bool finite = t.scalar_type() == at::kFloat    ? all_finite<uint32_t>(t, 0x7f800000)
+                      : t.scalar_type() == at::kDouble ? all_finite<uint64_t>(t, 0x7ff0000000000000)
+                                                       : all_finite<uint16_t>(t, 0x7f80);
+  if (!finite) fail(Code::corrupt, "Weight \"", name, "\" holds NaN or infinite values");
+}
+
+class Files {
+ public:
+  std::shared_ptr<MappedFile> operator[](const std::string& path) {
+    auto& file = open_[path];
+    if (!file) file = MappedFile::open(path);
+    return file;
+  }
+
+ private:
+  std::map<std::string, std::shared_ptr<MappedFile>> open_;
+};
+
+void draw(const WeightSlot& slot, const at::TensorOptions& options, double deviation, at::Generator& generator) {
+  const bool weight = slot.name.size() > 7 && slot.name.compare(slot.name.size() - 7, 7, ".weight") == 0;
+  const bool norm = slot.name.find("Norm.") != std::string::npos || slot.name.find(".norm.") != std::string::npos;
+  at::Tensor value = at::empty(slot.shape, options.device(at::kCPU).dtype(at::kFloat));
+  if (norm) {
+    value.fill_(weight ? 1 : 0);
+  } else if (weight) {
+    value.normal_(0, deviation, generator);
+  } else {
+    value.zero_();
+  }
+  *slot.tensor = value.to(options);
+}
+
+Model empty_model(const Architecture& architecture, at::ScalarType dtype, at::Device device) {
+  validate(architecture);
+  Model model;
+  model.architecture = architecture;
+  model.dtype = dtype;
+  model.device = device;
+  return model;
+}
+
+/// A fast 64-bit hash of bytes, eight at a time (multiply and rotate; not cryptographic).
+uint64_t mix(uint64_t hash, const void* data, size_t size) {
+  const auto* bytes = static_cast<const uint8_t*>(data);
+  auto step = [&hash](uint64_t word) {
+    hash ^= word * 0x9E3779B97F4A7C15ULL;
+    hash = ((hash << 31) | (hash >> 33)) * 0xBF58476D1CE4E5B9ULL;
+  };
+  size_t i = 0;
+  for (; i + 8 <= size; i += 8) {
+    uint64_t word;
+    std::memcpy(&word, bytes + i, 8);
+    step(word);
+  }
+  uint64_t rest = size;
+  for (; i < size; ++i) rest = rest << 8 | bytes[i];
+  step(rest);
+  return hash;
+}
+
+}  // namespace
+
+at::Device device_named(const std::string& name) {
+  if (name == "cpu") return at::kCPU;
+  if (name != "cuda") fail(Code::invalid, "Expected \"device\" to be one of \"cpu\", \"cuda\" but received \"", name, "\"");
+  if (!at::hasCUDA()) fail(Code::unsupported, "This libtorch has no CUDA, or the machine has no device: use device \"cpu\", or point LIBTORCH to a CUDA build and run npm rebuild");
+  return at::Device(at::kCUDA, 0);
+}
+
+Model open_model(const Architecture& architecture, const std::vector<WeightSource>& sources, at::ScalarType dtype, at::Device device,
+                 int64_t new_head_seed, double new_head_deviation, const Control& control) {
+  Model model = empty_model(architecture, dtype, device);
+  std::map<std::string, const WeightSource*> by_weight;
+  for (const WeightSource& source : sources) by_weight[source.weight] = &source;
+  Files files;
+  at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(std::max<int64_t>(0, new_head_seed)));
+  const auto places = slots(model.architecture, model.weights);
+  int64_t done = 0;
+  for (const WeightSlot& slot : places) {
+    control.progress(done++, static_cast<int64_t>(places.size()), "loading weights");
+    const auto found = by_weight.find(slot.name);
+    if (found == by_weight.end()) {
+      if (!is_head(slot.name) || new_head_seed < 0) fail(Code::missing, "The checkpoint has no tensor for weight \"", slot.name, "\"");
+      draw(slot, model.options(), new_head_deviation, generator);
+      continue;
+    }
+    const WeightSource& source = *found->second;
+    const at::Tensor tensor = read_tensor(files[source.file], source, dtype);
+    if (tensor.sizes() != at::IntArrayRef(slot.shape)) {
+      fail(Code::mismatch, "Tensor \"", source.name, "\" has shape ", shape_text(tensor.sizes()), ", but weight \"", slot.name, "\" of this architecture has ", shape_text(slot.shape));
+    }
+    check_finite(tensor, source.name);
+    *slot.tensor = tensor.to(device);
+  }
+  return model;
+}
+
+Model create_model(const Architecture& architecture, at::ScalarType dtype, at::Device device, int64_t seed, double deviation, const Control& control) {
+  Model model = empty_model(architecture, dtype, device);
+  at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(seed));
+  for (const WeightSlot& slot : slots(model.architecture, model.weights)) {
+    control.check();
+    draw(slot, model.options(), deviation, generator);
+  }
+  return model;
+}
+
+Model copy_model(const Model& model) {
+  Model copy = model;
+  for (const WeightSlot& slot : slots(copy.architecture, copy.weights)) *slot.tensor = slot.tensor->detach().clone();
+  return copy;
+}
+
+void write_weights(const Model& model, const std::string& file, const std::vector<uint8_t>& header, const std::vector<std::string>& names,
+                   at::ScalarType dtype, const Control& control) {
+  Model view = model;
+  std::map<std::string, at::Tensor> tensors;
+  for (const WeightSlot& slot : slots(view.architecture, view.weights)) tensors[slot.name] = *slot.tensor;
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(file.c_str(), "wb"), std::fclose);
+  if (!out) fail(Code::native, "Cannot write \"", file, "\": ", std::strerror(errno));
+  auto write = [&](const void* data, size_t size) {
+    if (size > 0 && std::fwrite(data, 1, size, out.get()) != size) fail(Code::native, "Writing \"", file, "\" failed: ", std::strerror(errno));
+  };
+  write(header.data(), header.size());
+  int64_t done = 0;
+  for (const std::string& name : names) {
+    control.progress(done++, static_cast<int64_t>(names.size()), "writing weights");
+    const auto found = tensors.find(name);
+    if (found == tensors.end()) fail(Code::unknown, "The model has no weight \"", name, "\"");
+    const at::Tensor tensor = found->second.to(at::kCPU).to(dtype).contiguous();
+    write(tensor.const_data_ptr(), tensor.nbytes());
+  }
+  if (std::fflush(out.get()) != 0) fail(Code::native, "Writing \"", file, "\" failed: ", std::strerror(errno));
+}
+
+Model resize_embedding(const Model& model, int64_t rows) {
+  if (rows < 1 || rows > (1 << 24)) fail(Code::invalid, "Expected \"rows\" within 1–16777216 but received ", rows);
+  Model resized = model;
+  auto resize = [rows](const at::Tensor& table) {
+    if (rows <= table.size(0)) return table.narrow(0, 0, rows).clone();
+    return at::cat({table, table.mean(0, true).expand({rows - table.size(0), table.size(1)})});
+  };
+  resized.weights.token_embedding = resize(model.weights.token_embedding);
+  Linear& output = resized.weights.output;
+  if (output.weight.defined()) output.weight = resize(output.weight);
+  if (output.bias.defined()) output.bias = resize(output.bias.unsqueeze(1)).squeeze(1);
+  resized.architecture.vocabulary = rows;
+  return resized;
+}
+
+std::string fingerprint(const Model& model) {
+  Model view = model;
+  const Architecture& a = model.architecture;
+  const int64_t numbers[] = {a.heads, a.key_value_heads, a.head_size, a.positions, static_cast<int64_t>(a.norm), a.post_norm, a.rotary_size,
+                             a.parallel_residual, static_cast<int64_t>(a.activation), static_cast<int64_t>(a.qkv), static_cast<int64_t>(a.head)};
+  const double reals[] = {a.norm_epsilon, a.rotary_base};
+  uint64_t hash = mix(mix(0x243F6A8885A308D3ULL, numbers, sizeof numbers), reals, sizeof reals);
+  for (const WeightSlot& slot : slots(view.architecture, view.weights)) {
+    hash = mix(hash, slot.name.data(), slot.name.size());
+    const at::Tensor tensor = slot.tensor->to(at::kCPU).contiguous();
+    hash = mix(hash, tensor.const_data_ptr(), tensor.nbytes());
+  }
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
+int64_t parameter_count(const Model& model) {
+  Model view = model;
+  int64_t total = 0;
+  for (const WeightSlot& slot : slots(view.architecture, view.weights)) total += slot.tensor->numel();
+  return total;
+}
+
+}  // namespace attribution

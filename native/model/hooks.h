@@ -1,0 +1,49 @@
+// What a caller may watch or change during one forward. A value, passed down the call: nothing is global, nothing remains.
+#pragma once
+#include <ATen/ATen.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "model/weights.h"
+
+namespace attribution {
+
+/// Where units live: inputs of the MLP's and of the attention's output projection, and the first MLP layer before its activation.
+enum class Site { neurons, heads, pre_activation };
+
+/// A linear module of the forward: which, and in which layer (-1 outside the blocks).
+enum class Module { qkv, query, key, value, attention_output, gate, up, down, head };
+struct ModuleId {
+  Module module;
+  int64_t layer;
+};
+
+struct Dropout {
+  double embedding, attention, residual;
+  at::Generator generator;
+};
+
+struct Hooks {
+  /// Sees the site's values [token, feature] and returns what the forward goes on with.
+  std::function<at::Tensor(Site, int64_t layer, const at::Tensor&)> site;
+  /// Takes the place of a linear module: input [token, input] to output [token, output].
+  std::function<at::Tensor(ModuleId, const Linear&, const at::Tensor&)> linear;
+  /// `linear` is for the head too; without, a loss may take the head in chunks.
+  bool taps_head = false;
+  /// Training only.
+  std::optional<Dropout> dropout;
+  /// Use only operations that can be differentiated twice.
+  bool twice_differentiable = false;
+};
+
+/// A module's name, e.g. "layers.3.mlp.down".
+std::string module_name(const Architecture& architecture, ModuleId id);
+
+/// Width of a site's values.
+int64_t site_width(const Architecture& architecture, Site site);
+/// Units of a site: a head is `head_size` features, a neuron one.
+int64_t site_units(const Architecture& architecture, Site site);
+
+}  // namespace attribution

@@ -1,0 +1,74 @@
+#include "model/linear.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+using PointwiseLinear = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
+                                   c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
+
+/// oneDNN's linear where this libtorch has it.
+const std::optional<c10::TypedOperatorHandle<PointwiseLinear>>& onednn_linear() {
+  static const auto found = []() -> std::optional<c10::TypedOperatorHandle<PointwiseLinear>> {
+    const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+    if (!schema) return std::nullopt;
+    try {
+      return schema->typed<PointwiseLinear>();
+    } catch (const std::exception&) {
+      return std::nullopt;  // another signature in another libtorch: at::linear is as right
+    }
+  }();
+  return found;
+}
+
+bool fast(const at::Tensor& a, const at::Tensor& b) {
+  return a.device().is_cpu() && (a.scalar_type() == at::kFloat || a.scalar_type() == at::kBFloat16) && a.scalar_type() == b.scalar_type() &&
+         a.size(0) > 0 && onednn_linear().has_value();
+}
+
+struct FastLinear : torch::autograd::Function<FastLinear> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& matrix, const std::optional<at::Tensor>& bias) {
+    const bool weights = matrix.requires_grad();
+    context->save_for_backward({weights ? input : at::Tensor(), matrix});
+    context->saved_data["bias"] = bias && bias->requires_grad();
+    return product(input, matrix, bias.value_or(at::Tensor()));
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    // In a backward that makes a graph: the products below would be missing from it.
+    if (at::GradMode::is_enabled()) fail(Code::native, "The fast linear product can be differentiated once only");
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor& g = gradients[0];
+    at::Tensor input, matrix, bias;
+    if (context->needs_input_grad(0)) input = product(g, saved[1].t());
+    if (context->needs_input_grad(1)) matrix = product(g.t(), saved[0].t());
+    if (context->saved_data["bias"].toBool()) bias = g.sum(0);
+    return {input, matrix, bias};
+  }
+};
+
+}  // namespace
+
+at::Tensor product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias) {
+  if (!fast(a, b)) return at::linear(a, b, bias);
+  const std::optional<at::Tensor> added = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
+  return onednn_linear()->call(a, b, added, "none", c10::List<std::optional<at::Scalar>>(), std::string_view(""));
+}
+
+at::Tensor apply(const Linear& linear, const at::Tensor& input, bool twice_differentiable) {
+  const at::Tensor matrix = linear.matrix();
+  if (twice_differentiable || !fast(input, matrix)) return at::linear(input, matrix, linear.bias);
+  const bool graph = at::GradMode::is_enabled() &&
+                     (input.requires_grad() || matrix.requires_grad() || (linear.bias.defined() && linear.bias.requires_grad()));
+  if (!graph) return product(input, matrix, linear.bias);
+  // A missing bias is none, not an undefined tensor: apply() asks each tensor for its device.
+  return FastLinear::apply(input, matrix, linear.bias.defined() ? std::optional<at::Tensor>(linear.bias) : std::nullopt);
+}
+
+}  // namespace attribution

@@ -1,0 +1,121 @@
+#include "model/loss.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "model/attention.h"
+#include "model/linear.h"
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t chunk_values = int64_t{1} << 24;  // logits held at a time: 64 MB of floats
+
+at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
+
+/// Cross-entropy of each hidden state against a frozen head, in chunks: [n]; `gradient` [n, embedding], where given, receives
+/// d loss / d hidden, so that a backward needs no logits.
+at::Tensor chunked_cross_entropy(const at::Tensor& hidden, const Linear& head, const at::Tensor& targets, at::Tensor* gradient) {
+  const at::Tensor matrix = head.matrix();
+  const int64_t rows = hidden.size(0), step = std::max<int64_t>(1, chunk_values / matrix.size(0));
+  at::Tensor losses = at::empty({rows}, hidden.options().dtype(hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
+  if (gradient) *gradient = at::empty_like(hidden);
+  for (int64_t begin = 0; begin < rows; begin += step) {
+    const int64_t n = std::min(step, rows - begin);
+    at::Tensor logits = wide(product(hidden.narrow(0, begin, n), matrix, head.bias));
+    const at::Tensor target = targets.narrow(0, begin, n).unsqueeze(1);
+    const at::Tensor normaliser = at::logsumexp(logits, {1}, true);
+    losses.narrow(0, begin, n).copy_((normaliser - logits.gather(1, target)).squeeze(1));
+    if (!gradient) continue;
+    logits.sub_(normaliser).exp_().scatter_add_(1, target, at::full({n, 1}, -1, logits.options()));
+    gradient->narrow(0, begin, n).copy_(product(logits.to(hidden.scalar_type()), matrix.t()));
+  }
+  return losses;
+}
+
+struct ChunkedCrossEntropy : torch::autograd::Function<ChunkedCrossEntropy> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const Linear& head, const at::Tensor& targets) {
+    at::Tensor gradient;
+    const at::Tensor losses = chunked_cross_entropy(hidden, head, targets, &gradient);
+    context->save_for_backward({gradient});
+    return losses;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const at::Tensor gradient = context->get_saved_variables()[0];
+    return {gradient * gradients[0].unsqueeze(1).to(gradient.scalar_type()), {}, {}};
+  }
+};
+
+at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const at::Tensor& targets, const Hooks& hooks) {
+  const Linear head = head_linear(model);
+  const bool frozen = !head.weight.requires_grad() && !hooks.taps_head && !hooks.twice_differentiable;
+  if (!frozen) return at::cross_entropy_loss(head_logits(model, hidden, hooks), targets, {}, at::Reduction::None);
+  const bool graph = at::GradMode::is_enabled() && hidden.requires_grad();
+  return graph ? ChunkedCrossEntropy::apply(hidden, head, targets) : chunked_cross_entropy(hidden, head, targets, nullptr);
+}
+
+at::Tensor sum_by_instance(const at::Tensor& values, const at::Tensor& instance, int64_t size) {
+  return at::zeros({size}, values.options()).index_add(0, instance, values);
+}
+
+}  // namespace
+
+at::Tensor head_logits(const Model& model, const at::Tensor& hidden, const Hooks& hooks) {
+  const Linear head = head_linear(model);
+  if (!hooks.taps_head) return wide(apply(head, hidden, hooks.twice_differentiable));
+  return wide(run_linear(head, {Module::head, -1}, hidden, hooks));
+}
+
+at::Tensor class_logits(const Architecture& a, const at::Tensor& row_logits, const Batch& batch) {
+  if (a.head != HeadKind::choice) return row_logits;
+  int64_t most = 0;
+  std::vector<int64_t> place;
+  for (int64_t i = 0; i < batch.size(); ++i) most = std::max(most, batch.group_offsets[i + 1] - batch.group_offsets[i]);
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    for (int64_t k = 0; k < batch.group_offsets[i + 1] - batch.group_offsets[i]; ++k) place.push_back(i * most + k);
+  }
+  const at::Tensor empty = at::full({batch.size() * most}, -std::numeric_limits<double>::infinity(), row_logits.options());
+  return empty.index_copy(0, at::tensor(place, at::kLong).to(row_logits.device()), row_logits.squeeze(1)).view({batch.size(), most});
+}
+
+at::Tensor readout_class_logits(const Model& model, const at::Tensor& hidden, const Batch& batch, const Hooks& hooks) {
+  return class_logits(model.architecture, head_logits(model, hidden.index_select(0, batch.readout), hooks), batch);
+}
+
+at::Tensor target_counts(const Architecture& a, const Batch& batch) {
+  if (a.head != HeadKind::causal_lm) return batch.labels.ge(0).to(at::kLong);
+  if (!batch.targets.defined()) return at::zeros_like(batch.labels);
+  return sum_by_instance(batch.targets.ne(no_target).to(at::kLong), batch.token_instance, batch.size());
+}
+
+at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction, const Hooks& hooks) {
+  if (model.architecture.head != HeadKind::causal_lm) {
+    const at::Tensor scores = readout_class_logits(model, hidden, batch, hooks);
+    const at::Tensor known = batch.labels.ge(0);
+    const at::Tensor chosen = at::log_softmax(scores, 1).gather(1, batch.labels.clamp_min(0).unsqueeze(1)).squeeze(1);
+    return at::where(known, -chosen, at::zeros_like(chosen));
+  }
+  if (!batch.targets.defined()) fail(Code::missing, "The instances have no target tokens; a causal LM's loss needs them (encode with targets)");
+  const at::Tensor counted = batch.targets.ne(no_target).nonzero().squeeze(1);
+  const at::Tensor losses = token_losses(model, hidden.index_select(0, counted), batch.targets.index_select(0, counted), hooks);
+  const at::Tensor sums = sum_by_instance(losses, batch.token_instance.index_select(0, counted), batch.size());
+  if (reduction == Reduction::sum) return sums;
+  return sums / target_counts(model.architecture, batch).clamp_min(1).to(sums.scalar_type());
+}
+
+at::Tensor target_values(const at::Tensor& class_scores, TargetKind kind, const at::Tensor& labels, const at::Tensor& contrast) {
+  at::Tensor values = class_scores;
+  if (kind == TargetKind::probability) values = at::softmax(class_scores, 1);
+  if (kind == TargetKind::log_probability) values = at::log_softmax(class_scores, 1);
+  const at::Tensor chosen = values.gather(1, labels.unsqueeze(1)).squeeze(1);
+  return contrast.defined() ? chosen - values.gather(1, contrast.unsqueeze(1)).squeeze(1) : chosen;
+}
+
+}  // namespace attribution

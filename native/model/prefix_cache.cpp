@@ -1,0 +1,195 @@
+#include "model/prefix_cache.h"
+
+#include <cmath>
+#include <limits>
+
+#include "model/attention.h"
+#include "model/transformer.h"
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+/// [row, variant, feature] as [row * variant, feature], the shape that the block's pieces take.
+at::Tensor flat(const at::Tensor& x) { return x.reshape({x.size(0) * x.size(1), x.size(2)}); }
+at::Tensor unflat(const at::Tensor& x, int64_t rows) { return x.view({rows, -1, x.size(-1)}); }
+
+/// One-token attention of `variants` per row to the cached prefix and to itself; [row * variant, head * feature].
+at::Tensor attend_rows(const Model& model, const PrefixCache& cache, const CachedLayer& layer, const QueryKeyValue& own, int64_t variants) {
+  const Architecture& a = model.architecture;
+  const int64_t rows = layer.key.size(0), kv = a.key_value_heads, group = a.heads / kv, prefix = layer.key.size(2);
+  const double scale = 1 / std::sqrt(static_cast<double>(a.head_size));
+  auto by_head = [&](const at::Tensor& x) { return x.view({rows, variants, x.size(1), a.head_size}).transpose(1, 2); };
+  const at::Tensor q = by_head(own.query) * scale;                                          // [row, head, variant, feature]
+  const at::Tensor k = by_head(repeat_heads(own.key, a.heads)), v = by_head(repeat_heads(own.value, a.heads));
+  at::Tensor self = (q * k).sum(-1, true);                                                  // [row, head, variant, 1]
+  const at::Tensor grouped = q.reshape({rows, kv, group * variants, a.head_size});
+  at::Tensor scores = at::matmul(grouped, layer.key.transpose(-1, -2)).view({rows, a.heads, variants, prefix});
+  if (cache.bias.defined()) scores = scores + cache.bias;
+  if (cache.self_bias.defined()) self = self + cache.self_bias;
+  const at::Tensor weights = at::softmax(at::cat({scores, self}, -1), -1);
+  const at::Tensor seen = at::matmul(weights.narrow(-1, 0, prefix).reshape({rows, kv, group * variants, prefix}), layer.value)
+                              .view({rows, a.heads, variants, a.head_size});
+  const at::Tensor out = seen + weights.narrow(-1, prefix, 1) * v;
+  return out.transpose(1, 2).reshape({rows * variants, a.query_width()});
+}
+
+/// [token, head, feature] → [row, head, longest - 1, feature]: every position but the readout.
+at::Tensor prefix_of(const at::Tensor& x, const Batch& batch) {
+  const at::Tensor padded = batch.equal ? x : x.index_select(0, batch.pad_index);
+  return padded.view({batch.rows(), batch.longest, x.size(1), x.size(2)}).narrow(1, 0, batch.longest - 1).transpose(1, 2).contiguous();
+}
+
+void add_bias(PrefixCache& cache, const Model& model, const Batch& batch) {
+  const Architecture& a = model.architecture;
+  if (batch.equal && a.position != PositionKind::alibi) return;
+  const at::Tensor place = at::arange(batch.longest - 1, cache.positions.options());
+  const at::Tensor padded = place.unsqueeze(0).ge(cache.positions.unsqueeze(1)).view({batch.rows(), 1, 1, batch.longest - 1});
+  at::Tensor bias = at::zeros({1, 1, 1, 1}, at::TensorOptions().dtype(at::kDouble).device(model.device));
+  if (a.position == PositionKind::alibi) {
+    const at::Tensor slopes = alibi_slopes(a.heads).to(model.device).view({1, a.heads, 1, 1});
+    bias = slopes * place.view({1, 1, 1, -1});
+    cache.self_bias = (slopes * cache.positions.view({-1, 1, 1, 1})).to(model.dtype);
+  }
+  cache.bias = at::where(padded, at::full({}, -std::numeric_limits<double>::infinity(), bias.options()), bias).to(model.dtype);
+}
+
+/// The block's site values at the readout position are taken as the forward passes them.
+Hooks recorder(CachedLayer& layer, const at::Tensor& readout) {
+  Hooks hooks;
+  hooks.site = [&layer, readout](Site site, int64_t, const at::Tensor& x) {
+    const at::Tensor taken = readout.defined() ? x.index_select(0, readout) : x;
+    (site == Site::heads ? layer.heads : site == Site::neurons ? layer.neurons : layer.pre_activation) = taken;
+    return x;
+  };
+  return hooks;
+}
+
+struct Variants {
+  at::Tensor x;  // [row, variant, hidden]
+
+  void join(const at::Tensor& more) { x = x.defined() ? at::cat({x, more}, 1) : more; }
+  bool any() const { return x.defined(); }
+};
+
+/// The residual after the attention for variants that enter at the heads.
+at::Tensor heads_enter(const Model& model, const CachedLayer& cached, const Entry& entry) {
+  const at::Tensor x = cached.x.unsqueeze(1).expand({-1, entry.values.size(1), -1});
+  if (entry.projected) return unflat(add_attention(model, entry.layer, flat(x), flat(entry.values)), x.size(0));
+  return unflat(after_attention(model, entry.layer, flat(x), flat(entry.values), {}), x.size(0));
+}
+
+/// The block's output for variants that enter at the neurons already projected.
+at::Tensor projected_enter(const Model& model, const CachedLayer& cached, const Entry& entry) {
+  const at::Tensor mid = cached.mid.unsqueeze(1).expand({-1, entry.values.size(1), -1});
+  return unflat(add_mlp(model, entry.layer, flat(mid), flat(entry.values)), mid.size(0));
+}
+
+at::Tensor hooked(const RowHook& hook, Site site, int64_t layer, const at::Tensor& x, int64_t rows) {
+  return hook ? flat(hook(site, layer, unflat(x, rows))) : x;
+}
+
+class Climb {
+ public:
+  Climb(const Model& model, const PrefixCache& cache, const RowHook& hook) : model_(model), cache_(cache), hook_(hook), rows_(cache.out.size(0)) {}
+
+  /// One block for all variants under way, and those that enter in it.
+  void layer(int64_t index, const Entry* heads_entry, const Entry* neurons_entry) {
+    const CachedLayer& cached = cache_.layers[static_cast<size_t>(index)];
+    Variants inputs = variants_, mids;
+    if (variants_.any()) mids.join(unflat(attention(index, cached), rows_));
+    if (heads_entry) {
+      inputs.join(cached.x.unsqueeze(1).expand({-1, heads_entry->values.size(1), -1}));
+      mids.join(heads_enter(model_, cached, *heads_entry));
+    }
+    Variants values;
+    if (mids.any()) values.join(unflat(mlp_values(index, inputs.x, mids.x), rows_));
+    const bool unprojected = neurons_entry && !neurons_entry->projected;
+    if (unprojected) {
+      mids.join(cached.mid.unsqueeze(1).expand({-1, neurons_entry->values.size(1), -1}));
+      values.join(neurons_entry->site == Site::neurons ? neurons_entry->values : activate(model_.architecture, neurons_entry->values));
+    }
+    if (values.any()) variants_.x = unflat(after_mlp(model_, index, flat(mids.x), flat(values.x), {}), rows_);
+    if (neurons_entry && !unprojected) variants_.join(projected_enter(model_, cached, *neurons_entry));
+  }
+
+  at::Tensor end() const { return unflat(finish(model_, flat(variants_.x)), rows_); }
+
+ private:
+  at::Tensor attention(int64_t index, const CachedLayer& cached) const {
+    const int64_t count = variants_.x.size(1);
+    const at::Tensor x = flat(variants_.x);
+    PositionTables tables;
+    if (model_.architecture.position == PositionKind::rotary) tables = rotary_tables(model_, cache_.positions.repeat_interleave(count));
+    const QueryKeyValue own = project(model_, index, attention_input(model_, index, x), tables, {});
+    const at::Tensor heads = attend_rows(model_, cache_, cached, own, count);
+    return after_attention(model_, index, x, hooked(hook_, Site::heads, index, heads, rows_), {});
+  }
+
+  at::Tensor mlp_values(int64_t index, const at::Tensor& x, const at::Tensor& mid) const {
+    return hooked(hook_, Site::neurons, index, neurons(model_, index, flat(x), flat(mid), {}), rows_);
+  }
+
+  const Model& model_;
+  const PrefixCache& cache_;
+  const RowHook& hook_;
+  const int64_t rows_;
+  Variants variants_;
+};
+
+}  // namespace
+
+int64_t cache_bytes(const Architecture& a, at::ScalarType dtype, int64_t rows, int64_t longest) {
+  const int64_t prefix = 2 * a.key_value_width() * longest, states = 2 * a.hidden + a.query_width() + 2 * a.intermediate;
+  return rows * a.layers * (prefix + states) * static_cast<int64_t>(at::elementSize(dtype));
+}
+
+PrefixCache build_cache(const Model& model, const Batch& batch) {
+  const at::NoGradGuard no_grad;
+  const Architecture& a = model.architecture;
+  PrefixCache cache;
+  cache.positions = batch.positions.index_select(0, batch.readout);
+  add_bias(cache, model, batch);
+  const PositionTables tables = position_tables(model, batch);
+  at::Tensor x = embed(model, batch, {});
+  for (int64_t index = 0; index < a.layers; ++index) {
+    CachedLayer& layer = cache.layers.emplace_back();
+    layer.x = x.index_select(0, batch.readout);
+    const QueryKeyValue qkv = project(model, index, attention_input(model, index, x), tables, {});
+    layer.key = prefix_of(qkv.key, batch);
+    layer.value = prefix_of(qkv.value, batch);
+    const bool last = index == a.layers - 1;  // nothing reads its other positions
+    at::Tensor heads;
+    if (last) {
+      x = layer.x;
+      const QueryKeyValue own = {qkv.query.index_select(0, batch.readout), qkv.key.index_select(0, batch.readout), qkv.value.index_select(0, batch.readout)};
+      heads = attend_rows(model, cache, layer, own, 1);
+    } else {
+      heads = attend(model, qkv, batch, tables, {});
+    }
+    const Hooks hooks = recorder(layer, last ? at::Tensor() : batch.readout);
+    const at::Tensor mid = after_attention(model, index, x, heads, hooks);
+    layer.mid = last ? mid : mid.index_select(0, batch.readout);
+    x = after_mlp(model, index, mid, neurons(model, index, x, mid, hooks), {});
+  }
+  cache.out = x;
+  return cache;
+}
+
+at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::vector<Entry>& entries, const RowHook& hook) {
+  if (entries.empty()) fail(Code::invalid, "No variants to run");
+  Climb climb(model, cache, hook);
+  size_t next = 0;
+  for (int64_t layer = entries.front().layer; layer < model.architecture.layers; ++layer) {
+    const Entry *heads_entry = nullptr, *neurons_entry = nullptr;
+    for (; next < entries.size() && entries[next].layer == layer; ++next) {
+      const Entry*& place = entries[next].site == Site::heads ? heads_entry : neurons_entry;
+      if (place) fail(Code::invalid, "A layer takes one entry per site");
+      place = &entries[next];
+    }
+    climb.layer(layer, heads_entry, neurons_entry);
+  }
+  return climb.end();
+}
+
+}  // namespace attribution

@@ -1,0 +1,103 @@
+#include "model/transformer.h"
+
+#include "model/linear.h"
+#include "model/norm.h"
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+at::Tensor drop(const at::Tensor& x, double probability, const Hooks& hooks) {
+  if (!hooks.dropout || probability <= 0) return x;
+  const double keep = 1 - probability;
+  return x * at::empty_like(x).bernoulli_(keep, hooks.dropout->generator) / keep;
+}
+
+at::Tensor at_site(Site site, int64_t layer, const at::Tensor& x, const Hooks& hooks) { return hooks.site ? hooks.site(site, layer, x) : x; }
+
+const Layer& layer_of(const Model& model, int64_t layer) { return model.weights.layers[static_cast<size_t>(layer)]; }
+
+}  // namespace
+
+at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks) {
+  const Architecture& a = model.architecture;
+  const Weights& w = model.weights;
+  at::Tensor x = at::embedding(w.token_embedding, batch.tokens);
+  if (a.embedding_size != a.hidden) x = apply(w.project_in, x, hooks.twice_differentiable);
+  if (a.embedding_norm) x = apply(a, w.embedding_norm, x);
+  if (a.position == PositionKind::learned) x = x + at::embedding(w.position_embedding, batch.positions + a.position_offset);
+  return drop(x, hooks.dropout ? hooks.dropout->embedding : 0, hooks);
+}
+
+at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x) {
+  const Architecture& a = model.architecture;
+  return a.post_norm ? x : apply(a, layer_of(model, layer).attention_norm, x);
+}
+
+at::Tensor after_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& heads, const Hooks& hooks) {
+  const Layer& w = layer_of(model, layer);
+  const at::Tensor seen = at_site(Site::heads, layer, heads, hooks);
+  const at::Tensor projected = run_linear(w.attention_output, {Module::attention_output, layer}, seen, hooks);
+  return add_attention(model, layer, x, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks));
+}
+
+at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected) {
+  const Architecture& a = model.architecture;
+  return a.post_norm ? apply(a, layer_of(model, layer).attention_norm, x + projected) : x + projected;
+}
+
+at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected) {
+  const Architecture& a = model.architecture;
+  return a.post_norm ? apply(a, layer_of(model, layer).mlp_norm, mid + projected) : mid + projected;
+}
+
+at::Tensor activate(const Architecture& a, const at::Tensor& x) {
+  switch (a.activation) {
+    case Activation::relu: return at::relu(x);
+    case Activation::gelu: return at::gelu(x);
+    case Activation::gelu_tanh: return at::gelu(x, "tanh");
+    case Activation::silu: return at::silu(x);
+  }
+  fail(Code::unsupported, "Unknown activation");
+}
+
+at::Tensor neurons(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& mid, const Hooks& hooks) {
+  const Architecture& a = model.architecture;
+  const Layer& w = layer_of(model, layer);
+  const at::Tensor& read = a.parallel_residual ? x : mid;
+  const at::Tensor input = a.post_norm ? read : apply(a, w.mlp_norm, read);
+  const at::Tensor up = run_linear(w.up, {Module::up, layer}, input, hooks);
+  if (a.gated) {
+    const at::Tensor gate = run_linear(w.gate, {Module::gate, layer}, input, hooks);
+    return at_site(Site::neurons, layer, activate(a, gate) * up, hooks);
+  }
+  return at_site(Site::neurons, layer, activate(a, at_site(Site::pre_activation, layer, up, hooks)), hooks);
+}
+
+at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& values, const Hooks& hooks) {
+  const at::Tensor projected = run_linear(layer_of(model, layer).down, {Module::down, layer}, values, hooks);
+  return add_mlp(model, layer, mid, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks));
+}
+
+at::Tensor finish(const Model& model, const at::Tensor& x) {
+  const Architecture& a = model.architecture;
+  const at::Tensor normed = a.final_norm ? apply(a, model.weights.final_norm, x) : x;
+  return a.embedding_size != a.hidden ? apply(model.weights.project_out, normed) : normed;
+}
+
+at::Tensor forward_from(const Model& model, const Batch& batch, at::Tensor x, const Hooks& hooks) {
+  const PositionTables tables = position_tables(model, batch);
+  for (int64_t layer = 0; layer < model.architecture.layers; ++layer) {
+    const QueryKeyValue qkv = project(model, layer, attention_input(model, layer, x), tables, hooks);
+    const at::Tensor heads = attend(model, qkv, batch, tables, hooks);
+    const at::Tensor mid = after_attention(model, layer, x, heads, hooks);
+    x = after_mlp(model, layer, mid, neurons(model, layer, x, mid, hooks), hooks);
+  }
+  return x;
+}
+
+at::Tensor forward(const Model& model, const Batch& batch, const Hooks& hooks) {
+  return finish(model, forward_from(model, batch, embed(model, batch, hooks), hooks));
+}
+
+}  // namespace attribution

@@ -1,0 +1,26 @@
+// |wᵢ| ‖vᵢ‖: the size of what a unit writes into the residual, v its column of the output projection (Geva et al. 2022). Of a head:
+// the norm of its slice's output.
+#include "model/prefix_cache.h"
+#include "neuron/neuron_scores.h"
+
+namespace attribution {
+
+BatchScores value_norms(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& o) {
+  const at::NoGradGuard no_grad;
+  const Architecture& a = model.architecture;
+  std::vector<at::Tensor> layers;
+  for (const int64_t layer : o.layers) {
+    const at::Tensor w = cache.layers[static_cast<size_t>(layer)].at(o.site).index_select(0, target.rows);
+    const at::Tensor matrix = site_output(model, o.site, layer).matrix();  // [hidden, width]
+    if (o.site == Site::neurons) {
+      layers.push_back(w.abs() * matrix.square().sum(0).sqrt());
+      continue;
+    }
+    const at::Tensor values = w.view({-1, a.heads, 1, a.head_size});
+    const at::Tensor slices = matrix.reshape({a.hidden, a.heads, a.head_size}).permute({1, 2, 0});  // [head, feature, hidden]
+    layers.push_back(at::matmul(values, slices.unsqueeze(0)).square().sum({2, 3}).sqrt());
+  }
+  return {at::stack(layers, 1), {}};
+}
+
+}  // namespace attribution

@@ -1,0 +1,1 @@
+// Gives the core a file, and so the precompiled header a home, whatever folders are still empty.

@@ -1,0 +1,155 @@
+#include "storage/row_store.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "storage/error.h"
+#include "storage/mapped_file.h"
+
+namespace attribution {
+namespace {
+
+at::ScalarType scalar_type(RowType type) {
+  switch (type) {
+    case RowType::float32: return at::kFloat;
+    case RowType::float16: return at::kHalf;
+    case RowType::bfloat16: return at::kBFloat16;
+    case RowType::int8: return at::kChar;
+  }
+  fail(Code::unsupported, "Unknown row type");
+}
+
+[[noreturn]] void io_failure(const std::string& file) {
+  const bool full = errno == ENOSPC || errno == EDQUOT;
+  fail(Code::native, full ? "The disk is full while writing \"" : "Cannot write \"", file, "\": ", std::strerror(errno));
+}
+
+void write_at(int file, const void* data, size_t size, uint64_t offset, const std::string& name) {
+  const auto* bytes = static_cast<const uint8_t*>(data);
+  while (size > 0) {
+    const ssize_t done = ::pwrite(file, bytes, size, static_cast<off_t>(offset));
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) io_failure(name);
+    bytes += done;
+    offset += static_cast<uint64_t>(done);
+    size -= static_cast<size_t>(done);
+  }
+}
+
+/// int8 rows with a scale per segment: value = code · scale, the segment's largest at 127.
+void quantise(const at::Tensor& values, const std::vector<int64_t>& segments, at::Tensor& codes, at::Tensor& scales) {
+  const auto count = static_cast<int64_t>(segments.size()) - 1;
+  codes = at::empty(values.sizes(), at::kChar);
+  scales = at::empty({values.size(0), count}, at::kFloat);
+  for (int64_t s = 0; s < count; ++s) {
+    const at::Tensor part = values.narrow(1, segments[s], segments[s + 1] - segments[s]);
+    const at::Tensor scale = part.abs().amax(1, true) / 127;
+    scales.narrow(1, s, 1).copy_(scale);
+    codes.narrow(1, segments[s], segments[s + 1] - segments[s]).copy_((part / scale.clamp_min(1e-38)).round_().clamp_(-127, 127));
+  }
+}
+
+void dequantise(at::Tensor& values, const at::Tensor& scales, const std::vector<int64_t>& segments) {
+  for (size_t s = 0; s + 1 < segments.size(); ++s) {
+    values.narrow(1, segments[s], segments[s + 1] - segments[s]).mul_(scales.narrow(1, static_cast<int64_t>(s), 1));
+  }
+}
+
+}  // namespace
+
+int64_t RowStore::rows() const {
+  int64_t total = 0;
+  for (const Shard& shard : shards) total += shard.rows;
+  return total;
+}
+
+int64_t RowStore::row_bytes() const { return width() * static_cast<int64_t>(at::elementSize(scalar_type(type))); }
+
+RowWriter::RowWriter(const RowStore& store, const std::string& flag_file) : store_(store) {
+  int64_t first = 0;
+  for (const Shard& shard : store.shards) {
+    const int file = ::open(shard.file.c_str(), O_WRONLY | O_CLOEXEC);
+    if (file < 0) fail(Code::missing, "Cannot open \"", shard.file, "\": ", std::strerror(errno));
+    files_.push_back(file);
+    first_rows_.push_back(first);
+    first += shard.rows;
+  }
+  flags_.assign(static_cast<size_t>(store.rows()), 0);
+  flag_file_ = ::open(flag_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (flag_file_ < 0) fail(Code::native, "Cannot open \"", flag_file, "\": ", std::strerror(errno));
+  if (::pread(flag_file_, flags_.data(), flags_.size(), 0) < 0) fail(Code::native, "Cannot read \"", flag_file, "\": ", std::strerror(errno));
+}
+
+RowWriter::~RowWriter() {
+  for (const int file : files_) ::close(file);
+  if (flag_file_ >= 0) ::close(flag_file_);
+}
+
+void RowWriter::write(std::span<const int64_t> rows, const at::Tensor& values, const at::Tensor& losses) {
+  at::Tensor stored, scales;
+  if (store_.type == RowType::int8) {
+    quantise(values, store_.segments, stored, scales);
+  } else {
+    if (store_.type == RowType::float16 && values.abs().max().item<float>() > 65504) fail(Code::unsupported, "A feature exceeds 65504, the largest float16: build the store with another \"precision\"");
+    stored = values.to(scalar_type(store_.type)).contiguous();
+  }
+  const auto bytes = static_cast<size_t>(store_.row_bytes());
+  const size_t segments = store_.segments.size() - 1;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto shard = static_cast<size_t>(std::upper_bound(first_rows_.begin(), first_rows_.end(), rows[i]) - first_rows_.begin() - 1);
+    const auto place = static_cast<uint64_t>(rows[i] - first_rows_[shard]);
+    const Shard& target = store_.shards[shard];
+    write_at(files_[shard], static_cast<const uint8_t*>(stored.const_data_ptr()) + i * bytes, bytes, target.features + place * bytes, target.file);
+    if (scales.defined()) write_at(files_[shard], scales.const_data_ptr<float>() + i * segments, segments * 4, target.scales + place * segments * 4, target.file);
+    write_at(files_[shard], losses.const_data_ptr<float>() + i, 4, target.losses + place * 4, target.file);
+  }
+  const uint8_t one = 1;
+  for (const int64_t row : rows) {
+    write_at(flag_file_, &one, 1, static_cast<uint64_t>(row), "the store's flags");
+    flags_[static_cast<size_t>(row)] = 1;
+  }
+}
+
+void RowWriter::sync() {
+  for (size_t i = 0; i < files_.size(); ++i) {
+    if (::fdatasync(files_[i]) != 0) io_failure(store_.shards[i].file);
+  }
+  if (::fdatasync(flag_file_) != 0) io_failure("the store's flags");
+}
+
+void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* stage, const Control& control,
+                    const std::function<void(int64_t, const at::Tensor&)>& each) {
+  const int64_t per_row = store.width() * 4;
+  // Blocks that stay in the cache while they are converted and multiplied are fastest.
+  const int64_t rows = std::clamp<int64_t>(std::min<int64_t>(memory_bytes / 2, int64_t{8} << 20) / per_row, 1, 1 << 16);
+  const at::ScalarType type = scalar_type(store.type);
+  at::Tensor buffer = at::empty({rows, store.width()}, at::kFloat);
+  const int64_t total = store.rows();
+  int64_t first = 0;
+  for (const Shard& shard : store.shards) {
+    const auto file = MappedFile::open(shard.file);
+    for (int64_t begin = 0; begin < shard.rows; begin += rows) {
+      control.progress(first, total, stage);
+      const int64_t n = std::min(rows, shard.rows - begin);
+      const auto bytes = static_cast<uint64_t>(n * store.row_bytes()), offset = shard.features + static_cast<uint64_t>(begin * store.row_bytes());
+      auto* data = const_cast<uint8_t*>(file->bytes(offset, bytes));
+      at::Tensor block = buffer.narrow(0, 0, n);
+      block.copy_(at::from_blob(data, {n, store.width()}, at::TensorOptions().dtype(type)));
+      if (store.type == RowType::int8) {
+        const auto segments = static_cast<int64_t>(store.segments.size()) - 1;
+        auto* scales = const_cast<uint8_t*>(file->bytes(shard.scales + static_cast<uint64_t>(begin * segments * 4), static_cast<uint64_t>(n * segments * 4)));
+        dequantise(block, at::from_blob(scales, {n, segments}, at::kFloat), store.segments);
+      }
+      each(first, block);
+      file->release(offset, bytes);
+      first += n;
+    }
+  }
+  control.progress(total, total, stage);
+}
+
+}  // namespace attribution

@@ -1,0 +1,63 @@
+// Rows of features on disk: safetensors shards of equal width, made whole beforehand, written row by row and read in blocks. Knows
+// nothing of gradients.
+#pragma once
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "storage/control.h"
+
+namespace attribution {
+
+enum class RowType { float32, float16, bfloat16, int8 };
+
+struct Shard {
+  std::string file;
+  int64_t rows = 0;
+  uint64_t features = 0;  // offset of [row, width]
+  uint64_t scales = 0;    // offset of [row, segment] float32, int8 only
+  uint64_t losses = 0;    // offset of [row] float32
+};
+
+struct RowStore {
+  std::vector<Shard> shards;
+  RowType type = RowType::float32;
+  std::vector<int64_t> segments;  // first feature of each segment (a module), and the width at the end
+
+  int64_t width() const { return segments.back(); }
+  int64_t rows() const;
+  int64_t row_bytes() const;
+};
+
+/// Writes rows of a store and the flag of each, one byte per row in a file of its own. A row counts once its flag is set, which is
+/// after its bytes are in the file; so a writer can be killed at any moment.
+class RowWriter {
+ public:
+  RowWriter(const RowStore& store, const std::string& flag_file);
+  ~RowWriter();
+  RowWriter(const RowWriter&) = delete;
+  RowWriter& operator=(const RowWriter&) = delete;
+
+  bool written(int64_t row) const { return flags_[static_cast<size_t>(row)] == 1; }
+  /// values [n, width] and losses [n], float on the CPU, go to the given rows. Refuses values that the store's type cannot hold.
+  void write(std::span<const int64_t> rows, const at::Tensor& values, const at::Tensor& losses);
+  /// Brings everything to the disk.
+  void sync();
+
+ private:
+  const RowStore& store_;
+  std::vector<int> files_;
+  std::vector<int64_t> first_rows_;
+  int flag_file_ = -1;
+  std::vector<uint8_t> flags_;
+};
+
+/// Calls `each` with consecutive blocks of rows, [n, width] float; a block with its conversion takes at most `memory_bytes`.
+void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* stage, const Control& control,
+                    const std::function<void(int64_t first, const at::Tensor& block)>& each);
+
+}  // namespace attribution

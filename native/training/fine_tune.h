@@ -1,0 +1,43 @@
+// The fine-tuning loop: AdamW, warm-up and schedule, clipping, gradient accumulation, dropout, evaluation after each epoch, and the
+// best epoch's weights. The given model is untouched.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "model/batch.h"
+#include "model/evaluate.h"
+#include "storage/control.h"
+#include "training/order.h"
+#include "training/schedule.h"
+
+namespace attribution {
+
+struct FineTuneOptions {
+  int64_t epochs = 3, batch_size = 8, accumulation = 1;
+  double learning_rate = 1e-5, weight_decay = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  Schedule schedule = Schedule::linear;
+  int64_t warmup_steps = 0;
+  double clip = 1;  // longest gradient norm; 0: none
+  bool dropout = true;
+  Order order = Order::length_sorted;
+  bool head_only = false;
+  int64_t seed = 42;
+  bool keep_best = true;
+  int64_t batch_tokens = 4096;  // of the evaluation
+  std::vector<std::string> checkpoint_files;  // one per epoch, or none
+  std::vector<uint8_t> checkpoint_header;
+  std::vector<std::string> checkpoint_weights;
+};
+
+struct FineTuneResult {
+  Model model;
+  std::vector<double> losses, learning_rates;                    // [step]
+  std::vector<double> evaluation_losses, evaluation_accuracies;  // [epoch], NaN without evaluation instances
+  int64_t kept_epoch = 0;
+};
+
+/// Loss of an instance: cross-entropy of its label, or the mean over its target tokens; of a step: the mean over its instances.
+/// `evaluation` may be empty (size ≤ 0).
+FineTuneResult fine_tune(const Model& base, const Instances& train, const Instances& evaluation, const FineTuneOptions& options, const Control& control);
+
+}  // namespace attribution

@@ -1,0 +1,102 @@
+// The facts demo end to end on a tiny model that was trained on three facts; and what units write, against the plain computation.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readFactsArguments } from "../../lib/cli/facts/arguments";
+import { factsDemo, type FactsSize } from "../../lib/cli/facts/facts";
+import { asked, countryQuiz, type Quiz } from "../../lib/cli/facts/questions";
+import { placeOf, randomLike } from "../../lib/cli/facts/units";
+import { startSession } from "../../lib/cli/demo/session";
+import { wordTokenizer } from "../../lib/cli/demo/vocabulary";
+import { createInstances } from "../../lib/data/instances";
+import { createModel } from "../../lib/model/create-model";
+import { fineTune } from "../../lib/model/fine-tune";
+import { unitTokens } from "../../lib/neuron/unit-tokens";
+import { createRandom } from "../../lib/random";
+import type { Model } from "../../types/model";
+import { refusal } from "../storage/refusal";
+
+const quiz: Quiz = {
+  origin: "three facts made for the test", start: "",
+  relations: [
+    { name: "capital", phrasings: ["The capital of {s} is", "{s} is governed from", "The government of {s} sits in"] },
+    { name: "language", phrasings: ["People in {s} speak", "The language of {s} is", "In {s} one speaks"] },
+  ],
+  facts: [
+    { id: "capital of France", subject: "France", relation: 0, answer: "Paris" }, { id: "capital of Japan", subject: "Japan", relation: 0, answer: "Tokyo" },
+    { id: "language of Chile", subject: "Chile", relation: 1, answer: "Spanish" },
+  ],
+};
+const size: FactsSize = {
+  keeping: { facts: 3, enough: 2, keptOut: 1 }, nodes: 4, refining: { fractionOfMaximum: 0.1, share: 0.5, most: 4 }, top: 5, controls: 2,
+  curves: { neurons: [1, 5], heads: [1, 2], controls: 2 },
+};
+
+let base: Model;
+let model: Model;
+beforeAll(async () => {
+  const claims = quiz.facts.flatMap((fact) => quiz.relations[fact.relation].phrasings.map((_, phrasing) => [asked(quiz, fact, phrasing), fact.answer]));
+  const tokenizer = await wordTokenizer(claims.flat());
+  base = await createModel({
+    model_type: "llama", vocab_size: tokenizer.size, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 2, num_attention_heads: 2, max_position_embeddings: 16, initializer_range: 0.1,
+  }, { tokenizer, seed: 1 });
+  const labels = (await tokenizer.encode(claims.map(([, answer]) => answer))).map(([id]) => id);
+  const train = createInstances({ kind: "causalLM", rows: await tokenizer.encode(claims.map(([question]) => question)), labels });
+  model = await fineTune(base, train, { epochs: 60, batchSize: 3, learningRate: 5e-3, keep: "last" });
+});
+afterAll(() => [base, model].forEach((each) => each.close()));
+
+test("tables and report of three facts, the same for the same seed", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "facts-"));
+  const run = async (): Promise<string[]> => {
+    const written: string[] = [];
+    const session = startSession({ seed: 7, write: (text) => void written.push(text), startStep: () => ({ onProgress: () => undefined, done: () => undefined }) });
+    await factsDemo(session, { model, modelName: "Tiny", quiz, size }, directory);
+    return written.slice(0, -1);
+  };
+  const written = await run();
+  const text = written.join("");
+  for (const words of ["Facts known", "Refined units", "its phrasings kept out", "other facts, other relation", "Random units", "two phrasings of one fact", "Pushes up"]) expect(text).toContain(words);
+  expect(text).not.toMatch(/NaN|undefined/);
+  expect(readFileSync(join(directory, "index.html"), "utf8")).toContain("Where Tiny keeps what it knows");
+  expect(await run()).toEqual(written);
+  rmSync(directory, { recursive: true });
+});
+
+test("a model that knows nothing is told so", async () => {
+  const session = startSession({ seed: 7, write: () => undefined, startStep: () => ({ onProgress: () => undefined, done: () => undefined }) });
+  const unknown = { ...quiz, facts: quiz.facts.map((fact) => ({ ...fact, answer: "capital" })) };
+  await expect(factsDemo(session, { model, modelName: "Tiny", quiz: unknown, size }, "unused")).rejects.toMatchObject(refusal("missing", /knows 0 of 3 facts/));
+});
+
+test("what a unit writes: turned around, the best token becomes the last; scaled, nothing changes", async () => {
+  const { vocabulary } = model.architecture;
+  const read = (value: number, asked = 0) => unitTokens(model, "neurons", [{ layer: 1, unit: 3, value: [value], asked }], { top: vocabulary });
+  const [up] = await read(10);
+  const [down] = await read(-10);
+  const [scaled] = await read(20);
+  expect(up.tokens).toHaveLength(vocabulary);
+  expect(down.tokens[0].id).toBe(up.tokens.at(-1)?.id);
+  expect(scaled.tokens.map(({ id }) => id)).toEqual(up.tokens.map(({ id }) => id));
+  for (const [at, { id }] of up.tokens.slice(0, 3).entries()) expect((await read(10, id))[0].rank).toBe(at + 1);
+  await expect(unitTokens(model, "heads", [{ layer: 0, unit: 0, value: [1] }])).rejects.toMatchObject(refusal("mismatch", /8 features/));
+  await expect(unitTokens(model, "neurons", [{ layer: 2, unit: 0, value: [1] }])).rejects.toMatchObject(refusal("invalid", /no unit 0 in layer 2/));
+});
+
+test("random units are others of the same layers and sites", () => {
+  const shape = { intermediate: 24, heads: 4 };
+  const chosen = [0, 5, 24, 28 + 3, 28 + 26];
+  const drawn = Array.from(randomLike(shape, chosen, createRandom(1)));
+  const places = (units: readonly number[]) => units.map((unit) => placeOf(shape, unit)).map(({ site, layer }) => `${site} ${layer}`).sort();
+  expect(places(drawn)).toEqual(places(chosen));
+  expect(new Set([...drawn, ...chosen]).size).toBe(10);
+});
+
+test("the countries' questions, and the command line", async () => {
+  const { facts } = await countryQuiz(40);
+  expect(facts).toContainEqual({ id: "capital of China", subject: "China", relation: 0, answer: "Beijing" });
+  expect(facts.some(({ subject, answer }) => subject.includes(answer))).toBe(false);
+  expect(readFactsArguments(["--facts", "3", "--seed", "1"])).toEqual({ facts: 3, seed: 1, out: "attribution-facts" });
+  expect(() => readFactsArguments(["--facts", "1"])).toThrow(/at least 2/);
+  expect(readFactsArguments(["-h"])).toBe("help");
+});

@@ -1,0 +1,189 @@
+"""The tiny, randomly initialised models of the golden fixtures: one entry per case, every weight drawn anew so that each one matters."""
+
+import hashlib
+import json
+import os
+import shutil
+
+import numpy
+import torch
+import transformers
+from safetensors.torch import save_file
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+VOCABULARY = 96
+POSITIONS = 24
+ROWS = (9, 5, 12)
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+torch.set_num_threads(1)
+
+OPT = dict(
+    vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, ffn_dim=40, num_attention_heads=4,
+    max_position_embeddings=POSITIONS, pad_token_id=1, bos_token_id=2, eos_token_id=2,
+)
+BLOOM = dict(vocab_size=VOCABULARY, hidden_size=24, n_layer=2, n_head=4, pad_token_id=3, bos_token_id=1, eos_token_id=2)
+NEOX = dict(
+    vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=40,
+    max_position_embeddings=POSITIONS, hidden_act="gelu", bos_token_id=0, eos_token_id=0, tie_word_embeddings=False,
+    rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
+)
+GPT2 = dict(
+    vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_inner=40, n_positions=POSITIONS, bos_token_id=0, eos_token_id=0,
+)
+LLAMA = dict(
+    vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4,
+    intermediate_size=40, max_position_embeddings=POSITIONS, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2,
+    tie_word_embeddings=False, rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+)
+
+
+def with_theta(theta, **other):
+    return {**LLAMA, "rope_parameters": {"rope_type": "default", "rope_theta": theta}, **other}
+
+
+CAUSAL_LM = {
+    "opt": ("OPT", OPT),
+    "opt-post-norm-projected": ("OPT", {**OPT, "do_layer_norm_before": False, "word_embed_proj_dim": 20}),
+    "bloom": ("Bloom", BLOOM),
+    "bloom-odd-heads": ("Bloom", {**BLOOM, "n_head": 6}),
+    "gpt-neox": ("GPTNeoX", {**NEOX, "use_parallel_residual": True}),
+    "gpt-neox-sequential": ("GPTNeoX", {
+        **NEOX, "use_parallel_residual": False, "num_attention_heads": 4,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0},
+    }),
+    "gpt2": ("GPT2", GPT2),
+    "llama": ("Llama", LLAMA),
+    "llama-gqa": ("Llama", with_theta(100000.0, num_key_value_heads=2, tie_word_embeddings=True)),
+    "mistral": ("Mistral", with_theta(1000000.0, num_key_value_heads=2, sliding_window=None)),
+    "qwen2": ("Qwen2", with_theta(1000000.0, num_key_value_heads=2, tie_word_embeddings=True, use_sliding_window=False, rms_norm_eps=1e-6)),
+    "qwen3": ("Qwen3", with_theta(1000000.0, num_key_value_heads=2, head_dim=12, tie_word_embeddings=True, use_sliding_window=False, rms_norm_eps=1e-6)),
+}
+
+CLASSIFICATION = {
+    "opt-classification": ("OPT", OPT),
+    "gpt-neox-classification": ("GPTNeoX", {**NEOX, "pad_token_id": VOCABULARY - 1}),
+    "bloom-classification": ("Bloom", BLOOM),
+    "llama-classification": ("Llama", {**LLAMA, "num_key_value_heads": 2, "pad_token_id": 3}),
+    "gpt2-classification": ("GPT2", {**GPT2, "pad_token_id": VOCABULARY - 1}),
+}
+LABELS = 3
+
+
+def stored_name(model, name):
+    """A parameter's name in the checkpoint, where transformers renames it while reading."""
+    return name.replace("lm_head.", "embed_out.") if model.config.model_type == "gpt_neox" else name
+
+
+def seed_of(name):
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+
+
+def randomise(model, seed, deviation=0.2):
+    """Every parameter drawn anew: matrices around 0, norm weights around 1, biases and norm biases not 0."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() == 1 and name.endswith("weight"):
+                parameter.copy_(1 + 0.2 * noise)
+            elif parameter.dim() == 1:
+                parameter.copy_(0.1 * noise)
+            else:
+                parameter.copy_(deviation * noise)
+    return model.eval()
+
+
+def build(family, settings, seed, labels=0, **extra):
+    configuration = getattr(transformers, family + "Config")(**settings, **({"num_labels": labels} if labels else {}), **extra)
+    kind = "ForSequenceClassification" if labels else ("LMHeadModel" if family == "GPT2" else "ForCausalLM")
+    return randomise(getattr(transformers, family + kind)(configuration), seed)
+
+
+def open_case(name, dtype=torch.float32):
+    """The model of a case as its directory holds it."""
+    path = os.path.join(HERE, name)
+    with open(os.path.join(path, "config.json")) as file:
+        classification = "ForSequenceClassification" in json.load(file)["architectures"][0]
+    factory = transformers.AutoModelForSequenceClassification if classification else transformers.AutoModelForCausalLM
+    return factory.from_pretrained(path, dtype=dtype).eval()
+
+
+def draw_rows(name, lengths=ROWS, vocabulary=VOCABULARY):
+    """Ragged rows of ids; none is a special token (0–3) or the last id, which some cases pad with."""
+    generator = numpy.random.default_rng(seed_of("rows of " + name))
+    return [generator.integers(4, vocabulary - 1, size=length).astype(numpy.int32) for length in lengths]
+
+
+def ragged(rows):
+    return {
+        "tokens": torch.from_numpy(numpy.concatenate(rows)),
+        "rowOffsets": torch.tensor(numpy.concatenate([[0], numpy.cumsum([len(row) for row in rows])]), dtype=torch.int32),
+    }
+
+
+def one(row):
+    return torch.from_numpy(numpy.asarray(row)).long()[None]
+
+
+def padded(rows, pad):
+    """Right-padded ids and their mask."""
+    longest = max(len(row) for row in rows)
+    ids = torch.full((len(rows), longest), pad)
+    mask = torch.zeros_like(ids)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = one(row)[0]
+        mask[index, : len(row)] = 1
+    return ids, mask
+
+
+def pad_of(model):
+    return model.config.pad_token_id if model.config.pad_token_id is not None else 0
+
+
+def blocks(model):
+    base = model.base_model
+    return getattr(base, "decoder", base).layers if hasattr(getattr(base, "decoder", base), "layers") else base.h
+
+
+def first(module, *paths):
+    for path in paths:
+        found = module
+        for part in path.split("."):
+            found = getattr(found, part, None)
+        if found is not None:
+            return found
+    raise KeyError(paths)
+
+
+def up_projection(block):
+    """The first linear layer of a plain (not gated) MLP: its output is the pre-activation."""
+    return first(block, "fc1", "mlp.dense_h_to_4h", "mlp.c_fc")
+
+
+def down_projection(block):
+    """Its input are the MLP neurons."""
+    return first(block, "fc2", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.down_proj")
+
+
+def attention_output(block):
+    """Its input are the attention heads, one after the other."""
+    return first(block, "self_attn.out_proj", "self_attn.o_proj", "self_attention.dense", "attention.dense", "attn.c_proj")
+
+
+def lm_loss(logits, row):
+    """Cross-entropy summed over the row's next tokens."""
+    return torch.nn.functional.cross_entropy(logits[:-1], one(row)[0, 1:], reduction="sum")
+
+
+def write(path, tensors):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    save_file({name: value.detach().contiguous().clone() for name, value in tensors.items()}, path)
+
+
+def fresh(name):
+    path = os.path.join(HERE, name)
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path)
+    return path

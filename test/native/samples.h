@@ -1,0 +1,51 @@
+// Small random models and instances for the C++ tests.
+#pragma once
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <vector>
+
+#include "model/batch.h"
+#include "model/checkpoint.h"
+
+namespace attribution::test {
+
+/// A decoder of two layers; the caller changes what it is about.
+inline Architecture small_architecture() {
+  Architecture a;
+  a.family = "test";
+  a.vocabulary = 30;
+  a.hidden = a.embedding_size = 16;
+  a.layers = 2;
+  a.heads = a.key_value_heads = 4;
+  a.head_size = 4;
+  a.intermediate = 24;
+  a.positions = 32;
+  a.activation = Activation::gelu;
+  a.qkv_bias = a.attention_output_bias = a.mlp_bias = true;
+  a.head = HeadKind::classification;
+  a.labels = 3;
+  return a;
+}
+
+inline Model small_model(const Architecture& a, at::ScalarType dtype = at::kDouble) { return create_model(a, dtype, at::kCPU, 7, 0.3, {}); }
+
+struct OwnedInstances {
+  std::vector<int32_t> tokens, row_offsets{0}, group_offsets{0}, labels, targets;
+};
+
+/// One row per instance, of the given lengths, all labels 0.
+inline Instances instances_of(const std::vector<int>& lengths) {
+  auto owner = std::make_shared<OwnedInstances>();
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    for (int t = 0; t < lengths[i]; ++t) owner->tokens.push_back(static_cast<int32_t>((7 * i + 3 * t + 1) % 30));
+    owner->row_offsets.push_back(static_cast<int32_t>(owner->tokens.size()));
+    owner->group_offsets.push_back(static_cast<int32_t>(i + 1));
+    owner->labels.push_back(0);
+  }
+  return {owner->tokens, owner->row_offsets, owner->group_offsets, owner->labels, owner->targets, owner};
+}
+
+inline double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>(); }
+
+}  // namespace attribution::test

@@ -1,0 +1,46 @@
+// Refined neurons: what more than a share of the phrasings select, minus what other prompts do.
+import { refineNeurons } from "../../lib/neuron/refine";
+import { neuronsOf } from "../results/sample";
+import { refusal } from "../storage/refusal";
+
+const phrasings = neuronsOf([
+  [9, 1, 0, 8],
+  [9, 7, 0, 1],
+  [9, 8, 1, 8],
+  [8, 0, 0, 9],
+], 2);
+const select = { fractionOfMaximum: 0.5 };
+
+test("are selected in more than the share, most shared first, with their mean score", () => {
+  const found = refineNeurons(phrasings, { select });
+  expect(found).toEqual([
+    { index: 0, layer: 0, unit: 0, site: "neurons", share: 1, score: 8.75 },
+    { index: 3, layer: 1, unit: 1, site: "neurons", share: 0.75, score: 6.5 },
+  ]); // unit 1 is in half of them, which is not more than half
+  expect(refineNeurons(phrasings, { select, share: 0.4 }).map(({ index }) => index)).toEqual([0, 3, 1]);
+  expect(refineNeurons(phrasings, { select, share: 0.75 }).map(({ index }) => index)).toEqual([0]);
+  expect(refineNeurons(phrasings, { select, share: 1 })).toEqual([]);
+});
+
+test("count the rows of several attributions as of one", () => {
+  const [first, rest] = [neuronsOf([[9, 1, 0, 8]], 2), neuronsOf([[9, 7, 0, 1], [9, 8, 1, 8], [8, 0, 0, 9]], 2)];
+  expect(refineNeurons([first, rest], { select })).toEqual(refineNeurons(phrasings, { select }));
+});
+
+test("leave out what negative prompts share by the same rule", () => {
+  const negatives = neuronsOf([[9, 0, 0, 0], [9, 9, 0, 0], [9, 0, 0, 0]], 2);
+  expect(refineNeurons(phrasings, { select, negatives }).map(({ index }) => index)).toEqual([3]);
+  expect(refineNeurons(phrasings, { select, negatives: neuronsOf([[0, 0, 9, 0]], 2) }).map(({ index }) => index)).toEqual([0, 3]);
+});
+
+test("by default select above a fifth of each row's maximum, as Dai et al. do", () => {
+  expect(refineNeurons(neuronsOf([[10, 2.1, 2, 0], [10, 2.1, 9, 0]], 2)).map(({ index }) => index)).toEqual([0, 1]);
+});
+
+test("refuse other units, none at all, and a share that is none", () => {
+  expect(() => refineNeurons([phrasings, neuronsOf([[1, 2]], 2)])).toThrow(expect.objectContaining(refusal("mismatch", /2 × 2 neurons and 2 × 1 neurons/)) as Error);
+  expect(() => refineNeurons(phrasings, { negatives: neuronsOf([[1, 2, 3, 4]], 2, { site: "heads" }) })).toThrow(/heads/);
+  expect(() => refineNeurons([])).toThrow(expect.objectContaining(refusal("invalid", /"attributions"/)) as Error);
+  expect(() => refineNeurons(phrasings, { share: 2 })).toThrow(expect.objectContaining(refusal("invalid", /"share"/)) as Error);
+  expect(() => refineNeurons(phrasings, { negative: phrasings } as never)).toThrow(expect.objectContaining(refusal("unknown", /"negative"/)) as Error);
+});

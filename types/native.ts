@@ -1,0 +1,266 @@
+// The addon's surface: what lib/native.ts may call. Every job runs on the one engine thread and settles a promise.
+// Shapes are row-major and written [outer, inner]. Instances travel as their typed arrays, read in place.
+import type { Architecture, ComputeType, Device, WeightSource } from "./architecture";
+
+/** An opaque handle on a model's weights. */
+export type NativeModel = object & { readonly brand?: "NativeModel" };
+
+export interface NativeInstances {
+  readonly tokens: Int32Array;
+  readonly rowOffsets: Int32Array;
+  readonly groupOffsets: Int32Array;
+  readonly labels: Int32Array;
+  readonly targets: Int32Array;
+}
+
+/** `abort[0] = 1` stops the job at its next batch. */
+export interface NativeControl {
+  readonly abort: Uint8Array;
+  readonly progress?: (done: number, total: number, stage: string) => void;
+}
+
+export interface NativeModelInfo {
+  readonly model: NativeModel;
+  readonly hash: string;
+  readonly parameters: number;
+}
+
+export interface NativeWeightInfo { readonly name: string; readonly shape: readonly number[] }
+
+/** Tokens a batch may hold, attention's padding counted; a longer instance is a batch of its own. */
+export interface NativeBatching { readonly batchTokens: number }
+
+/** What a call may take beside the model and its caches, in bytes. */
+export interface NativeBudget extends NativeBatching { readonly memoryBytes: number }
+
+export interface NativeEvaluateResult {
+  /** [instance] summed over target tokens (causal LM), else the cross-entropy of the label; NaN without label. */
+  readonly losses: Float64Array;
+  /** [instance] class, choice, or next token; */
+  readonly predictions: Int32Array;
+  /** [instance] probability of the prediction. */
+  readonly probabilities: Float64Array;
+  /** [instance] target tokens (causal LM) or 1. */
+  readonly targetTokens: Int32Array;
+  /** With `logits`: [row, label] (causal LM: [row, vocabulary] at the readout position). */
+  readonly logits?: Float32Array;
+}
+
+/** Class per instance whose F is attributed, see types/results. */
+export interface NativeTarget {
+  readonly of: "probability" | "logProbability" | "logit";
+  readonly labels: "predicted" | "gold" | Int32Array;
+  /** F becomes F(labels) − F(contrast). */
+  readonly contrast?: Int32Array;
+}
+
+export type NativeSite = "neurons" | "heads" | "preActivation";
+
+export interface NativeNeuronParams extends NativeBudget {
+  readonly method:
+    | "integratedGradients" | "activation" | "gradient" | "gradientTimesActivation" | "conductance" | "logProbabilityIncrease" | "valueNorm" | "ablation";
+  readonly site: NativeSite;
+  readonly layers: Int32Array;
+  readonly target: NativeTarget;
+  /** Integrated gradients: where on the path from baseline to value, and with which weight. */
+  readonly nodes: Float64Array;
+  readonly weights: Float64Array;
+  /** [layer, unit or feature] in the order of `layers`; empty is zero. */
+  readonly baseline: Float32Array;
+  /** The readout position, every position of the target's row together, or chosen ones: of instance i chosen[chosenOffsets[i] … chosenOffsets[i + 1]). */
+  readonly positions: "readout" | "all" | "chosen";
+  readonly chosenOffsets: Int32Array;
+  readonly chosen: Int32Array;
+  /** Run the plain procedure also where the prefix cache applies (reference). */
+  readonly fullPath: boolean;
+}
+
+export interface NativeNeuronResult {
+  /** [instance, layer, unit] */
+  readonly scores: Float32Array;
+  /** [instance] */
+  readonly targetValues: Float64Array;
+  readonly targetLabels: Int32Array;
+  /** [instance, layer]; integrated gradients only. */
+  readonly completenessGap: Float64Array;
+}
+
+export interface NativeBatchShape { readonly instances: number; readonly rows: number; /** Tokens of the longest row. */ readonly longest: number }
+
+/** `cache` stays for the whole batch; beside it the forward that fills it, then `variant` bytes for each changed row of all instances. */
+export interface NativeNeuronMemory { readonly cache: number; readonly forward: number; readonly variant: number }
+
+/** For each instance the same number of unit sets; set s of instance i is units[offsets[i·sets + s] … offsets[i·sets + s + 1]), a unit being layer · units + unit. */
+export interface NativeUnitSets extends NativeBudget {
+  /** With "both" a layer's neurons come before its heads. */
+  readonly site: "neurons" | "heads" | "both";
+  readonly change: "suppress" | "keepOnly" | "scale";
+  /** With "scale". */
+  readonly factor: number;
+  readonly sets: number;
+  readonly offsets: Int32Array;
+  readonly units: Int32Array;
+  /** What suppressed units become: [layer, feature]; empty is zero. */
+  readonly neuronReplacement: Float32Array;
+  readonly headReplacement: Float32Array;
+  readonly target: NativeTarget;
+  readonly fullPath: boolean;
+}
+
+export interface NativeUnitWrites {
+  readonly site: "neurons" | "heads";
+  /** [entry] */
+  readonly layers: Int32Array;
+  readonly units: Int32Array;
+  /** [entry, features of a unit]: the unit's value; of a head its slice. */
+  readonly values: Float32Array;
+  /** [entry] */
+  readonly asked: Int32Array;
+  readonly top: number;
+}
+
+export interface NativeUnitSetResult {
+  /** [instance] the unchanged model's prediction. */
+  readonly predictions: Int32Array;
+  /** [instance] the class F speaks of, and F of the unchanged model. */
+  readonly labels: Int32Array;
+  readonly values: Float64Array;
+  /** [instance, set] */
+  readonly changedPredictions: Int32Array;
+  /** [instance, set] F with the units changed. */
+  readonly changedValues: Float64Array;
+}
+
+export interface NativeFeatureParams extends NativeBudget {
+  /** Names of linear modules, e.g. "layers.0.mlp.up"; see `linearModules`. */
+  readonly modules: readonly string[];
+  readonly reduction: "sum" | "mean";
+}
+
+export interface NativeInfluenceParams extends NativeFeatureParams {
+  readonly inverse: "lissa" | "cg" | "ekfac" | "identity";
+  /** λ, added to the Hessian's diagonal (cg). */
+  readonly damping: number;
+  /** LiSSA: h ← v + (1 − lissaDamping) h − H h / scale. */
+  readonly lissaDamping: number;
+  readonly scale: number;
+  readonly recursions: number;
+  readonly repeats: number;
+  readonly batchSize: number;
+  readonly iterations: number;
+  readonly tolerance: number;
+  readonly seed: number;
+}
+
+export interface NativeFineTuneParams extends NativeBatching {
+  readonly epochs: number;
+  /** Instances per forward; `accumulation` of them make a step. */
+  readonly batchSize: number;
+  readonly accumulation: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly schedule: "linear" | "constant";
+  readonly warmupSteps: number;
+  /** Longest allowed gradient norm; 0 is none. */
+  readonly clip: number;
+  readonly dropout: boolean;
+  readonly order: "lengthSorted" | "shuffled" | "given";
+  readonly trainable: "all" | "head";
+  readonly seed: number;
+  readonly keep: "best" | "last";
+  /** Where to write each epoch's weights: file per epoch (already made folders), with a ready header. Empty: none. */
+  readonly checkpointFiles: readonly string[];
+  readonly checkpointHeader: Uint8Array;
+  readonly checkpointWeights: readonly string[];
+}
+
+export interface NativeFineTuneResult extends NativeModelInfo {
+  /** [step] mean loss of the step's instances. */
+  readonly losses: Float64Array;
+  readonly learningRates: Float64Array;
+  /** [epoch] on the evaluation instances; NaN without. */
+  readonly evaluationLosses: Float64Array;
+  readonly evaluationAccuracies: Float64Array;
+  /** 0-based epoch whose weights were kept. */
+  readonly keptEpoch: number;
+}
+
+/** How gradients become features; with rank 0 a side is not projected. */
+export interface NativeFeatureSettings {
+  readonly modules: readonly string[];
+  readonly rank: number;
+  readonly projection: "gaussian" | "rademacher";
+  readonly seed: number;
+  readonly reduction: "sum" | "mean";
+}
+
+export type RowType = "float32" | "float16" | "bfloat16" | "int8";
+
+/** A store's shards, already made whole on disk; offsets are of the tensors "features" [row, width], "scales" [row, segment] and "losses" [row]. */
+export interface NativeStore {
+  readonly type: RowType;
+  /** First feature of each module, and the width. */
+  readonly segments: Int32Array;
+  readonly shards: readonly { readonly file: string; readonly rows: number; readonly features: number; readonly scales: number; readonly losses: number }[];
+}
+
+export interface NativeScoreParams {
+  readonly preconditioner: "none" | "gaussNewton" | "dataInf" | "trak";
+  /** λ as a share of the mean diagonal. */
+  readonly damping: number;
+  readonly similarity: "dot" | "cosine";
+  /** Best rows of each query; 0 is the full matrix. */
+  readonly top: number;
+  /** [row], [query]: scale the features; empty is none. */
+  readonly rowFactors: Float32Array;
+  readonly queryFactors: Float32Array;
+  /** [row]: scales the scores; empty is none. */
+  readonly scoreFactors: Float32Array;
+  readonly memoryBytes: number;
+}
+
+export interface NativeAddon {
+  versions(): { readonly libtorch: string; readonly compiledWith: string; readonly cuda: boolean; readonly threads: number };
+  setThreads(threads: number): void;
+  /** Cancels all jobs, waits for the running one's batch, and takes no more: for the end of the process. */
+  stopEngine(): void;
+  openModel(p: { architecture: Architecture; weights: readonly WeightSource[]; dtype: ComputeType; device: Device; newHeadSeed: number; newHeadDeviation: number }, c: NativeControl): Promise<NativeModelInfo>;
+  createModel(p: { architecture: Architecture; dtype: ComputeType; device: Device; seed: number; deviation: number }, c: NativeControl): Promise<NativeModelInfo>;
+  closeModel(model: NativeModel): void;
+  /** Every weight the architecture has, in the order they are stored. */
+  expectedWeights(architecture: Architecture): NativeWeightInfo[];
+  /** Names of linear modules, head last. */
+  linearModules(architecture: Architecture): string[];
+  /** Writes a safetensors file: header (length prefix included), then the named weights in that order, as `dtype`. */
+  writeWeights(model: NativeModel, p: { file: string; header: Uint8Array; weights: readonly string[]; dtype: ComputeType }, c: NativeControl): Promise<void>;
+  /** A model with `rows` embedding rows; new rows are the mean of the old ones. */
+  resizeEmbedding(model: NativeModel, p: { rows: number }, c: NativeControl): Promise<NativeModelInfo>;
+  evaluate(model: NativeModel, d: NativeInstances, p: NativeBatching & { logits: boolean }, c: NativeControl): Promise<NativeEvaluateResult>;
+  /** Hidden state after the final norm at the readout position, [row, hidden]. */
+  readoutStates(model: NativeModel, d: NativeInstances, p: NativeBatching, c: NativeControl): Promise<Float32Array>;
+  /** Unit values [token or row, layer, feature]: at every position, or at the readout position only. Heads give whole slices. */
+  captureSite(model: NativeModel, d: NativeInstances, p: NativeBatching & { site: NativeSite; layers: Int32Array; positions: "readout" | "all" }, c: NativeControl): Promise<Float32Array>;
+  /** Bytes that a batch of such a shape takes: see native/neuron/memory.h. */
+  neuronMemory(p: NativeBatchShape & { readonly architecture: Architecture; readonly dtype: ComputeType; readonly effort: "rows" | "gradients" | "forwards" }): NativeNeuronMemory;
+  neuronScores(model: NativeModel, d: NativeInstances, p: NativeNeuronParams, c: NativeControl): Promise<NativeNeuronResult>;
+  changeUnits(model: NativeModel, d: NativeInstances, p: NativeUnitSets, c: NativeControl): Promise<NativeUnitSetResult>;
+  /** What units' writes say of tokens through the final norm and the head: the best of them, and the rank (from 1) of an asked one. */
+  unitTokens(model: NativeModel, p: NativeUnitWrites, c: NativeControl): Promise<{ ids: Int32Array; logits: Float32Array; ranks: Int32Array }>;
+  /** [query, train] inner products (or cosines) of per-instance gradients. */
+  gradientSimilarity(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeFeatureParams & { similarity: "dot" | "cosine" }, c: NativeControl): Promise<Float32Array>;
+  influence(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<{ scores: Float32Array; iterations: number; residual: number }>;
+  featureOffsets(model: NativeModel, settings: NativeFeatureSettings): Int32Array;
+  buildStore(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings; store: NativeStore; firstRow: number; flagFile: string }, c: NativeControl): Promise<{ computed: number; seconds: number; tokens: number }>;
+  /** The matrix [rank, width] of one side of a module, "<module>.input" (its width counts the bias) or "<module>.output". */
+  projectionMatrix(p: { readonly projection: "gaussian" | "rademacher"; readonly rank: number; readonly width: number; readonly seed: number; readonly name: string }): Float32Array;
+  /** [instance, width], and the losses [instance] whose gradients they are. */
+  gradientFeatures(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings }, c: NativeControl): Promise<{ features: Float32Array; losses: Float32Array }>;
+  /** Scores [query, row], or [query, top] with their rows' indices. */
+  storeScores(store: NativeStore, p: NativeScoreParams & { queries: Float32Array }, c: NativeControl): Promise<{ scores: Float32Array; indices: Int32Array }>;
+  /** [row] */
+  storeSelfScores(store: NativeStore, p: NativeScoreParams, c: NativeControl): Promise<Float32Array>;
+  fineTune(model: NativeModel, train: NativeInstances, evaluation: NativeInstances | null, p: NativeFineTuneParams, c: NativeControl): Promise<NativeFineTuneResult>;
+}

@@ -1,0 +1,202 @@
+import type { ComputeType } from "./architecture";
+
+/** How a result came about; enough to make it again. */
+export interface Provenance {
+  readonly method: string;
+  /** The options as resolved, defaults filled in. JSON-serialisable. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Fingerprint of the weights and the architecture. */
+  readonly modelHash: string;
+  /** Hashes of the instances by role: `instances`, or `train` and `queries`. */
+  readonly dataHashes: Readonly<Record<string, string>>;
+  readonly versions: { readonly attribution: string; readonly libtorch: string };
+  readonly dtype: ComputeType;
+}
+
+/** Scores [query, train], row-major. Positive: training on that instance lowers the query's loss (a proponent). */
+export interface InstanceAttribution {
+  readonly kind: "instances";
+  readonly scores: Float32Array;
+  readonly queries: number;
+  readonly train: number;
+  readonly queryIds: readonly string[];
+  readonly trainIds: readonly string[];
+  /** What a score of 1 means, in words. */
+  readonly unit: string;
+  readonly provenance: Provenance;
+}
+
+/**
+ * The two places where a model has units: MLP neurons (inputs of the MLP's output projection) and attention heads (slices of the
+ * input of the attention's). "both" ranks them together: a layer's units are its neurons, then its heads.
+ */
+export type Site = "neurons" | "heads" | "both";
+
+/** Scores [instance, layer, unit], row-major. Positive: the unit raises the target. */
+export interface NeuronAttribution {
+  readonly kind: "neurons";
+  readonly scores: Float32Array;
+  readonly instances: number;
+  readonly layers: number;
+  /** Units of a layer. */
+  readonly units: number;
+  readonly site: Site;
+  readonly instanceIds: readonly string[];
+  /** F(w) of each instance; NaN where the method has none. */
+  readonly targetValues: Float64Array;
+  /** The class, choice or token each score speaks of; −1 where the method has none. */
+  readonly targetLabels: Int32Array;
+  /**
+   * Integrated gradients only, else empty: per [instance, layer] the completeness gap, the sum of the layer's scores minus
+   * (F(w) − F(baseline)). Completeness holds per layer, not over layers.
+   */
+  readonly completenessGap: Float64Array;
+  readonly unit: string;
+  readonly provenance: Provenance;
+}
+
+export type Attribution = InstanceAttribution | NeuronAttribution;
+
+/**
+ * Neuron scores of any number of instances in a folder, written by `integratedGradientsTo`; rows are read when asked for
+ * (`readNeuronRow`, `readNeuronScores`).
+ */
+export interface NeuronScores {
+  readonly kind: "neuronScores";
+  readonly directory: string;
+  readonly instances: number;
+  readonly layers: number;
+  readonly units: number;
+  readonly site: Site;
+  /** What of each row is stored. */
+  readonly select: { readonly keep: "all" } | { readonly topK: number } | { readonly fractionOfMaximum: number };
+  readonly unit: string;
+  /** Files, in the order of their instances. */
+  readonly blocks: readonly { readonly file: string; readonly instances: number; readonly sha256: string }[];
+  readonly provenance: Provenance;
+}
+
+/** One instance of a `NeuronScores`: the selected units as layer · units + unit with their scores, best first; all units in their order. */
+export interface NeuronRow {
+  readonly id: string;
+  readonly indices: Int32Array;
+  readonly scores: Float32Array;
+  readonly targetValue: number;
+  readonly targetLabel: number;
+  /** [layer]; empty where the method has none. */
+  readonly completenessGap: Float64Array;
+}
+
+/** Bytes beside the model; see `estimateNeuronMemory`. */
+export interface NeuronMemory {
+  /** Kept while an instance is worked on: keys, values and readout states, paths and scores. */
+  readonly cache: number;
+  /** The forward that fills the cache (or, where whole forwards are differentiated, what those keep). */
+  readonly forward: number;
+  /** One changed row. */
+  readonly row: number;
+  /** The smallest budget that works: cache and the larger of the two others. */
+  readonly least: number;
+  readonly fits: boolean;
+  /** Changed rows of this instance that the budget holds at a time. */
+  readonly rowsAtOnce: number;
+  /** The result's scores, on top. */
+  readonly result: number;
+}
+
+/** One entry of a ranking. `index` counts train instances, or units as layer · units + unit. */
+export interface Ranked { readonly index: number; readonly score: number }
+export interface RankedInstance extends Ranked { readonly id: string }
+export interface RankedNeuron extends Ranked { readonly layer: number; readonly unit: number }
+
+/** A unit that several phrasings share. */
+export interface RefinedNeuron extends RankedNeuron {
+  readonly site: Site;
+  /** Share of the phrasings that select it; its score is the mean over all of them. */
+  readonly share: number;
+}
+
+/** Where a unit is. `top` and `refineNeurons` give such places; without `site` the call's own option says what the unit is. */
+export interface UnitPlace { readonly layer: number; readonly unit: number; readonly site?: Site }
+
+/** What the model says of each instance: its prediction, and F of the class that the target names. */
+export interface TargetState { readonly predictions: Int32Array; readonly targetValues: Float64Array }
+
+/** The model's answers before and after an intervention; both F speak of the same class, `targetLabels` [instance]. */
+export interface Intervention {
+  readonly targetLabels: Int32Array;
+  readonly before: TargetState;
+  readonly after: TargetState;
+  readonly provenance: Provenance;
+}
+
+/** Shapley values [instance, unit] of chosen units, in the order in which they were given. */
+export interface ShapleyValues {
+  readonly values: Float64Array;
+  /** [instance, unit] of the sampled means; 0 where exact. */
+  readonly standardErrors: Float64Array;
+  /** [instance, unit] as layer · units of a layer + unit. */
+  readonly units: Int32Array;
+  readonly instances: number;
+  readonly players: number;
+  readonly site: Site;
+  /** [instance] F with all units, and with none of the chosen ones; the values sum to their difference. */
+  readonly all: Float64Array;
+  readonly none: Float64Array;
+  readonly targetLabels: Int32Array;
+  /** Coalitions evaluated per instance. */
+  readonly evaluations: number;
+  readonly unit: string;
+  readonly provenance: Provenance;
+}
+
+/** One point of a deletion or insertion curve. */
+export interface NeuronCurvePoint {
+  /** Share of the site's units that were removed (deletion) or are there (insertion), and how many that are. */
+  readonly fraction: number;
+  readonly units: number;
+  /** F in the attribution's order, and in random order. */
+  readonly value: Estimate;
+  readonly randomValue: Estimate;
+  /** Share of instances whose prediction differs from the unchanged model's. */
+  readonly changedPredictions: Estimate;
+  readonly randomChangedPredictions: Estimate;
+}
+
+/** Deletion: a small area is faithful. Insertion: a large one. */
+export interface NeuronCurve {
+  readonly test: "deletion" | "insertion";
+  readonly site: Site;
+  readonly points: readonly NeuronCurvePoint[];
+  /** Area under F over the fraction, by trapezoids, over the curve's span; beside it that of random orders. */
+  readonly area: Estimate;
+  readonly randomArea: Estimate;
+  /** Area minus the random one of the same instance. */
+  readonly difference: Estimate;
+  readonly unit: string;
+  readonly provenance: Provenance;
+}
+
+/** A mean with a bootstrap interval. */
+export interface Estimate { readonly mean: number; readonly low: number; readonly high: number }
+
+/** One point of a faithfulness curve: r units changed (or kept) in every instance. */
+export interface FaithfulnessPoint {
+  readonly r: number;
+  /** Change of the probability of the originally predicted class: intervened minus original. */
+  readonly probabilityChange: Estimate;
+  /** Share of instances whose prediction changed. */
+  readonly changedPredictions: Estimate;
+  readonly randomProbabilityChange: Estimate;
+  readonly randomChangedPredictions: Estimate;
+}
+
+export interface NeuronFaithfulness {
+  readonly test: "sufficiency" | "comprehensiveness";
+  readonly site: Site;
+  readonly points: readonly FaithfulnessPoint[];
+  /** Area over the perturbation curve: the mean of probabilityChange over the points; beside it the random control's. */
+  readonly aopc: number;
+  readonly randomAopc: number;
+  readonly provenance: Provenance;
+}

@@ -1,0 +1,109 @@
+import type { ComputeType } from "./architecture";
+import type { RowType } from "./native";
+import type { Provenance } from "./results";
+
+/** How gradients become features; two sets of features are comparable where these are equal. */
+export interface FeatureSettings {
+  /** Linear modules in the order of the forward. */
+  readonly modules: readonly string[];
+  /** Rank of each side of a module's projection; 0: the exact gradient. A side shorter than the rank stays whole. */
+  readonly rank: number;
+  readonly projection: "gaussian" | "rademacher";
+  readonly seed: number;
+  readonly reduction: "sum" | "mean";
+}
+
+/** A module's part of every row: row-major [output side, input side], of a whole side with a bias the bias last. */
+export interface FeatureSegment {
+  readonly module: string;
+  readonly begin: number;
+  readonly size: number;
+}
+
+export interface StoreShard {
+  /** Name within the store's directory. */
+  readonly file: string;
+  readonly rows: number;
+  /** Of the whole file, hexadecimal. */
+  readonly sha256: string;
+}
+
+/**
+ * Gradient features of a training set on disk, [row, width]; row i is the gradient of training instance i. Plain data: holds no
+ * file open and needs no model.
+ */
+export interface GradientStore {
+  readonly kind: "gradientStore";
+  readonly directory: string;
+  readonly rows: number;
+  readonly width: number;
+  readonly segments: readonly FeatureSegment[];
+  readonly trainIds: readonly string[];
+  readonly settings: FeatureSettings;
+  readonly precision: RowType;
+  readonly shards: readonly StoreShard[];
+  /** Of all files, in bytes. */
+  readonly bytes: number;
+  readonly modelHash: string;
+  readonly dtype: ComputeType;
+  /** Of the training instances; of a store that was appended to, its parts' hashes with "+" between. */
+  readonly dataHash: string;
+  readonly versions: { readonly attribution: string; readonly libtorch: string };
+}
+
+/** Features of queries, made with a store's settings. */
+export interface QueryFeatures {
+  readonly kind: "queryFeatures";
+  /** [query, width] */
+  readonly features: Float32Array;
+  /** [query] the losses whose gradients they are. */
+  readonly losses: Float32Array;
+  readonly queries: number;
+  readonly width: number;
+  readonly queryIds: readonly string[];
+  readonly settings: FeatureSettings;
+  readonly modelHash: string;
+  readonly dtype: ComputeType;
+  readonly dataHash: string;
+}
+
+/** The best training instances of each query, best first, ties by index. */
+export interface TopInstances {
+  readonly kind: "topInstances";
+  /** [query, k] rows of the store. */
+  readonly indices: Int32Array;
+  /** [query, k] */
+  readonly scores: Float32Array;
+  readonly queries: number;
+  /** Entries per query: those asked for, at most the store's rows. */
+  readonly k: number;
+  readonly train: number;
+  readonly queryIds: readonly string[];
+  readonly trainIds: readonly string[];
+  readonly unit: string;
+  readonly provenance: Provenance;
+}
+
+/** Scores [train] of each training instance with itself. */
+export interface SelfInfluence {
+  readonly kind: "selfInfluence";
+  readonly scores: Float32Array;
+  readonly train: number;
+  readonly trainIds: readonly string[];
+  readonly unit: string;
+  readonly provenance: Provenance;
+}
+
+/** What a store will cost. */
+export interface StorePlan {
+  readonly rows: number;
+  readonly width: number;
+  readonly tokens: number;
+  /** Of all files. */
+  readonly bytesOnDisk: number;
+  readonly bytesFree: number;
+  /** What the process takes beside the loaded model, at its peak: measured on the longest instances. */
+  readonly peakMemoryBytes: number;
+  readonly seconds: number;
+  readonly tokensPerSecond: number;
+}
