@@ -40,10 +40,11 @@ std::vector<std::vector<Stretch>> plan(size_t layers, size_t nodes, int64_t most
 
 /// One layer's path, before and behind the output projection (the same where there is none to go through).
 struct LayerPath {
-  at::Tensor start, end;                      // [row, width]
-  at::Tensor projected_start, projected_end;  // [row, hidden]
-  at::Tensor gradient;                        // Σ weight · ∂F/∂(projected value)
-  at::Tensor baseline_value;                  // [row] F at the path's start
+  at::Tensor step;             // [row, width] from its start to its end
+  at::Tensor projected_start;  // [row, hidden]
+  at::Tensor projected_step;   // [row, hidden]
+  at::Tensor gradient;         // Σ weight · ∂F/∂(projected value)
+  at::Tensor baseline_value;   // [row] F at the path's start
 };
 
 class Integral {
@@ -66,7 +67,7 @@ class Integral {
     std::vector<at::Tensor> leaves;
     for (const Stretch& s : stretches) {
       const LayerPath& p = paths_[s.layer];
-      const at::Tensor values = p.projected_start.unsqueeze(1) + numbers(nodes_, s) * (p.projected_end - p.projected_start).unsqueeze(1);
+      const at::Tensor values = p.projected_start.unsqueeze(1) + numbers(nodes_, s) * p.projected_step.unsqueeze(1);
       leaves.push_back(values.detach().requires_grad_(true));
       entries.push_back({o_.site, o_.layers[s.layer], leaves.back(), projected()});
     }
@@ -90,7 +91,7 @@ class Integral {
     for (size_t i = 0; i < paths_.size(); ++i) {
       const LayerPath& p = paths_[i];
       const at::Tensor slope = projected() ? product(p.gradient, output(i).matrix().t()) : p.gradient;
-      layers.push_back(as_units(model_.architecture, o_.site, plain ? slope : (p.end - p.start) * slope, plain));
+      layers.push_back(as_units(model_.architecture, o_.site, plain ? slope : p.step * slope, plain));
       if (integral) gaps.push_back(layers.back().to(at::kDouble).sum(-1) - (target_.values.to(at::kDouble) - p.baseline_value));
     }
     return {at::stack(layers, 1), integral ? at::stack(gaps, 1) : at::Tensor()};
@@ -106,12 +107,19 @@ class Integral {
 
   LayerPath path(size_t i) const {
     LayerPath p;
-    p.end = cache_.layers[static_cast<size_t>(o_.layers[i])].at(o_.site);
-    p.start = o_.baseline.defined() ? o_.baseline[static_cast<int64_t>(i)].to(model_.options()).expand_as(p.end) : at::zeros_like(p.end);
-    p.projected_start = projected() ? apply(output(i), p.start.contiguous()) : p.start;
-    p.projected_end = projected() ? apply(output(i), p.end) : p.end;
-    p.gradient = at::zeros_like(p.projected_end);
+    const at::Tensor& end = cache_.layers[static_cast<size_t>(o_.layers[i])].at(o_.site);
+    const at::Tensor start = o_.baseline.defined() ? o_.baseline[static_cast<int64_t>(i)].to(model_.options()).expand_as(end) : at::Tensor();
+    p.step = start.defined() ? end - start : end;
+    p.projected_step = projected() ? product(p.step, output(i).matrix()) : p.step;
+    p.projected_start = projected_start(i, start, p.projected_step);
+    p.gradient = at::zeros_like(p.projected_step);
     return p;
+  }
+
+  /// Nothing but the bias where the path starts at zero.
+  at::Tensor projected_start(size_t i, const at::Tensor& start, const at::Tensor& like) const {
+    if (start.defined()) return projected() ? apply(output(i), start.contiguous()) : start;
+    return projected() && output(i).bias.defined() ? output(i).bias.expand_as(like) : at::zeros_like(like);
   }
 
   at::Tensor numbers(const std::vector<double>& all, const Stretch& s) const {
