@@ -6,6 +6,7 @@
 
 #include "model/evaluate.h"
 #include "model/prefix_cache.h"
+#include "model/tensor_pool.h"
 #include "model/transformer.h"
 #include "neuron/memory.h"
 #include "neuron/variants.h"
@@ -171,7 +172,6 @@ void store(ChangedPredictions& result, const Batch& batch, const ReadoutTarget& 
 }
 
 void change_batch(ChangedPredictions& result, const Model& model, const Batch& batch, const UnitSets& s, const Control& control) {
-  return_memory();
   const int64_t most = variants_within(model, batch, s.memory_bytes, Effort::rows);
   const Sets sets(model, s);
   const PrefixCache all = build_cache(model, batch);
@@ -210,9 +210,9 @@ ChangedPredictions change_units(const Model& model, const Instances& d, const Un
   result.values = at::empty({d.size()}, at::kDouble);
   result.changed_predictions = at::empty({d.size(), s.sets}, at::kInt);
   result.changed_values = at::empty({d.size(), s.sets}, at::kDouble);
+  const TensorPool pool(static_cast<size_t>(s.memory_bytes));
   for_batches(model, d, s.batch_tokens, "changing units", control, [&](const Batch& batch) { change_batch(result, model, batch, s, control); },
               fits_in(model, s.memory_bytes, Effort::rows));
-  return_memory();
   return result;
 }
 

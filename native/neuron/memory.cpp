@@ -1,7 +1,5 @@
 #include "neuron/memory.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <string>
 
@@ -64,12 +62,6 @@ int64_t variants_within(const Model& model, const Batch& batch, int64_t memory_b
   fail(Code::memory, "An instance of ", shape.rows, shape.rows == 1 ? " row" : " rows", " and up to ", shape.longest, " tokens takes about ", size_words(m.least()),
        " (prefix cache ", size_words(m.cache), ", forward ", size_words(m.forward), ", one changed row ", size_words(m.variant), "), but the budget is ",
        size_words(memory_bytes), ": raise \"memory\" or shorten the instance");
-}
-
-void return_memory() {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
 }
 
 }  // namespace attribution

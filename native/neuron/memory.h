@@ -25,9 +25,6 @@ NeuronMemory neuron_memory(const Architecture& architecture, at::ScalarType dtyp
 /// Batches whose cache leaves room for some changed rows of each instance at a time.
 Fits fits_in(const Model& model, int64_t memory_bytes, Effort effort);
 
-/// Gives the system back what the allocator holds of freed tensors: batches of unequal size would leave it in pieces.
-void return_memory();
-
 /// Changed rows per instance that one run may take beside the batch's cache; code "memory" where not even one fits.
 int64_t variants_within(const Model& model, const Batch& batch, int64_t memory_bytes, Effort effort);
 

@@ -2,6 +2,7 @@
 
 #include "model/evaluate.h"
 #include "model/prefix_cache.h"
+#include "model/tensor_pool.h"
 #include "model/transformer.h"
 #include "neuron/memory.h"
 #include "storage/error.h"
@@ -96,8 +97,8 @@ NeuronScores neuron_scores(const Model& model, const Instances& d, const NeuronO
   const bool path = o.method == NeuronMethod::integrated_gradients;
   result.completeness_gap = at::empty({path ? d.size() : 0, layers}, at::kDouble);
   const Effort effort = effort_of(o);
+  const TensorPool pool(static_cast<size_t>(o.memory_bytes));
   for_batches(model, d, o.batch_tokens, "attributing neurons", control, [&](const Batch& batch) {
-    return_memory();
     const int64_t most = variants_within(model, batch, o.memory_bytes, effort);
     const PrefixCache cache = build_cache(model, batch);
     const ReadoutTarget target = [&] {
@@ -111,7 +112,6 @@ NeuronScores neuron_scores(const Model& model, const Instances& d, const NeuronO
     result.target_labels.index_copy_(0, place, target.labels.to(at::kCPU, at::kInt));
     if (path) result.completeness_gap.index_copy_(0, place, scores.gap.to(at::kCPU, at::kDouble));
   }, fits_in(model, o.memory_bytes, effort));
-  return_memory();
   return result;
 }
 
