@@ -17,7 +17,7 @@ export interface Subject {
   /** Of the tuning; undefined where the model was taken as it is. */
   readonly history: Omit<FineTuned, "model"> | undefined;
   /** How `base` became `model`; the fine-tuning test does the same. */
-  readonly tuning: Omit<FineTuneOptions, "seed" | "signal" | "onProgress" | "checkpoints">;
+  readonly tuning: Omit<FineTuneOptions, "seed" | "signal" | "onProgress" | "checkpoints" | "optimizerState">;
   readonly train: Instances;
   readonly heldOut: Instances;
   readonly heldOutEvaluation: Evaluation;
