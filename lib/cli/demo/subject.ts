@@ -33,6 +33,8 @@ export interface Subject {
 export interface Recipe {
   /** Parameters of gradient similarity, and the words for them. */
   readonly gradients: { readonly parameters: Parameters; readonly words: string };
+  /** The gradient store, and the words for its parameters. */
+  readonly store: { readonly parameters: Parameters; readonly rank: number; readonly words: string };
   /** The first is the one that is aligned with neurons and tested. */
   readonly influences: readonly (InfluenceOptions & { readonly words: string })[];
   /** Nodes of the path integral over the training claims; queries get 20. */
