@@ -1,6 +1,5 @@
 // Does it find the truth? Every instance attribution against models tuned on halves of the training set (linear datamodeling
 // score), against the sentences that state a fact, and against labels that were changed on purpose. Resumable.
-import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { factTracing } from "../../lib/analysis/fact-tracing";
@@ -106,17 +105,16 @@ async function resultOf(method: Method, subject: Subject, outputs: SubsetOutputs
 /** The scores and what they took, kept. */
 async function scored(method: Method, subject: Subject, asked: Instances, state: string, log: (text: string) => void): Promise<{ attribution: InstanceAttribution; seconds: number; bytes: number }> {
   const folder = join(state, `${subject.name}-scores`, method.name.replace(/[^\w-]+/g, "-"));
-  const costFile = `${folder}.json`;
-  if (!existsSync(costFile)) {
+  const cost = await kept(`${folder}.json`, async () => {
     const before = process.cpuUsage();
     const { attribution, bytes } = await method.score(subject, asked, state);
     const { user, system } = process.cpuUsage(before);
+    const seconds = (user + system) / 1e6;
     await save(attribution, folder);
-    await kept(costFile, () => Promise.resolve({ seconds: (user + system) / 1e6, bytes }));
-    log(`${subject.name}: ${method.name}, ${((user + system) / 1e6).toFixed(1)} CPU seconds`);
-  }
-  const cost = await kept(costFile, () => Promise.resolve({ seconds: NaN, bytes: NaN }));
-  return { attribution: (await load(folder)) as InstanceAttribution, ...cost };
+    log(`${subject.name}: ${method.name}, ${seconds.toFixed(1)} CPU seconds`);
+    return { seconds, bytes };
+  });
+  return { attribution: await load(folder, { kind: "instances" }), ...cost };
 }
 
 /** The rows of the first queries. */
