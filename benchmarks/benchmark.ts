@@ -34,6 +34,8 @@ export interface Bar { readonly name: string; readonly value: number; readonly w
 
 export interface Measurement {
   readonly rows: readonly Row[];
+  /** Shown in place of the rows, where a case compares in several columns. */
+  readonly table?: { readonly columns: readonly string[]; readonly rows: readonly (readonly string[])[] };
   /** The case's headline, and what it is a ratio of. */
   readonly ratio: number;
   readonly unit: string;

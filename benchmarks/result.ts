@@ -32,17 +32,21 @@ function facts({ hardware: h, versions, quick }: Result): string[] {
 
 const headline = ({ ratio, unit }: Result): string => `${formatNumber(ratio)} × ${unit}`;
 
+const tableOf = ({ table, rows }: Result): NonNullable<Measurement["table"]> => table ?? { columns, rows: rows.map(cells) };
+
 export function asText(result: Result): string {
-  const table = textTable({ caption: result.case, columns: columns.map((label) => ({ label })), rows: result.rows.map(cells) });
+  const shown = tableOf(result);
+  const table = textTable({ caption: result.case, columns: shown.columns.map((label) => ({ label })), rows: shown.rows });
   return [table, "", headline(result), ...result.bars.map(barLine), ...result.notes, ...facts(result)].join("\n");
 }
 
 export function asMarkdown(result: Result, date: string): string {
   const row = (texts: readonly string[]): string => `| ${texts.join(" | ")} |`;
+  const shown = tableOf(result);
   const list = (texts: readonly string[]): string[] => texts.map((text) => `- ${text}`);
   return [
     `**${headline(result)}** (${date})`, "",
-    row(columns), row(columns.map(() => "---")), ...result.rows.map((line) => row(cells(line))), "",
+    row(shown.columns), row(shown.columns.map(() => "---")), ...shown.rows.map(row), "",
     ...list([...result.bars.map(barLine), ...result.notes, ...facts(result)]),
   ].join("\n");
 }

@@ -27,6 +27,10 @@ export { queryFeatures, selfInfluence, storeSimilarity, type Preconditioner, typ
 export { projectedGaussNewton } from "./instance/projected-gauss-newton";
 export { dataInf } from "./instance/data-inf";
 export { trak } from "./instance/trak";
+export { trakCheckpoints, type TrakCheckpointsOptions } from "./instance/trak-checkpoints";
+export { tracInCheckpoints, type TracInOptions } from "./instance/tracin-checkpoints";
+export { optimizerAwareSimilarity, type OptimizerAwareOptions } from "./instance/optimizer-aware";
+export type { Checkpoint, CheckpointOptions } from "./instance/checkpoints";
 export type { GradientStoreOptions, ProjectionOptions } from "./instance/store-settings";
 export type { ProjectedOptions } from "./instance/store-source";
 export { representationSimilarity } from "./instance/representation-similarity";

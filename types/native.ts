@@ -137,6 +137,13 @@ export interface NativeFeatureParams extends NativeBudget {
   readonly reduction: "sum" | "mean";
 }
 
+export interface NativeOptimizerAwareParams extends NativeFeatureParams {
+  readonly similarity: "dot" | "cosine";
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+}
+
 export interface NativeInfluenceParams extends NativeFeatureParams {
   readonly inverse: "lissa" | "cg" | "ekfac" | "identity";
   /** λ, added to the Hessian's diagonal (cg). */
@@ -175,6 +182,9 @@ export interface NativeFineTuneParams extends NativeBatching {
   readonly checkpointFiles: readonly string[];
   readonly checkpointHeader: Uint8Array;
   readonly checkpointWeights: readonly string[];
+  /** Where to write each epoch's optimizer state, with the same header: AdamW's first and second moments. Empty: none. */
+  readonly firstMomentFiles: readonly string[];
+  readonly secondMomentFiles: readonly string[];
 }
 
 export interface NativeFineTuneResult extends NativeModelInfo {
@@ -251,6 +261,8 @@ export interface NativeAddon {
   unitTokens(model: NativeModel, p: NativeUnitWrites, c: NativeControl): Promise<{ ids: Int32Array; logits: Float32Array; ranks: Int32Array }>;
   /** [query, train] inner products (or cosines) of per-instance gradients. */
   gradientSimilarity(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeFeatureParams & { similarity: "dot" | "cosine" }, c: NativeControl): Promise<Float32Array>;
+  /** `first`, `second`: Adam's moments as models. */
+  optimizerAwareSimilarity(model: NativeModel, first: NativeModel, second: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeOptimizerAwareParams, c: NativeControl): Promise<Float32Array>;
   influence(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<{ scores: Float32Array; iterations: number; residual: number }>;
   featureOffsets(model: NativeModel, settings: NativeFeatureSettings): Int32Array;
   buildStore(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings; store: NativeStore; firstRow: number; flagFile: string }, c: NativeControl): Promise<{ computed: number; seconds: number; tokens: number }>;

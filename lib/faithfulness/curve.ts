@@ -14,9 +14,10 @@ import { batchOptionNames } from "../model/batching";
 import { type Change, changeUnits } from "../neuron/changed-units";
 import type { Baseline } from "../neuron/baseline";
 import { unitsOf } from "../neuron/neuron-scores";
+import { requireModelOf, type SameModelOptions } from "./same-model";
 import { type SetPlan, unitSets, unitsEach } from "./unit-sets";
 
-export interface SetOptions extends BatchOptions {
+export interface SetOptions extends BatchOptions, SameModelOptions {
   /** Random draws beside each set. @default 10 */
   readonly controls?: number;
   /** What removed units become: zero, their mean (`meanActivations`), or given values. @default "zero" */
@@ -29,7 +30,7 @@ export interface SetOptions extends BatchOptions {
   readonly engine?: "cache" | "full";
 }
 
-export const setOptionNames = [...batchOptionNames, "controls", "baseline", "seed", "memory", "engine"] as const;
+export const setOptionNames = [...batchOptionNames, "controls", "baseline", "seed", "memory", "engine", "acrossModels"] as const;
 
 /** One size of the curve, per instance: the set's F and whether it flips the prediction; of the controls the mean. */
 export interface CurveColumn {
@@ -52,6 +53,7 @@ const unitsAtOnce = 1 << 22;
 export async function curveOf(model: Model, instances: Instances, attribution: NeuronAttribution, plan: SetPlan, change: Change, given: Readonly<Record<string, unknown>>, call?: CallOptions): Promise<Curve> {
   checkFit(model, instances, "instances");
   checkMatch(model, instances, attribution);
+  requireModelOf(model, attribution, given);
   const pace = pacedBy(call?.signal);
   const column = (): Float64Array => new Float64Array(instances.size);
   const curve: Curve = {

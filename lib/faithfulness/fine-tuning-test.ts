@@ -25,7 +25,7 @@ export interface FineTuningTestOptions extends BatchOptions {
   /** One fine-tuning per seed. @default [42, 60, 73] */
   readonly seeds?: readonly number[];
   /** How each model is tuned; its seed is the test's. */
-  readonly fineTune?: Omit<FineTuneOptions, "seed" | "signal" | "onProgress" | "checkpoints">;
+  readonly fineTune?: Omit<FineTuneOptions, "seed" | "signal" | "onProgress" | "checkpoints" | "optimizerState">;
 }
 
 export interface FineTuningRun {

@@ -13,7 +13,7 @@ export interface RetrainingOptions extends BatchOptions {
   /** One fine-tuning per part and seed; outputs are their means. @default [42] */
   readonly seeds?: readonly number[];
   /** How each model is tuned; its seed is the test's. */
-  readonly fineTune?: Omit<FineTuneOptions, "seed" | "signal" | "onProgress" | "checkpoints">;
+  readonly fineTune?: Omit<FineTuneOptions, "seed" | "signal" | "onProgress" | "checkpoints" | "optimizerState">;
 }
 
 export const retrainingNames = [...batchOptionNames, "seeds", "fineTune"] as const;

@@ -14,8 +14,9 @@ import { topIndices } from "../results/ranking";
 import { rowScores } from "../results/top";
 import { bootstrapMean } from "../statistics";
 import { checkLabelled, checkRanks } from "./retraining";
+import { requireModelOf, type SameModelOptions } from "./same-model";
 
-export interface TailPatchOptions extends BatchOptions {
+export interface TailPatchOptions extends BatchOptions, SameModelOptions {
   /** Instances of each query that get a step, each alone. @default 10 */
   readonly topK?: number;
   /** Of the one AdamW step, without decay and dropout: a first step of Adam moves each weight by about this much, whatever the gradient. @default 1e-5 */
@@ -41,9 +42,10 @@ export interface TailPatch {
  * @example const { change, randomChange } = await tailPatch(model, train, queries, influences, { topK: 10 });
  */
 export async function tailPatch(model: Model, train: Instances, queries: Instances, attribution: InstanceAttribution, options: TailPatchOptions = {}): Promise<TailPatch> {
-  const given = onlyKnown(options, [...batchOptionNames, "topK", "learningRate", "seed"]);
+  const given = onlyKnown(options, [...batchOptionNames, "topK", "learningRate", "seed", "acrossModels"]);
   checkLabelled(model, train, queries);
   checkRanks(attribution, train, queries);
+  requireModelOf(model, attribution, given);
   const [k, learningRate, seed] = [Math.min(train.size, integer(given, "topK", 10, 1)), number(given, "learningRate", 1e-5, Number.MIN_VALUE, 1), seedOf(given)];
   const best = Array.from({ length: queries.size }, (_, query) => topIndices(rowScores(attribution, query), k));
   const random = best.map((_, query) => sampleWithout(train.size, k, createRandom(seed, query)));

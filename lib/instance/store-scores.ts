@@ -134,11 +134,17 @@ const leastDoubt = 1e-6;
 
 /** ∇ log(p / (1 − p)) = −∇L / (1 − p) with p = exp(−L); scores are weighted with the training instance's 1 − p. */
 async function trakFactors(store: GradientStore, { losses }: QueryFeatures): Promise<Pick<NativeScoreParams, "rowFactors" | "queryFactors" | "scoreFactors">> {
-  const layout = { precision: store.precision, segments: [...store.segments.map(({ begin }) => begin), store.width] };
-  const doubt = (loss: number) => Math.max(leastDoubt, -Math.expm1(-loss));
-  const scoreFactors = (await readLosses(store.directory, layout, store.shards)).map(doubt);
+  const scoreFactors = await doubtsOf(store);
   return { scoreFactors, rowFactors: scoreFactors.map((value) => 1 / value), queryFactors: losses.map((loss) => 1 / doubt(loss)) };
 }
+
+/** 1 − p of each stored instance. */
+export async function doubtsOf(store: GradientStore): Promise<Float32Array> {
+  const layout = { precision: store.precision, segments: [...store.segments.map(({ begin }) => begin), store.width] };
+  return (await readLosses(store.directory, layout, store.shards)).map(doubt);
+}
+
+const doubt = (loss: number): number => Math.max(leastDoubt, -Math.expm1(-loss));
 
 function unitOf(kind: Preconditioner, similarity: "dot" | "cosine"): string {
   if (similarity === "cosine") return kind === "none" ? "cosine of loss gradients, −1–1" : "cosine of loss gradients under H^(-1/2), −1–1";

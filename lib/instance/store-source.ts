@@ -33,7 +33,8 @@ export async function preconditioned(
   return score(train as GradientStore);
 }
 
-async function withTemporaryStore<T>(model: Model, train: Instances, options: ProjectionOptions & BatchOptions, use: (store: GradientStore) => Promise<T>): Promise<T> {
+/** A store for the time of one call. */
+export async function withTemporaryStore<T>(model: Model, train: Instances, options: ProjectionOptions & BatchOptions, use: (store: GradientStore) => Promise<T>): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), "attribution-store-"));
   try {
     return await use(await buildGradientStore(model, train, directory, { ...options, precision: "float32" }));

@@ -11,6 +11,7 @@ import { type BatchOptions, batchOptionNames, batchTokensOf } from "./batching";
 import { checkFit } from "./fit";
 import { handleOf, wrapLike } from "./model";
 import { saveModel, weightFile } from "./save-model";
+import { momentFiles, writeTrainingState } from "./training-state";
 
 export interface FineTuneOptions extends BatchOptions {
   /** Passes over the training instances. @default 3 (paper: 5) */
@@ -45,8 +46,10 @@ export interface FineTuneOptions extends BatchOptions {
   readonly evaluation?: Instances;
   /** With `evaluation`: the weights of the epoch with the best accuracy (causal LM: the lowest loss), or the last. @default "best" */
   readonly keep?: "best" | "last";
-  /** Folder that gets `epoch-1`, `epoch-2`, …, each a model that loadModel reads. */
+  /** Folder that gets `epoch-1`, `epoch-2`, …, each a model that loadModel reads, with the epoch's learning rate in `training.json`. */
   readonly checkpoints?: string;
+  /** With `checkpoints`: AdamW's moments beside the weights, for optimizerAwareSimilarity; twice the size of the weights. @default false */
+  readonly optimizerState?: boolean;
   /** The paper's recipe: 5 epochs, batch 4, 1e-5, linear decay. */
   readonly preset?: "paper";
 }
@@ -66,17 +69,19 @@ export interface FineTuned {
 
 const names = [
   ...batchOptionNames, "epochs", "batchSize", "accumulation", "learningRate", "weightDecay", "betas", "epsilon", "schedule", "warmupSteps", "clip",
-  "dropout", "order", "trainable", "seed", "evaluation", "keep", "checkpoints", "preset",
+  "dropout", "order", "trainable", "seed", "evaluation", "keep", "checkpoints", "optimizerState", "preset",
 ];
 
 /** Like fineTune, with the history of the run. */
 export async function fineTuneWithHistory(model: Model, instances: Instances, options: FineTuneOptions = {}): Promise<FineTuned> {
   const params = paramsOf(options);
   const { evaluation = null, checkpoints } = options;
+  const keepsState = boolean({ ...options }, "optimizerState", false);
+  if (keepsState && checkpoints === undefined) throw new AttributionError("invalid", '"optimizerState" lies in the folders of "checkpoints": name their folder');
   checkFit(model, instances, "instances");
   if (evaluation !== null) checkFit(model, evaluation, "evaluation");
   if (checkpoints === undefined) return run(model, instances, evaluation, params, options);
-  return withCheckpoints(model, checkpoints, params, (full) => run(model, instances, evaluation, full, options));
+  return withCheckpoints(model, { folder: checkpoints, keepsState }, params, (full) => run(model, instances, evaluation, full, options));
 }
 
 /**
@@ -109,7 +114,7 @@ function paramsOf(options: FineTuneOptions): NativeFineTuneParams {
     trainable: oneOf(given, "trainable", "all", ["all", "head"]),
     seed: seedOf(given),
     keep: oneOf(given, "keep", "best", ["best", "last"]),
-    checkpointFiles: [], checkpointHeader: new Uint8Array(0), checkpointWeights: [],
+    checkpointFiles: [], checkpointHeader: new Uint8Array(0), checkpointWeights: [], firstMomentFiles: [], secondMomentFiles: [],
   };
 }
 
@@ -126,25 +131,28 @@ async function run(model: Model, instances: Instances, evaluation: Instances | n
 }
 
 /** Each epoch's folder is complete (configuration, tokenizer) before its weights are written, and renamed to its name at the end. */
-async function withCheckpoints(model: Model, folder: string, params: NativeFineTuneParams, train: (full: NativeFineTuneParams) => Promise<FineTuned>): Promise<FineTuned> {
+async function withCheckpoints(
+  model: Model, { folder, keepsState }: { readonly folder: string; readonly keepsState: boolean }, params: NativeFineTuneParams, train: (full: NativeFineTuneParams) => Promise<FineTuned>,
+): Promise<FineTuned> {
   const { header, weights } = weightFile(model, model.dtype);
-  const unfinished = (epoch: number): string => join(folder, `.epoch-${epoch + 1}.unfinished`);
-  const files: string[] = [];
+  const unfinished = Array.from({ length: params.epochs }, (_, epoch) => join(folder, `.epoch-${epoch + 1}.unfinished`));
   await mkdir(folder, { recursive: true });
-  for (let epoch = 0; epoch < params.epochs; epoch++) {
-    await rm(unfinished(epoch), { recursive: true, force: true });
-    await saveModel(model, unfinished(epoch), { dtype: model.dtype });
-    files.push(join(unfinished(epoch), "model.safetensors"));
+  for (const directory of unfinished) {
+    await rm(directory, { recursive: true, force: true });
+    await saveModel(model, directory, { dtype: model.dtype });
   }
+  const files = (name: string): string[] => unfinished.map((directory) => join(directory, name));
+  const moments = keepsState ? { firstMomentFiles: files(momentFiles.first), secondMomentFiles: files(momentFiles.second) } : {};
   try {
-    const tuned = await train({ ...params, checkpointFiles: files, checkpointHeader: header, checkpointWeights: weights });
-    for (let epoch = 0; epoch < params.epochs; epoch++) {
+    const tuned = await train({ ...params, checkpointFiles: files("model.safetensors"), checkpointHeader: header, checkpointWeights: weights, ...moments });
+    for (const [epoch, directory] of unfinished.entries()) {
+      await writeTrainingState(directory, epoch, params, tuned.learningRates);
       const final = join(folder, `epoch-${epoch + 1}`);
       await rm(final, { recursive: true, force: true });
-      await rename(unfinished(epoch), final);
+      await rename(directory, final);
     }
     return tuned;
   } finally {
-    for (let epoch = 0; epoch < params.epochs; epoch++) await rm(unfinished(epoch), { recursive: true, force: true });
+    for (const directory of unfinished) await rm(directory, { recursive: true, force: true });
   }
 }

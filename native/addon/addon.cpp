@@ -44,6 +44,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<change_units_export>(exports, "changeUnits");
   add<unit_tokens_export>(exports, "unitTokens");
   add<gradient_similarity_export>(exports, "gradientSimilarity");
+  add<optimizer_aware_export>(exports, "optimizerAwareSimilarity");
   add<influence_export>(exports, "influence");
   add<fine_tune_export>(exports, "fineTune");
   add<feature_offsets_export>(exports, "featureOffsets");

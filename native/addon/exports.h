@@ -29,6 +29,7 @@ Napi::Value neuron_memory_export(const Napi::CallbackInfo& info);
 Napi::Value change_units_export(const Napi::CallbackInfo& info);
 Napi::Value unit_tokens_export(const Napi::CallbackInfo& info);
 Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info);
+Napi::Value optimizer_aware_export(const Napi::CallbackInfo& info);
 Napi::Value influence_export(const Napi::CallbackInfo& info);
 Napi::Value fine_tune_export(const Napi::CallbackInfo& info);
 

@@ -3,6 +3,7 @@
 #include "addon/job.h"
 #include "addon/values.h"
 #include "instance/influence.h"
+#include "instance/optimizer_aware.h"
 #include "model/checkpoint.h"
 #include "neuron/change_units.h"
 #include "neuron/memory.h"
@@ -67,6 +68,8 @@ FineTuneOptions fine_tune_options(const Napi::Object& p) {
   o.checkpoint_files = strings_field(p, "checkpointFiles");
   o.checkpoint_header = bytes_field(p, "checkpointHeader");
   o.checkpoint_weights = strings_field(p, "checkpointWeights");
+  o.first_moment_files = strings_field(p, "firstMomentFiles");
+  o.second_moment_files = strings_field(p, "secondMomentFiles");
   return o;
 }
 
@@ -168,6 +171,22 @@ Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info) {
   const bool cosine = choice_field<bool>(p, "similarity", {{"dot", false}, {"cosine", true}});
   return start_job(info, info[4].As<Napi::Object>(), [=](const Control& control) -> Build {
     const at::Tensor scores = gradient_similarity(*model, train, queries, options, cosine, control);
+    return [scores](Napi::Env env) { return float32_array(env, scores); };
+  });
+}
+
+Napi::Value optimizer_aware_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]), first = model_of(info[1]), second = model_of(info[2]);
+  const Instances train = instances_of(info[3]), queries = instances_of(info[4]);
+  const auto p = info[5].As<Napi::Object>();
+  OptimizerAwareOptions o;
+  read_features(o, p);
+  o.cosine = choice_field<bool>(p, "similarity", {{"dot", false}, {"cosine", true}});
+  o.beta1 = number_field(p, "beta1");
+  o.beta2 = number_field(p, "beta2");
+  o.epsilon = number_field(p, "epsilon");
+  return start_job(info, info[6].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const at::Tensor scores = optimizer_aware_similarity(*model, {*first, *second}, train, queries, o, control);
     return [scores](Napi::Env env) { return float32_array(env, scores); };
   });
 }

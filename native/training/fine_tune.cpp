@@ -94,6 +94,21 @@ class Loop {
 
   const Model& model() const { return model_; }
 
+  /// AdamW's first or second moments in the places of the weights.
+  Model moments(bool second) const {
+    Model result = frozen(model_);
+    for (const WeightSlot& slot : slots(result.architecture, result.weights)) *slot.tensor = at::zeros_like(*slot.tensor);
+    Model learning = model_;
+    const auto of = slots(learning.architecture, learning.weights), to = slots(result.architecture, result.weights);
+    for (size_t i = 0; i < of.size(); ++i) {
+      const auto found = optimizer_.state().find(of[i].tensor->unsafeGetTensorImpl());
+      if (found == optimizer_.state().end()) continue;
+      const auto& state = static_cast<const torch::optim::AdamWParamState&>(*found->second);
+      *to[i].tensor = second ? state.exp_avg_sq() : state.exp_avg();
+    }
+    return result;
+  }
+
  private:
   double set_learning_rate() {
     const double rate = o_.learning_rate * schedule_factor(o_.schedule, step_, o_.warmup_steps, total_);
@@ -137,7 +152,19 @@ void check(const Model& base, const Instances& train, const FineTuneOptions& o) 
   for (int64_t i = 0; !language && i < train.size(); ++i) {
     if (train.labels[i] < 0) fail(Code::invalid, "Training instance ", i, " has no label");
   }
-  if (!o.checkpoint_files.empty() && static_cast<int64_t>(o.checkpoint_files.size()) != o.epochs) fail(Code::invalid, "Expected one checkpoint file per epoch");
+  for (const auto* files : {&o.checkpoint_files, &o.first_moment_files, &o.second_moment_files}) {
+    if (!files->empty() && static_cast<int64_t>(files->size()) != o.epochs) fail(Code::invalid, "Expected one checkpoint file per epoch");
+  }
+}
+
+void write_checkpoint(const Loop& loop, const Model& now, size_t epoch, const FineTuneOptions& o, const Control& control) {
+  const auto write = [&](const Model& model, const std::vector<std::string>& files) {
+    if (!files.empty()) write_weights(model, files[epoch], o.checkpoint_header, o.checkpoint_weights, model.dtype, control);
+  };
+  write(now, o.checkpoint_files);
+  if (o.first_moment_files.empty()) return;
+  write(loop.moments(false), o.first_moment_files);
+  write(loop.moments(true), o.second_moment_files);
 }
 
 }  // namespace
@@ -154,7 +181,7 @@ FineTuneResult fine_tune(const Model& base, const Instances& train, const Instan
     const Score reached = evaluates ? score(now, evaluation, o.batch_tokens, control) : Score{};
     result.evaluation_losses.push_back(reached.loss);
     result.evaluation_accuracies.push_back(reached.accuracy);
-    if (!o.checkpoint_files.empty()) write_weights(now, o.checkpoint_files[static_cast<size_t>(epoch)], o.checkpoint_header, o.checkpoint_weights, base.dtype, control);
+    write_checkpoint(loop, now, static_cast<size_t>(epoch), o, control);
     if (epoch > 0 && evaluates && o.keep_best && !reached.better_than(best)) continue;
     best = reached;
     result.kept_epoch = epoch;

@@ -27,6 +27,8 @@ struct FineTuneOptions {
   std::vector<std::string> checkpoint_files;  // one per epoch, or none
   std::vector<uint8_t> checkpoint_header;
   std::vector<std::string> checkpoint_weights;
+  // One per epoch, or none: AdamW's moments (means of the gradients and of their squares) under the weights' names; 0 where a weight does not learn.
+  std::vector<std::string> first_moment_files, second_moment_files;
 };
 
 struct FineTuneResult {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { help, readArguments } from "../../lib/cli/demo/arguments";
@@ -22,8 +22,10 @@ const silent = { onProgress: () => undefined, done: () => undefined };
 
 function quietSession(seed: number) {
   let written = "";
-  const session = startSession({ seed, write: (text) => { written += text; }, startStep: () => silent });
-  return { session, written: () => written };
+  const outcomes = new Map<string, string | undefined>();
+  const startStep = (title: string) => ({ ...silent, done: (outcome?: string) => void outcomes.set(title, outcome) });
+  const session = startSession({ seed, write: (text) => { written += text; }, startStep });
+  return { session, written: () => written, outcomes };
 }
 
 describe("claims about countries", () => {
@@ -101,9 +103,9 @@ const tiny: CountrySize = {
   },
 };
 
-async function tinyRun(seed: number, out: string): Promise<{ report: Report; written: string }> {
-  const { session, written } = quietSession(seed);
-  return { report: await runDemo(session, await countrySubject(session, tiny), out), written: written() };
+async function tinyRun(seed: number, out: string): Promise<{ report: Report; written: string; outcomes: ReadonlyMap<string, string | undefined> }> {
+  const { session, written, outcomes } = quietSession(seed);
+  return { report: await runDemo(session, await countrySubject(session, tiny), out), written: written(), outcomes };
 }
 
 describe("a run of the demo", () => {
@@ -112,10 +114,18 @@ describe("a run of the demo", () => {
     const page = readFileSync(join(folder, "first", "index.html"), "utf8");
     const titles = ["What the model learned", "fact tracing", "Which neurons", "Which attention heads", "Where in the network", "instances and neurons agree", "How varied", "Fine-tuning test", "Where the two views part", "Queries in full"];
     for (const title of titles) expect(report.sections.some((section) => section.title.includes(title))).toBe(true);
-    for (const words of ["Random", "BM25", "NA-Instances", "IA-Neurons", "Sufficiency", "Comprehensiveness", "most influential", "about the same fact"]) expect(page).toContain(words);
+    for (const words of ["Random", "BM25", "from a store", "NA-Instances", "IA-Neurons", "Sufficiency", "Comprehensiveness", "most influential", "about the same fact"]) expect(page).toContain(words);
     expect(page).not.toMatch(/<script|undefined|NaN/);
     expect(written).toContain("Recall@10 and mean reciprocal rank");
     expect(written).toContain(`Report: ${join(folder, "first", "index.html")}`);
+  });
+
+  test("builds a gradient store and says its rows, bytes and the time of the queries; nothing of it stays", async () => {
+    const stores = () => readdirSync(tmpdir()).filter((name) => name.startsWith("attribution-demo-"));
+    const before = stores();
+    const { outcomes } = await tinyRun(42, join(folder, "store.html"));
+    expect(outcomes.get("Gradient store: built, then asked")).toMatch(/^\d+ rows of 2048 features, \d+\.\d MB; 6 queries answered in \d+\.\d\d s$/);
+    expect(stores().filter((name) => !before.includes(name))).toEqual([]);
   });
 
   test("gives the same numbers for the same seed and others for another", async () => {

@@ -1,6 +1,7 @@
 // Sufficiency and comprehensiveness: the curve, its random controls, and what they refuse.
 import { createInstances } from "../../lib/data/instances";
 import { comprehensiveness } from "../../lib/faithfulness/comprehensiveness";
+import { insertion } from "../../lib/faithfulness/insertion";
 import { sufficiency } from "../../lib/faithfulness/sufficiency";
 import { unitSets } from "../../lib/faithfulness/unit-sets";
 import { fineTune } from "../../lib/model/fine-tune";
@@ -8,7 +9,7 @@ import { integratedGradients } from "../../lib/neuron/integrated-gradients";
 import { createRandom } from "../../lib/random";
 import type { Instances } from "../../types/data";
 import type { Estimate, NeuronAttribution, NeuronFaithfulness } from "../../types/results";
-import { neuronsOf } from "../results/sample";
+import { neuronsOf, provenanceOf } from "../results/sample";
 import { goldenTensors, open, raggedInstances, rowsOf } from "../model/golden-tensors";
 import { refusal } from "../storage/refusal";
 
@@ -157,7 +158,7 @@ describe("refused are", () => {
   ])("%s", async (_name, options, code, words) => {
     using model = await open("opt-classification");
     const instances = raggedInstances("classification", 2);
-    const attribution = neuronsOf([new Array<number>(80).fill(0), new Array<number>(80).fill(1)], 2, { instanceIds: ["0", "1"] });
+    const attribution = neuronsOf([new Array<number>(80).fill(0), new Array<number>(80).fill(1)], 2, { instanceIds: ["0", "1"], provenance: provenanceOf("any", model.hash) });
     await expect(sufficiency(model, instances, attribution, options)).rejects.toMatchObject(refusal(code as never, words));
   });
 
@@ -171,6 +172,10 @@ describe("refused are", () => {
     await expect(run(neuronsOf([zeros(80)], 2, { instanceIds: ["0"], site: "heads" }))).rejects.toMatchObject(refusal("mismatch", /heads/));
     await expect(run(neuronsOf([zeros(80)], 2, { instanceIds: ["other"] }))).rejects.toMatchObject(refusal("mismatch", /same ids/));
     await expect(run(neuronsOf([zeros(80), zeros(80)], 2, { instanceIds: ["0", "1"] }))).rejects.toMatchObject(refusal("mismatch", /rows/));
-    expect((await run(neuronsOf([zeros(80)], 2, { instanceIds: ["0"] }))).points).toHaveLength(1);
+    const foreign = neuronsOf([zeros(80)], 2, { instanceIds: ["0"], provenance: provenanceOf("integratedGradients", "deadbeef") });
+    await expect(run(foreign)).rejects.toMatchObject(refusal("mismatch", /of another model \(deadbeef, not/));
+    await expect(insertion(model, instances, foreign)).rejects.toMatchObject(refusal("mismatch", /of another model/));
+    expect((await comprehensiveness(model, instances, foreign, { r: [1], acrossModels: "allow" })).points).toHaveLength(1);
+    expect((await run({ ...foreign, provenance: provenanceOf("integratedGradients", model.hash) })).points).toHaveLength(1);
   });
 });

@@ -95,7 +95,8 @@ test("what does not fit is refused", async () => {
   await expect(leaveOneOutOutputs(base, train, queries, { leaveOut: [32] })).rejects.toMatchObject(refusal("invalid", /"leaveOut"/));
   await expect(removalCurve(base, train, queries, similarity, { counts: [32] })).rejects.toMatchObject(refusal("invalid", /"counts"/));
   await expect(removalCurve(base, selectInstances(train, [0, 1, 2]), queries, similarity)).rejects.toMatchObject(refusal("mismatch", /same ids/));
-  await expect(tailPatch(base, train, queries, similarity, { topK: 0 })).rejects.toMatchObject(refusal("invalid", /"topK"/));
+  await expect(tailPatch(tuned, train, queries, similarity, { topK: 0 })).rejects.toMatchObject(refusal("invalid", /"topK"/));
+  await expect(tailPatch(base, train, queries, similarity)).rejects.toMatchObject(refusal("mismatch", /"gradientSimilarity" is of another model.*acrossModels/));
   const unlabelled = createInstances({ kind: "classification", rows: [[4, 5]] });
   await expect(subsetOutputs(base, train, unlabelled)).rejects.toMatchObject(refusal("invalid", /label for every query/));
 });

@@ -27,6 +27,7 @@ export const countrySize: CountrySize = {
   countries: 45, wordings: 3, hidden: 64, layers: 4, heads: 4, intermediate: 128, epochs: 14, queries: 40,
   recipe: {
     gradients: { parameters: "linear", words: "all blocks" },
+    store: { parameters: "linear", rank: 16, words: "all blocks, rank 16" },
     influences: [
       { inverse: "cg", parameters: ["layers.3.mlp.*", "score"], damping: 0.1, iterations: 30, tolerance: 1e-2, words: "CG, last MLP and head" },
       { inverse: "ekfac", parameters: "linear", words: "EK-FAC, all blocks" },

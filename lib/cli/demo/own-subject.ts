@@ -33,10 +33,11 @@ export async function ownSubject(session: Session, options: OwnOptions): Promise
   });
 }
 
-/** Large models are asked less: the head's parameters, fewer nodes, fewer shares. */
+/** Large models are asked less: the head's parameters but for the store, fewer nodes, fewer shares. */
 function ownRecipe({ tuningTest }: OwnOptions): Recipe {
   return {
     gradients: { parameters: "head", words: "head" },
+    store: { parameters: "linear", rank: 16, words: "all blocks, rank 16" },
     influences: [{ inverse: "ekfac", parameters: "head", words: "EK-FAC, head" }],
     trainNodes: 10, neuronSizes: [1, 2, 5, 10, 20, 50, 100], headSizes: [1, 2, 5, 10, 20, 50], controls: 5,
     tuningTest: tuningTest ? { fractions: [0.3], seeds: [42] } : undefined, cards: 6, conflicts: 5,

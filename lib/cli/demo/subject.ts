@@ -17,7 +17,7 @@ export interface Subject {
   /** Of the tuning; undefined where the model was taken as it is. */
   readonly history: Omit<FineTuned, "model"> | undefined;
   /** How `base` became `model`; the fine-tuning test does the same. */
-  readonly tuning: Omit<FineTuneOptions, "seed" | "signal" | "onProgress" | "checkpoints">;
+  readonly tuning: Omit<FineTuneOptions, "seed" | "signal" | "onProgress" | "checkpoints" | "optimizerState">;
   readonly train: Instances;
   readonly heldOut: Instances;
   readonly heldOutEvaluation: Evaluation;
@@ -33,6 +33,8 @@ export interface Subject {
 export interface Recipe {
   /** Parameters of gradient similarity, and the words for them. */
   readonly gradients: { readonly parameters: Parameters; readonly words: string };
+  /** The gradient store, and the words for its parameters. */
+  readonly store: { readonly parameters: Parameters; readonly rank: number; readonly words: string };
   /** The first is the one that is aligned with neurons and tested. */
   readonly influences: readonly (InfluenceOptions & { readonly words: string })[];
   /** Nodes of the path integral over the training claims; queries get 20. */

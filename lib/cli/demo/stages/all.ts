@@ -37,6 +37,6 @@ export async function runStages(session: Session, subject: Subject): Promise<Fin
 
 /** Every method that ranks training claims, the controls last. */
 export function rankingMethods({ instances, aligned }: Pick<Findings, "instances" | "aligned">): readonly InstanceMethod[] {
-  const { dot, cosine, influence, otherInfluences, representation, bm25, random } = instances;
-  return [dot, cosine, influence, ...otherInfluences, aligned.naInstances, ...(aligned.naInstancesPaper ? [aligned.naInstancesPaper] : []), representation, bm25, random];
+  const { dot, cosine, stored, influence, otherInfluences, representation, bm25, random } = instances;
+  return [dot, cosine, stored, influence, ...otherInfluences, aligned.naInstances, ...(aligned.naInstancesPaper ? [aligned.naInstancesPaper] : []), representation, bm25, random];
 }

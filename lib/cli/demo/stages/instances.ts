@@ -8,6 +8,7 @@ import { representationSimilarity } from "../../../instance/representation-simil
 import type { InstanceAttribution } from "../../../../types/results";
 import type { Session } from "../session";
 import type { Subject } from "../subject";
+import { attributeByStore } from "./store";
 
 /** A method's result with the names it goes by in tables and plots. */
 export interface InstanceMethod<A extends InstanceAttribution = InstanceAttribution> {
@@ -19,6 +20,8 @@ export interface InstanceMethod<A extends InstanceAttribution = InstanceAttribut
 export interface InstanceStage {
   readonly dot: InstanceMethod;
   readonly cosine: InstanceMethod;
+  /** From a gradient store. */
+  readonly stored: InstanceMethod;
   readonly influence: InstanceMethod<Influence>;
   /** By other approximations or over other parameters. */
   readonly otherInfluences: readonly InstanceMethod<Influence>[];
@@ -32,6 +35,7 @@ export async function attributeInstances(session: Session, subject: Subject): Pr
   const { parameters, words } = recipe.gradients;
   const dot = await session.step("Gradient similarity, inner product", (call) => gradientSimilarity(model, train, queries, { parameters, ...call }));
   const cosine = await session.step("Gradient similarity, cosine", (call) => gradientSimilarity(model, train, queries, { parameters, similarity: "cosine", ...call }));
+  const stored = await attributeByStore(session, subject);
   const influences: InstanceMethod<Influence>[] = [];
   for (const { words: how, ...options } of recipe.influences) {
     const attribution = await session.step(`Influence functions, ${how}`, (call) => influenceOf(subject, { seed: session.seed, ...options, ...call }), outcomeOf);
@@ -45,7 +49,7 @@ export async function attributeInstances(session: Session, subject: Subject): Pr
   return {
     dot: { name: `Gradient dot product (${words})`, role: "method", attribution: dot },
     cosine: { name: `Gradient cosine (${words})`, role: "method", attribution: cosine },
-    influence: influences[0], otherInfluences: influences.slice(1),
+    stored, influence: influences[0], otherInfluences: influences.slice(1),
     representation: { name: "Hidden-state cosine", role: "control", attribution: baselines.representation },
     bm25: { name: "BM25", role: "control", attribution: baselines.bm25 },
     random: { name: "Random", role: "control", attribution: baselines.random },

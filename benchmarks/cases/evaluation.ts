@@ -1,0 +1,131 @@
+// Does it find the truth? Every instance attribution against models tuned on halves of the training set (linear datamodeling
+// score), against the sentences that state a fact, and against labels that were changed on purpose. Resumable.
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { factTracing } from "../../lib/analysis/fact-tracing";
+import { linearDatamodelingScore } from "../../lib/analysis/linear-datamodeling-score";
+import { mislabelDetection } from "../../lib/analysis/mislabel-detection";
+import { concatInstances, selectInstances } from "../../lib/data/instances";
+import { joinSubsetOutputs, subsetOutputs } from "../../lib/faithfulness/subset-outputs";
+import { evaluate } from "../../lib/model/evaluate";
+import { native } from "../../lib/native";
+import { load } from "../../lib/results/load";
+import { save } from "../../lib/results/save";
+import type { SubsetOutputs } from "../../types/analysis";
+import type { Instances } from "../../types/data";
+import type { Estimate, InstanceAttribution } from "../../types/results";
+import type { Benchmark, Context, Measurement } from "../benchmark";
+import { factFiles, readFacts, type FactsData } from "../evaluation/facts";
+import { type Method, methodsOf } from "../evaluation/methods";
+import { pairFiles, readPairs, type PairsData } from "../evaluation/pairs";
+import { dataFolder, kept, stateFolder } from "../evaluation/state";
+import { baseFolder, type EvaluationSize, factsSubject, pairsSubject, type Subject } from "../evaluation/subjects";
+import { type MethodResult, measurementOf } from "../evaluation/table";
+
+const recipe = { batchSize: 16, learningRate: 1e-3, weightDecay: 0.01, dropout: false, keep: "last" } as const;
+
+const full: EvaluationSize = {
+  facts: { queries: 100, sentences: 800, background: 10_000, longest: 25 },
+  pairs: { train: 1000, queries: 80, longest: 30, wrong: 0.1, inspected: 100 },
+  shape: { vocabulary: 8000, hidden: 160, layers: 4, heads: 4 },
+  training: { ...recipe, epochs: 2, batchSize: 32, learningRate: 2e-3, warmupSteps: 50 },
+  tuning: { facts: { ...recipe, epochs: 4 }, pairs: { ...recipe, epochs: 4 } },
+  subsets: 40, seed: 42,
+};
+
+const quick: EvaluationSize = {
+  ...full, facts: { ...full.facts, queries: 20, sentences: 150, background: 600 }, pairs: { ...full.pairs, train: 160, queries: 20, inspected: 16 },
+  shape: { ...full.shape, hidden: 64, layers: 2 }, tuning: { facts: { ...recipe, epochs: 2 }, pairs: { ...recipe, epochs: 2 } }, subsets: 6,
+};
+
+export const evaluation: Benchmark = {
+  name: "evaluation",
+  title: "linear datamodeling score, fact tracing and mislabel detection of every instance attribution, on T-REx and MNLI",
+  run: (context) => measureEvaluation(context.quick ? quick : full, context),
+};
+
+/** `data` and `state`: folders, by default those of the project. */
+export async function measureEvaluation(size: EvaluationSize, { log }: Context, data = dataFolder([...factFiles, ...pairFiles]), state = stateFolder(size)): Promise<Measurement> {
+  native().setThreads(1); // so small a model runs fastest on one thread, and its CPU seconds are seconds
+  await mkdir(state, { recursive: true });
+  log(`state: ${state}`);
+  const [facts, pairs] = [readFacts(data, size.facts, size.seed), await readPairs(data, size.pairs, size.seed)];
+  const base = await baseFolder(state, facts, pairs, size, log);
+  const results: MethodResult[] = [];
+  const notes: string[] = [];
+  for (const subject of [await factsSubject(state, base, facts, size), await pairsSubject(state, base, pairs, size)]) {
+    const { base: untuned, model, train, queries } = subject;
+    const before = await evaluate(untuned, queries);
+    const after = await evaluate(model, queries);
+    notes.push(`${subject.name}: ${train.size} training instances, ${train.tokens.length} tokens; the queries' loss falls from ${before.meanLoss.toFixed(2)} to ${after.meanLoss.toFixed(2)} nats`
+      + (subject.name === "pairs" ? `, accuracy ${(100 * after.accuracy).toFixed(0)} %` : ""));
+    const outputs = await outputsOf(subject, size, state, log);
+    for (const method of methodsOf(size.seed).filter(({ only }) => only === undefined || only === subject.name)) {
+      results.push(await resultOf(method, subject, outputs, subject.name === "facts" ? facts : pairs, state, log));
+    }
+    model.close();
+    untuned.close();
+  }
+  return measurementOf(results, notes, size);
+}
+
+/** One model after the other, each kept. */
+async function outputsOf({ name, base, train, queries, recipe: fineTune }: Subject, { subsets, seed }: EvaluationSize, state: string, log: (text: string) => void): Promise<SubsetOutputs> {
+  await mkdir(join(state, `${name}-subsets`), { recursive: true });
+  let all: SubsetOutputs | undefined;
+  for (let from = 0; from < subsets; from++) {
+    const stored = await kept(join(state, `${name}-subsets`, `${from}.json`), async () => {
+      const { masks, values } = await subsetOutputs(base, train, queries, { subsets: 1, from, seed, seeds: [seed], fineTune });
+      log(`${name}: subset model ${from + 1} of ${subsets}`);
+      return { masks: Array.from(masks), values: Array.from(values) };
+    });
+    const one: SubsetOutputs = {
+      subsets: 1, train: train.size, queries: queries.size, masks: Uint8Array.from(stored.masks), values: Float64Array.from(stored.values),
+      output: "logProbability", trainIds: train.ids, queryIds: queries.ids,
+    };
+    all = all === undefined ? one : joinSubsetOutputs(all, one);
+  }
+  return all as SubsetOutputs;
+}
+
+async function resultOf(method: Method, subject: Subject, outputs: SubsetOutputs, data: FactsData | PairsData, state: string, log: (text: string) => void): Promise<MethodResult> {
+  const { train, queries } = subject;
+  const inspected = "inspected" in data ? data.inspected : [];
+  const asked = inspected.length === 0 ? queries : concatInstances([queries, selectInstances(train, inspected)]);
+  const { attribution, seconds, bytes } = await scored(method, subject, asked, state, log);
+  const own = rowsOf(attribution, queries);
+  const tracing = "truth" in data ? factTracing(own, data.truth, { k: [10] }) : undefined;
+  return {
+    name: method.name, subject: subject.name, seconds, bytes, datamodeling: linearDatamodelingScore(own, outputs).mean,
+    recall: tracing?.recall[0].estimate, reciprocalRank: tracing?.meanReciprocalRank,
+    mislabelled: inspected.length === 0 || method.isNormalised === true ? undefined : detection(attribution, queries.size, inspected),
+  };
+}
+
+/** The scores and what they took, kept. */
+async function scored(method: Method, subject: Subject, asked: Instances, state: string, log: (text: string) => void): Promise<{ attribution: InstanceAttribution; seconds: number; bytes: number }> {
+  const folder = join(state, `${subject.name}-scores`, method.name.replace(/[^\w-]+/g, "-"));
+  const cost = await kept(`${folder}.json`, async () => {
+    const before = process.cpuUsage();
+    const { attribution, bytes } = await method.score(subject, asked, state);
+    const { user, system } = process.cpuUsage(before);
+    const seconds = (user + system) / 1e6;
+    await save(attribution, folder);
+    log(`${subject.name}: ${method.name}, ${seconds.toFixed(1)} CPU seconds`);
+    return { seconds, bytes };
+  });
+  return { attribution: await load(folder, { kind: "instances" }), ...cost };
+}
+
+/** The rows of the first queries. */
+function rowsOf(attribution: InstanceAttribution, queries: Instances): InstanceAttribution {
+  return { ...attribution, scores: attribution.scores.subarray(0, queries.size * attribution.train), queries: queries.size, queryIds: queries.ids };
+}
+
+/** Self-influence of the inspected rows, which were asked after the `first` queries; the first half of them is mislabelled. */
+function detection(attribution: InstanceAttribution, first: number, inspected: readonly number[]): Estimate {
+  const { train, scores, trainIds, unit, provenance } = attribution;
+  const own = Float32Array.from(inspected, (index, i) => scores[(first + i) * train + index]);
+  const wrong = Array.from({ length: inspected.length / 2 }, (_, i) => i);
+  return mislabelDetection({ kind: "selfInfluence", scores: own, train: own.length, trainIds: inspected.map((index) => trainIds[index]), unit, provenance }, wrong).auc;
+}

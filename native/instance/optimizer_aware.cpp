@@ -1,0 +1,90 @@
+#include "instance/optimizer_aware.h"
+
+#include <algorithm>
+
+#include "model/evaluate.h"
+#include "model/linear.h"
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+/// The selected parameters as one vector, laid out as dense_gradients does.
+at::Tensor parameter_vector(const Model& model, const ModuleSelection& modules) {
+  Model view = model;
+  std::vector<at::Tensor> parts;
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const Linear linear = modules.id(i).module == Module::head ? head_linear(model) : *linear_of(view, modules.id(i));
+    parts.push_back(linear.matrix().reshape({-1}));
+    if (linear.bias.defined()) parts.push_back(linear.bias);
+  }
+  return at::cat(parts);
+}
+
+struct AdamStep {
+  at::Tensor first, second;  // β₁m, β₂v + ε
+  double beta1, beta2;
+
+  /// Γ of each row [instance, parameter].
+  at::Tensor operator()(const at::Tensor& gradients) const {
+    const at::Tensor scale = gradients.square().mul_(1 - beta2).add_(second).sqrt_();
+    return gradients.mul(1 - beta1).add_(first).div_(scale);
+  }
+};
+
+at::Tensor lengths(const at::Tensor& rows) { return at::linalg_vector_norm(rows, 2, {1}, false, at::kDouble); }
+
+at::Tensor gradients_of(const Model& model, const Instances& instances, const std::vector<int64_t>& members, const ModuleSelection& modules, Reduction reduction) {
+  return dense_gradients(gradient_factors(model, make_batch(instances, members, model.device), modules, reduction));
+}
+
+/// Batches of at most `rows` instances and of so many tokens.
+std::vector<std::vector<int64_t>> small_batches(const Instances& instances, int64_t batch_tokens, int64_t rows) {
+  std::vector<std::vector<int64_t>> batches;
+  for (const auto& members : pack(instances, batch_tokens)) {
+    for (auto first = members.begin(); first != members.end();) {
+      const auto last = first + std::min<int64_t>(rows, members.end() - first);
+      batches.emplace_back(first, last);
+      first = last;
+    }
+  }
+  return batches;
+}
+
+}  // namespace
+
+at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments, const Instances& train, const Instances& queries,
+                                      const OptimizerAwareOptions& o, const Control& control) {
+  check_instances(model, train, "train");
+  check_instances(model, queries, "queries");
+  const ModuleSelection modules(model.architecture, o.modules);
+  const AdamStep step{parameter_vector(moments.first, modules).mul(o.beta1), parameter_vector(moments.second, modules).mul(o.beta2).add_(o.epsilon), o.beta1, o.beta2};
+  // Vectors of the parameters' size: the moments, the queries' gradients, and four of each training instance (its gradient twice while it is made, Γ and √).
+  const int64_t vectors = o.memory_bytes / (step.first.numel() * static_cast<int64_t>(step.first.element_size())) - 2;
+  if (vectors < 5) fail(Code::memory, "Seven vectors of the parameters take ", 7 * step.first.nbytes() >> 20, " MB, but the budget is ", o.memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
+  const int64_t together = std::min(queries.size(), std::max<int64_t>(1, vectors / 2));
+  const auto batches = small_batches(train, o.batch_tokens, std::max<int64_t>(1, (vectors - together) / 4));
+  at::Tensor scores = at::empty({queries.size(), train.size()}, at::kFloat);
+  int64_t done = 0;
+  const int64_t total = (queries.size() + together - 1) / together * train.size();
+  for (int64_t begin = 0; begin < queries.size(); begin += together) {
+    std::vector<at::Tensor> rows;
+    for (int64_t i = begin; i < std::min(queries.size(), begin + together); ++i) rows.push_back(gradients_of(model, queries, {i}, modules, o.reduction));
+    const at::Tensor own = at::cat(rows), own_lengths = lengths(own);
+    for (const auto& members : batches) {
+      control.progress(done, total, "comparing with Adam's steps");
+      done += static_cast<int64_t>(members.size());
+      const at::Tensor steps = step(gradients_of(model, train, members, modules, o.reduction));
+      at::Tensor values = product(own, steps).to(at::kDouble);
+      if (o.cosine) {
+        const at::Tensor norms = own_lengths.unsqueeze(1) * lengths(steps).unsqueeze(0);
+        values = at::where(norms.gt(0), values / norms, at::zeros_like(values));
+      }
+      scores.narrow(0, begin, own.size(0)).index_copy_(1, at::tensor(members, at::kLong), values.to(at::kCPU, at::kFloat));
+    }
+  }
+  control.progress(total, total, "comparing with Adam's steps");
+  return scores;
+}
+
+}  // namespace attribution
