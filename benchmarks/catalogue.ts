@@ -1,7 +1,10 @@
 // All cases, in the order in which they are listed.
 import type { Benchmark } from "./benchmark";
 import { ablation } from "./cases/ablation";
+import { exactSimilarity } from "./cases/exact-similarity";
+import { gradientFeatures } from "./cases/gradient-features";
 import { integratedGradients } from "./cases/integrated-gradients";
 import { neuronFaithfulness } from "./cases/neuron-faithfulness";
+import { storeQuery } from "./cases/store-query";
 
-export const benchmarks: readonly Benchmark[] = [integratedGradients, neuronFaithfulness, ablation];
+export const benchmarks: readonly Benchmark[] = [integratedGradients, neuronFaithfulness, ablation, gradientFeatures, exactSimilarity, storeQuery];
