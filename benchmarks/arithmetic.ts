@@ -33,3 +33,18 @@ export function ablationForwards(a: Architecture, tokens: number): number {
 export function rowForwards(a: Architecture, tokens: number, rows: number): number {
   return 1 + (rows * a.layers * blockWork(a, tokens)) / promptWork(a, tokens);
 }
+
+/** Multiply-adds of a plain training step over rows of one length, head included: a forward, and a backward of twice its size. */
+export function trainingWork(a: Architecture, tokens: number): number {
+  return 3 * (promptWork(a, tokens) + tokens * a.hidden * a.vocabulary);
+}
+
+/** Those of projected gradient features: a forward, a backward to inputs that ends in the lowest block, both sides projected. */
+export function featureWork(a: Architecture, tokens: number, rank: number): number {
+  const [query, keyValue] = [a.heads * a.headSize, a.keyValueHeads * a.headSize];
+  const attention = a.queryKeyValue === "separate" ? [query, keyValue, keyValue] : [query + 2 * keyValue];
+  const outputs = [...attention, ...Array<number>(a.gated ? 2 : 1).fill(a.intermediate)]; // of the modules that read the residual
+  const projected = outputs.reduce((sum, output) => sum + a.hidden + output, 0) + query + a.hidden + a.intermediate + a.hidden;
+  const lowest = a.hidden * outputs.reduce((sum, output) => sum + output, 0);
+  return (2 * trainingWork(a, tokens)) / 3 + tokens * (a.layers * rank * projected - lowest);
+}

@@ -2,7 +2,12 @@
 import type { Benchmark } from "./benchmark";
 import { ablation } from "./cases/ablation";
 import { evaluation } from "./cases/evaluation";
+import { exactSimilarity } from "./cases/exact-similarity";
+import { gradientFeatures } from "./cases/gradient-features";
 import { integratedGradients } from "./cases/integrated-gradients";
 import { neuronFaithfulness } from "./cases/neuron-faithfulness";
+import { storeQuery } from "./cases/store-query";
 
-export const benchmarks: readonly Benchmark[] = [integratedGradients, neuronFaithfulness, ablation, evaluation];
+export const benchmarks: readonly Benchmark[] = [
+  integratedGradients, neuronFaithfulness, ablation, gradientFeatures, exactSimilarity, storeQuery, evaluation,
+];

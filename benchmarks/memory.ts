@@ -10,7 +10,8 @@ export interface MemoryJob {
   readonly rows: readonly (readonly number[])[];
   /** The stated budget, in MB. */
   readonly budget: number;
-  readonly call: "integratedGradients" | "curves";
+  /** "similarity": the last 32 rows are the queries. */
+  readonly call: "integratedGradients" | "curves" | "similarity";
 }
 
 export interface PeakMemory {

@@ -177,10 +177,11 @@ StoreScores store_scores(const RowStore& store, const at::Tensor& given, const S
   const Prepared prepared = prepare(store, given, o, control);
   const at::Tensor queries = o.cosine ? normalised(prepared.queries) : prepared.queries;
   Best best(queries.size(0), o.top);
+  const at::Tensor columns = queries.t().contiguous().t();  // lies column by column: the faster orientation against many rows
   at::Tensor full = o.top > 0 ? at::Tensor() : at::empty({queries.size(0), store.rows()}, at::kFloat);
   for_row_blocks(store, o.memory_bytes, "scores", control, [&](int64_t first, const at::Tensor& block) {
     const at::Tensor rows = through(scaled(block, o.row_factors, first), store, prepared.roots, o.preconditioner);
-    at::Tensor scores = product(queries, rows);  // [query, row]
+    at::Tensor scores = product(rows, columns).t();  // [query, row]
     if (o.cosine) scores = scores / rows.square().sum(1).sqrt().clamp_min(1e-30);
     if (o.score_factors.defined()) scores = scores * o.score_factors.narrow(0, first, scores.size(1));
     if (o.top > 0) {

@@ -12,20 +12,16 @@ namespace {
 at::Tensor rotate(const at::Tensor& x, const PositionTables& tables, int64_t rotary) {
   const int64_t half = rotary / 2;
   const at::Tensor cosine = tables.cosine.unsqueeze(1), sine = tables.sine.unsqueeze(1);  // [token, 1, rotary / 2]
-  const at::Tensor first = x.narrow(-1, 0, half), second = x.narrow(-1, half, half);
-  std::vector<at::Tensor> parts = {first * cosine - second * sine, second * cosine + first * sine};
-  if (x.size(-1) > rotary) parts.push_back(x.narrow(-1, rotary, x.size(-1) - rotary));
-  return at::cat(parts, -1);
+  // One split: its backward is one concatenation, where that of each slice would be a whole tensor of zeros and a sum.
+  const auto parts = x.split_with_sizes({half, half, x.size(-1) - rotary}, -1);
+  return at::cat({parts[0] * cosine - parts[1] * sine, parts[1] * cosine + parts[0] * sine, parts[2]}, -1);
 }
 
 QueryKeyValue split(const Architecture& a, const at::Tensor& fused) {
   const int64_t tokens = fused.size(0);
-  if (a.qkv == QkvLayout::interleaved) {
-    const at::Tensor x = fused.view({tokens, a.heads, 3, a.head_size});
-    return {x.select(2, 0), x.select(2, 1), x.select(2, 2)};
-  }
-  const at::Tensor x = fused.view({tokens, 3, a.heads, a.head_size});
-  return {x.select(1, 0), x.select(1, 1), x.select(1, 2)};
+  const bool interleaved = a.qkv == QkvLayout::interleaved;
+  const auto parts = interleaved ? fused.view({tokens, a.heads, 3, a.head_size}).unbind(2) : fused.view({tokens, 3, a.heads, a.head_size}).unbind(1);
+  return {parts[0], parts[1], parts[2]};
 }
 
 /// [token, head, feature] → [row, head, longest, feature]

@@ -30,10 +30,11 @@ at::Tensor chunked_cross_entropy(const at::Tensor& hidden, const Linear& head, c
     const int64_t n = std::min(step, rows - begin);
     at::Tensor logits = wide(product(hidden.narrow(0, begin, n), matrix, head.bias));
     const at::Tensor target = targets.narrow(0, begin, n).unsqueeze(1);
-    const at::Tensor normaliser = at::logsumexp(logits, {1}, true);
-    losses.narrow(0, begin, n).copy_((normaliser - logits.gather(1, target)).squeeze(1));
+    const at::Tensor below = at::amax(logits, {1}, true) - logits.gather(1, target);
+    at::_softmax_out(logits, logits, 1, false);  // in place: one pass over the widest tensor of the model
+    losses.narrow(0, begin, n).copy_((below - at::amax(logits, {1}, true).log()).squeeze(1));  // log Σ exp(x − max) = −log of the largest share
     if (!gradient) continue;
-    logits.sub_(normaliser).exp_().scatter_add_(1, target, at::full({n, 1}, -1, logits.options()));
+    logits.scatter_add_(1, target, at::full({n, 1}, -1, logits.options()));
     gradient->narrow(0, begin, n).copy_(product(logits.to(hidden.scalar_type()), matrix.t()));
   }
   return losses;

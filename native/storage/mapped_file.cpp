@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -36,6 +37,13 @@ const uint8_t* MappedFile::bytes(uint64_t offset, uint64_t size) const {
     fail(Code::corrupt, "\"", path_, "\" holds ", size_, " bytes, but a tensor lies at ", offset, "–", offset + size);
   }
   return data_ + offset;
+}
+
+void MappedFile::will_need(uint64_t offset, uint64_t size) const {
+  if (offset >= size_) return;
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const uint64_t first = offset / page * page;
+  ::madvise(data_ + first, std::min(offset + size, size_) - first, MADV_WILLNEED);
 }
 
 void MappedFile::release(uint64_t offset, uint64_t size) const {

@@ -15,6 +15,8 @@ class MappedFile {
 
   /// The bytes [offset, offset + size); refuses a range beyond the end.
   const uint8_t* bytes(uint64_t offset, uint64_t size) const;
+  /// Has the system read a range ahead; what lies beyond the end is left out.
+  void will_need(uint64_t offset, uint64_t size) const;
   /// Gives the pages of a range that was copied back to the system.
   void release(uint64_t offset, uint64_t size) const;
 

@@ -13,6 +13,11 @@
 namespace attribution {
 namespace {
 
+/// Rows of so many bytes as floats stay in the cache while they are converted and multiplied.
+constexpr int64_t block_bytes = int64_t{4} << 20;
+/// How far the disk reads ahead of the rows at work.
+constexpr uint64_t ahead_bytes = uint64_t{64} << 20;
+
 at::ScalarType scalar_type(RowType type) {
   switch (type) {
     case RowType::float32: return at::kFloat;
@@ -124,21 +129,22 @@ void RowWriter::sync() {
 void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* stage, const Control& control,
                     const std::function<void(int64_t, const at::Tensor&)>& each) {
   const int64_t per_row = store.width() * 4;
-  // Blocks that stay in the cache while they are converted and multiplied are fastest.
-  const int64_t rows = std::clamp<int64_t>(std::min<int64_t>(memory_bytes / 2, int64_t{8} << 20) / per_row, 1, 1 << 16);
-  const at::ScalarType type = scalar_type(store.type);
-  at::Tensor buffer = at::empty({rows, store.width()}, at::kFloat);
+  const int64_t rows = std::clamp<int64_t>(std::min<int64_t>(memory_bytes / 2, block_bytes) / per_row, 1, 1 << 16);
+  const bool in_place = store.type == RowType::float32;
+  const at::Tensor buffer = in_place ? at::Tensor() : at::empty({rows, store.width()}, at::kFloat);
   const int64_t total = store.rows();
   int64_t first = 0;
   for (const Shard& shard : store.shards) {
     const auto file = MappedFile::open(shard.file);
+    uint64_t announced = shard.features;
     for (int64_t begin = 0; begin < shard.rows; begin += rows) {
       control.progress(first, total, stage);
       const int64_t n = std::min(rows, shard.rows - begin);
       const auto bytes = static_cast<uint64_t>(n * store.row_bytes()), offset = shard.features + static_cast<uint64_t>(begin * store.row_bytes());
+      for (; announced < offset + bytes + ahead_bytes / 2; announced += ahead_bytes / 2) file->will_need(announced, ahead_bytes / 2);
       auto* data = const_cast<uint8_t*>(file->bytes(offset, bytes));
-      at::Tensor block = buffer.narrow(0, 0, n);
-      block.copy_(at::from_blob(data, {n, store.width()}, at::TensorOptions().dtype(type)));
+      at::Tensor block = at::from_blob(data, {n, store.width()}, at::TensorOptions().dtype(scalar_type(store.type)));
+      if (!in_place) block = buffer.narrow(0, 0, n).copy_(block);
       if (store.type == RowType::int8) {
         const auto segments = static_cast<int64_t>(store.segments.size()) - 1;
         auto* scales = const_cast<uint8_t*>(file->bytes(shard.scales + static_cast<uint64_t>(begin * segments * 4), static_cast<uint64_t>(n * segments * 4)));

@@ -56,7 +56,8 @@ class RowWriter {
   std::vector<uint8_t> flags_;
 };
 
-/// Calls `each` with consecutive blocks of rows, [n, width] float; a block with its conversion takes at most `memory_bytes`.
+/// Calls `each` with consecutive blocks of rows, [n, width] float, to be read only; a block with its conversion takes at most
+/// `memory_bytes`. The disk reads ahead meanwhile.
 void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* stage, const Control& control,
                     const std::function<void(int64_t first, const at::Tensor& block)>& each);
 
