@@ -5,6 +5,7 @@
 
 namespace attribution {
 
+/// Of the model's type, bfloat16 as float.
 struct EkfacModule {
   at::Tensor input_basis;   // Q_A [input (+ 1 with a bias), the same]
   at::Tensor output_basis;  // Q_S [output, output]
@@ -15,7 +16,7 @@ struct EkfacModule {
 /// Two passes over the training set: covariances, and the corrected eigenvalues. Both see the same sampled labels.
 std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, const ModuleSelection& modules, const InfluenceOptions& options, const Control& control);
 
-/// Q_S [(Q_Sᵀ G Q_A) / (Λ + λ)] Q_Aᵀ for each vector [vector, parameter], λ = damping · mean Λ of the module.
-at::Tensor ekfac_inverse(const std::vector<EkfacModule>& modules, const at::Tensor& vectors, double damping);
+/// Q_S [(Q_Sᵀ G Q_A) / (Λ + λ)] Q_Aᵀ of each instance's gradient, [instance, parameter]; λ = damping · mean Λ of the module.
+at::Tensor ekfac_inverse(const std::vector<EkfacModule>& modules, const Factors& factors, double damping);
 
 }  // namespace attribution

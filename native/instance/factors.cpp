@@ -22,22 +22,13 @@ at::Tensor head_instance(const Architecture& a, const Batch& batch) {
   return batch.token_instance.index_select(0, batch.readout);
 }
 
-/// First token of each instance and the end, from the rising instance indices.
-std::vector<int64_t> token_offsets(const ModuleFactors& m, int64_t instances) {
-  std::vector<int64_t> offsets(static_cast<size_t>(instances) + 1, 0);
-  const at::Tensor owner = m.instance.to(at::kCPU);
-  const auto* data = owner.const_data_ptr<int64_t>();
-  for (int64_t t = 0; t < owner.size(0); ++t) offsets[static_cast<size_t>(data[t]) + 1] += 1;
-  for (size_t i = 1; i < offsets.size(); ++i) offsets[i] += offsets[i - 1];
-  return offsets;
-}
-
 /// Each instance's gradient of one module, [instance, output * input] of the instances first … first + count.
 at::Tensor dense_rows(const ModuleFactors& m, const std::vector<int64_t>& offsets, int64_t first, int64_t count) {
   at::Tensor rows = at::empty({count, m.gradients.size(1), m.inputs.size(1)}, m.gradients.options());
   for (int64_t i = 0; i < count; ++i) {
     const int64_t begin = offsets[first + i], tokens = offsets[first + i + 1] - begin;
-    rows[i].copy_(product(m.gradients.narrow(0, begin, tokens).t(), m.inputs.narrow(0, begin, tokens).t()));
+    at::Tensor row = rows[i];  // short sums: libtorch's own product beats oneDNN's
+    at::mm_out(row, m.gradients.narrow(0, begin, tokens).t(), m.inputs.narrow(0, begin, tokens));
   }
   return rows.view({count, -1});
 }
@@ -61,6 +52,15 @@ void add_weight_products(at::Tensor& total, const at::Tensor& vectors, const Mod
 }
 
 }  // namespace
+
+std::vector<int64_t> token_offsets(const ModuleFactors& m, int64_t instances) {
+  std::vector<int64_t> offsets(static_cast<size_t>(instances) + 1, 0);
+  const at::Tensor owner = m.instance.to(at::kCPU);
+  const auto* data = owner.const_data_ptr<int64_t>();
+  for (int64_t t = 0; t < owner.size(0); ++t) offsets[static_cast<size_t>(data[t]) + 1] += 1;
+  for (size_t i = 1; i < offsets.size(); ++i) offsets[i] += offsets[i - 1];
+  return offsets;
+}
 
 Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction) {
   return factors_of(model, batch, modules, [&](const at::Tensor& hidden, const Hooks& hooks) { return instance_losses(model, hidden, batch, reduction, hooks).sum(); });

@@ -25,6 +25,9 @@ struct Factors {
   int64_t instances = 0;
 };
 
+/// First token of each instance and the end, [instance + 1].
+std::vector<int64_t> token_offsets(const ModuleFactors& factors, int64_t instances);
+
 /// A scalar whose gradients are taken, from the hidden states; it must run the head through the hooks.
 using Objective = std::function<at::Tensor(const at::Tensor& hidden, const Hooks& hooks)>;
 Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective);

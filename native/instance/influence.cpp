@@ -9,9 +9,26 @@
 namespace attribution {
 namespace {
 
-at::Tensor query_gradients(const Model& model, const Instances& queries, const ModuleSelection& modules, const std::vector<int64_t>& chosen, const InfluenceOptions& o) {
+/// Consecutive queries that make a batch together.
+std::vector<std::vector<int64_t>> batches_of(const Instances& queries, const std::vector<int64_t>& chosen, int64_t batch_tokens) {
+  std::vector<std::vector<int64_t>> batches;
+  int64_t tokens = 0;
+  for (const int64_t i : chosen) {
+    tokens += queries.token_count(i);
+    if (batches.empty() || tokens > batch_tokens) {
+      batches.emplace_back();
+      tokens = queries.token_count(i);
+    }
+    batches.back().push_back(i);
+  }
+  return batches;
+}
+
+/// A vector [parameter] of each chosen query, made of its factored gradient.
+at::Tensor query_vectors(const Model& model, const Instances& queries, const ModuleSelection& modules, const std::vector<int64_t>& chosen, const InfluenceOptions& o,
+                         const std::function<at::Tensor(const Factors&)>& make) {
   std::vector<at::Tensor> rows;
-  for (const int64_t i : chosen) rows.push_back(dense_gradients(gradient_factors(model, make_batch(queries, {i}, model.device), modules, o.reduction)));
+  for (const auto& members : batches_of(queries, chosen, o.batch_tokens)) rows.push_back(make(gradient_factors(model, make_batch(queries, members, model.device), modules, o.reduction)));
   return at::cat(rows);
 }
 
@@ -19,9 +36,9 @@ Solution solve(const Model& model, const Hessian& hessian, const Instances& trai
   return o.inverse == Inverse::cg ? conjugate_gradient(model, hessian, train, vectors, o, control) : lissa(model, hessian, train, vectors, o, control);
 }
 
-/// Queries solved together: their vectors (about six of each at a time) must fit the budget.
-std::vector<std::vector<int64_t>> query_blocks(const Model& model, const ModuleSelection& modules, int64_t queries, int64_t memory_bytes) {
-  const int64_t each = 6 * parameter_width(model, modules) * static_cast<int64_t>(at::elementSize(model.dtype));
+/// Queries solved together: their vectors must fit the budget, `copies` of each at a time.
+std::vector<std::vector<int64_t>> query_blocks(const Model& model, const ModuleSelection& modules, int64_t queries, int64_t memory_bytes, int64_t copies) {
+  const int64_t each = copies * parameter_width(model, modules) * static_cast<int64_t>(at::elementSize(model.dtype));
   if (each > memory_bytes) fail(Code::memory, "One query's vectors take ", each >> 20, " MB, but the budget is ", memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
   const int64_t most = memory_bytes / each;
   std::vector<std::vector<int64_t>> blocks;
@@ -42,9 +59,9 @@ Influence influence(const Model& model, const Instances& train, const Instances&
   const std::optional<Hessian> hessian = o.inverse == Inverse::ekfac ? std::nullopt : std::optional<Hessian>(std::in_place, model, modules, o.reduction);
   const std::vector<EkfacModule> ekfac = o.inverse == Inverse::ekfac ? fit_ekfac(model, train, modules, o, control) : std::vector<EkfacModule>{};
   Influence result{at::empty({queries.size(), train.size()}, at::kFloat), 0, 0};
-  for (const auto& chosen : query_blocks(model, modules, queries.size(), o.memory_bytes)) {
-    const at::Tensor gradients = query_gradients(model, queries, modules, chosen, o);
-    const Solution solution = hessian ? solve(model, *hessian, train, gradients, o, control) : Solution{ekfac_inverse(ekfac, gradients, o.damping), 0, 0};
+  for (const auto& chosen : query_blocks(model, modules, queries.size(), o.memory_bytes, hessian ? 6 : 2)) {
+    const at::Tensor vectors = query_vectors(model, queries, modules, chosen, o, [&](const Factors& f) { return hessian ? dense_gradients(f) : ekfac_inverse(ekfac, f, o.damping); });
+    const Solution solution = hessian ? solve(model, *hessian, train, vectors, o, control) : Solution{vectors, 0, 0};
     result.iterations = std::max(result.iterations, solution.iterations);
     result.residual = std::max(result.residual, solution.residual);
     const at::Tensor rows = at::tensor(chosen, at::kLong);
