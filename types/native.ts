@@ -65,6 +65,8 @@ export interface NativeNeuronParams extends NativeBudget {
   /** Integrated gradients: where on the path from baseline to value, and with which weight. */
   readonly nodes: Float64Array;
   readonly weights: Float64Array;
+  /** The completeness gap, as a share of F, above which a layer's path is bisected with these nodes per piece; 0: never. */
+  readonly completeness: number;
   /** [layer, unit or feature] in the order of `layers`; empty is zero. */
   readonly baseline: Float32Array;
   /** The readout position, every position of the target's row together, or chosen ones: of instance i chosen[chosenOffsets[i] … chosenOffsets[i + 1]). */
@@ -257,6 +259,8 @@ export interface NativeAddon {
   neuronMemory(p: NativeBatchShape & { readonly architecture: Architecture; readonly dtype: ComputeType; readonly effort: "rows" | "gradients" | "forwards" }): NativeNeuronMemory;
   neuronScores(model: NativeModel, d: NativeInstances, p: NativeNeuronParams, c: NativeControl): Promise<NativeNeuronResult>;
   changeUnits(model: NativeModel, d: NativeInstances, p: NativeUnitSets, c: NativeControl): Promise<NativeUnitSetResult>;
+  /** Greedy continuations [instance, token] with each instance's one set of units changed from the prompt's last token on. */
+  generate(model: NativeModel, d: NativeInstances, p: NativeUnitSets & { readonly tokens: number }, c: NativeControl): Promise<Int32Array>;
   /** What units' writes say of tokens through the final norm and the head: the best of them, and the rank (from 1) of an asked one. */
   unitTokens(model: NativeModel, p: NativeUnitWrites, c: NativeControl): Promise<{ ids: Int32Array; logits: Float32Array; ranks: Int32Array }>;
   /** [query, train] inner products (or cosines) of per-instance gradients. */

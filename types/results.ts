@@ -130,6 +130,9 @@ export interface Intervention {
   readonly provenance: Provenance;
 }
 
+/** Token ids that a model goes on with, as it is and with units changed. */
+export interface Continuation { readonly before: Int32Array; readonly after: Int32Array }
+
 /** Shapley values [instance, unit] of chosen units, in the order in which they were given. */
 export interface ShapleyValues {
   readonly values: Float64Array;

@@ -5,11 +5,11 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeTarget, NativeUnitSetResult, NativeUnitSets } from "../../types/native";
 import type { Site, UnitPlace } from "../../types/results";
-import { expected } from "../errors";
+import { AttributionError, expected } from "../errors";
 import { batchTokensOf } from "../model/batching";
 import { handleOf } from "../model/model";
 import { native, runNative } from "../native";
-import { memoryOf, oneOf } from "../options";
+import { memoryOf, number, oneOf } from "../options";
 import { type Baseline, baselineOf } from "./baseline";
 import { unitsOf } from "./neuron-scores";
 
@@ -30,16 +30,67 @@ export interface Change {
   readonly target: NativeTarget;
 }
 
-/** Runs all sets over the prefix cache (or by full forwards: `engine`); `given` holds the call's engine, memory and batchTokens. */
-export function changeUnits(model: Model, instances: Instances, sets: UnitSets, change: Change, given: Readonly<Record<string, unknown>>, call?: CallOptions): Promise<NativeUnitSetResult> {
-  const { architecture } = model;
-  const { site, baseline, factor = 1 } = change;
+/** How a call changes its units. */
+export interface ChangeOptions {
+  /**
+   * "suppress": the units become 0. "scale": their value times `factor`. "replace": they take the `baseline`'s value.
+   * "keepOnly": all other units of the site take it (0 without one).
+   * @default "suppress"
+   */
+  readonly kind?: "suppress" | "scale" | "replace" | "keepOnly";
+  /** With "scale": 2 doubles, 0 suppresses. */
+  readonly factor?: number;
+  /** With "replace" and "keepOnly": values as `meanActivations` and `capture` give them. */
+  readonly baseline?: Baseline;
+  /** What a unit without `site` is; with "both" its number counts a layer's neurons, then its heads. @default "neurons" */
+  readonly site?: Site;
+}
+
+export const changeOptionNames = ["kind", "factor", "baseline", "site"] as const;
+const kinds = ["suppress", "scale", "replace", "keepOnly"] as const;
+
+export function kindOf(given: Readonly<Record<string, unknown>>): (typeof kinds)[number] {
+  return oneOf(given, "kind", "suppress", kinds);
+}
+
+/** The change that the options ask for; refuses options that contradict each other. */
+export function changeOf(given: Readonly<Record<string, unknown>>, options: ChangeOptions | undefined): Pick<Change, "change" | "factor" | "baseline"> {
+  const kind = kindOf(given);
+  checkKind(kind, given);
+  const factor = kind === "scale" ? number(given, "factor", 1, -1e6, 1e6) : 1;
+  return { change: kind === "replace" ? "suppress" : kind, factor, baseline: options?.baseline };
+}
+
+function checkKind(kind: (typeof kinds)[number], given: Readonly<Record<string, unknown>>): void {
+  const contradicts = (name: string) => new AttributionError("invalid", `"${name}" has no meaning with kind: "${kind}"; leave it out`);
+  if (kind === "scale" && given["factor"] === undefined) throw new AttributionError("missing", 'kind: "scale" needs a "factor"');
+  if (kind === "replace" && given["baseline"] === undefined) throw new AttributionError("missing", 'kind: "replace" needs a "baseline"');
+  if (kind !== "scale" && given["factor"] !== undefined) throw contradicts("factor");
+  if ((kind === "scale" || kind === "suppress") && given["baseline"] !== undefined) throw contradicts("baseline");
+}
+
+/** The native form of sets and a change. */
+export function nativeSets({ architecture }: Model, sets: UnitSets, { site, change, factor = 1, baseline, target }: Change, given: Readonly<Record<string, unknown>>): NativeUnitSets {
   const replacement = (at: "neurons" | "heads") => (site === at || site === "both" ? baselineOf(baseline, architecture, at) : new Float32Array(0));
-  const params: NativeUnitSets = {
-    ...sets, site, change: change.change, factor, neuronReplacement: replacement("neurons"), headReplacement: replacement("heads"), target: change.target,
+  return {
+    ...sets, site, change, factor, neuronReplacement: replacement("neurons"), headReplacement: replacement("heads"), target,
     fullPath: oneOf(given, "engine", "cache", ["cache", "full"]) === "full", batchTokens: batchTokensOf(given), memoryBytes: memoryOf(given, "1 GB"),
   };
+}
+
+/** Runs all sets over the prefix cache (or by full forwards: `engine`); `given` holds the call's engine, memory and batchTokens. */
+export function changeUnits(model: Model, instances: Instances, sets: UnitSets, change: Change, given: Readonly<Record<string, unknown>>, call?: CallOptions): Promise<NativeUnitSetResult> {
+  const params = nativeSets(model, sets, change, given);
   return runNative((control) => native().changeUnits(handleOf(model), instances, params, control), call);
+}
+
+/** One set per instance. */
+export function oneSetEach(lists: readonly Int32Array[]): UnitSets {
+  const offsets = new Int32Array(lists.length + 1);
+  lists.forEach((list, i) => { offsets[i + 1] = offsets[i] + list.length; });
+  const units = new Int32Array(offsets[lists.length]);
+  lists.forEach((list, i) => units.set(list, offsets[i]));
+  return { sets: 1, offsets, units };
 }
 
 /** Units of one or of each instance, as `top` or `refineNeurons` give them or written by hand. */

@@ -113,7 +113,7 @@ function blockOf({ architecture }: Model, given: Readonly<Record<string, unknown
 }
 
 function requestOf(model: Model, instances: Instances, given: Readonly<Record<string, unknown>>, options: IntegratedGradientsToOptions | undefined): ScoresRequest {
-  const method = integratedGradientsMethod(given, options);
+  const method = integratedGradientsMethod(model, given, options);
   const shown = shownOptions(given, method, instances);
   const select = options?.select ?? { keep: "all" as const };
   if (typeof select !== "object" || select === null) throw expected("select", '{ keep: "all" }, { topK } or { fractionOfMaximum }', select);

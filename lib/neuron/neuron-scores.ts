@@ -45,6 +45,8 @@ export interface Method {
   readonly native: NativeNeuronParams["method"];
   readonly nodes?: Float64Array;
   readonly weights?: Float64Array;
+  /** Gap, as a share of F, above which a path is bisected. @default 0, never */
+  readonly completeness?: number;
   readonly baseline?: Baseline;
   /** The paper scores pre-activations. */
   readonly preActivation?: boolean;
@@ -62,7 +64,7 @@ export async function neuronScores(model: Model, instances: Instances, given: Re
   const engine = oneOf(given, "engine", "cache", ["cache", "full"]);
   const one = Float64Array.of(1);
   const common = {
-    method: method.native, layers: layersOf({}, architecture.layers), target, nodes: method.nodes ?? one, weights: method.weights ?? one,
+    method: method.native, layers: layersOf({}, architecture.layers), target, nodes: method.nodes ?? one, weights: method.weights ?? one, completeness: method.completeness ?? 0,
     ...positionsOf(given, instances), fullPath: engine === "full", batchTokens: batchTokensOf(given), memoryBytes: memoryOf(given, "1 GB"),
   };
   const run = (at: NativeSite): Promise<NativeNeuronResult> => runNative((control) => {

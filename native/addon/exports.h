@@ -27,6 +27,7 @@ Napi::Value capture_site_export(const Napi::CallbackInfo& info);
 Napi::Value neuron_scores_export(const Napi::CallbackInfo& info);
 Napi::Value neuron_memory_export(const Napi::CallbackInfo& info);
 Napi::Value change_units_export(const Napi::CallbackInfo& info);
+Napi::Value generate_export(const Napi::CallbackInfo& info);
 Napi::Value unit_tokens_export(const Napi::CallbackInfo& info);
 Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info);
 Napi::Value optimizer_aware_export(const Napi::CallbackInfo& info);

@@ -6,6 +6,7 @@
 #include "instance/optimizer_aware.h"
 #include "model/checkpoint.h"
 #include "neuron/change_units.h"
+#include "neuron/generate.h"
 #include "neuron/memory.h"
 #include "neuron/neuron_scores.h"
 #include "neuron/unit_tokens.h"
@@ -28,6 +29,7 @@ NeuronOptions neuron_options(const Model& model, const Napi::Object& p) {
   o.site = site_field(p);
   o.layers = integers_of(field(p, "layers"), "layers");
   o.target = target_of(object_field(p, "target"));
+  o.completeness = number_field(p, "completeness");
   o.nodes = doubles_field(p, "nodes");
   o.weights = doubles_field(p, "weights");
   o.baseline = matrix_field(p, "baseline", site_width(model.architecture, o.site));
@@ -44,6 +46,26 @@ at::Tensor replacement_field(const Napi::Object& p, const char* name, const Mode
   const at::Tensor values = matrix_field(p, name, site_width(model.architecture, site));
   if (values.defined() && values.size(0) != model.architecture.layers) fail(Code::mismatch, "Expected \"", name, "\" to hold one row per layer");
   return values;
+}
+
+UnitSets unit_sets(const Model& model, const Napi::Object& p) {
+  UnitSets sets;
+  const std::string site = string_field(p, "site");
+  if (site != "neurons" && site != "heads" && site != "both") fail(Code::invalid, "\"", site, "\" is no site of units");
+  sets.neurons = site != "heads";
+  sets.heads = site != "neurons";
+  sets.change = choice_field<Change>(p, "change", {{"suppress", Change::suppress}, {"keepOnly", Change::keep_only}, {"scale", Change::scale}});
+  sets.factor = number_field(p, "factor");
+  sets.neuron_replacement = replacement_field(p, "neuronReplacement", model, Site::neurons);
+  sets.head_replacement = replacement_field(p, "headReplacement", model, Site::heads);
+  sets.sets = integer_field(p, "sets");
+  sets.offsets = int32_field(p, "offsets");
+  sets.units = int32_field(p, "units");
+  sets.target = target_of(object_field(p, "target"));
+  sets.full_path = boolean_field(p, "fullPath");
+  sets.batch_tokens = integer_field(p, "batchTokens");
+  sets.memory_bytes = integer_field(p, "memoryBytes");
+  return sets;
 }
 
 FineTuneOptions fine_tune_options(const Napi::Object& p) {
@@ -109,23 +131,7 @@ Napi::Value neuron_memory_export(const Napi::CallbackInfo& info) {
 Napi::Value change_units_export(const Napi::CallbackInfo& info) {
   const auto model = model_of(info[0]);
   const Instances instances = instances_of(info[1]);
-  const auto p = info[2].As<Napi::Object>();
-  UnitSets sets;
-  const std::string site = string_field(p, "site");
-  if (site != "neurons" && site != "heads" && site != "both") fail(Code::invalid, "\"", site, "\" is no site of units");
-  sets.neurons = site != "heads";
-  sets.heads = site != "neurons";
-  sets.change = choice_field<Change>(p, "change", {{"suppress", Change::suppress}, {"keepOnly", Change::keep_only}, {"scale", Change::scale}});
-  sets.factor = number_field(p, "factor");
-  sets.neuron_replacement = replacement_field(p, "neuronReplacement", *model, Site::neurons);
-  sets.head_replacement = replacement_field(p, "headReplacement", *model, Site::heads);
-  sets.sets = integer_field(p, "sets");
-  sets.offsets = int32_field(p, "offsets");
-  sets.units = int32_field(p, "units");
-  sets.target = target_of(object_field(p, "target"));
-  sets.full_path = boolean_field(p, "fullPath");
-  sets.batch_tokens = integer_field(p, "batchTokens");
-  sets.memory_bytes = integer_field(p, "memoryBytes");
+  const UnitSets sets = unit_sets(*model, info[2].As<Napi::Object>());
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
     const ChangedPredictions c = change_units(*model, instances, sets, control);
     return [c](Napi::Env env) -> Napi::Value {
@@ -137,6 +143,18 @@ Napi::Value change_units_export(const Napi::CallbackInfo& info) {
       result.Set("changedValues", float64_array(env, c.changed_values));
       return result;
     };
+  });
+}
+
+Napi::Value generate_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances prompts = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  const UnitSets sets = unit_sets(*model, p);
+  const int64_t tokens = integer_field(p, "tokens");
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const at::Tensor made = generate(*model, prompts, sets, tokens, control);
+    return [made](Napi::Env env) -> Napi::Value { return int32_array(env, made); };
   });
 }
 

@@ -9,82 +9,12 @@
 #include "model/tensor_pool.h"
 #include "model/transformer.h"
 #include "neuron/memory.h"
+#include "neuron/unit_sets.h"
 #include "neuron/variants.h"
 #include "storage/error.h"
 
 namespace attribution {
 namespace {
-
-int64_t units_per_layer(const Architecture& a, const UnitSets& s) { return (s.neurons ? a.intermediate : 0) + (s.heads ? a.heads : 0); }
-
-void check(const Model& model, const Instances& d, const UnitSets& s) {
-  check_instances(model, d, "instances");
-  check_target(model, d, s.target);
-  if (!s.neurons && !s.heads) fail(Code::invalid, "Expected the neurons, the heads or both to be changed");
-  if (s.sets < 1 || static_cast<int64_t>(s.offsets.size()) != d.size() * s.sets + 1) fail(Code::invalid, "Expected offsets for ", d.size(), " instances of ", s.sets, " sets");
-  if (s.offsets.front() != 0 || s.offsets.back() != static_cast<int64_t>(s.units.size())) fail(Code::invalid, "Set offsets must run from 0 to ", s.units.size());
-  for (size_t i = 1; i < s.offsets.size(); ++i) {
-    if (s.offsets[i] < s.offsets[i - 1]) fail(Code::invalid, "Set offsets must not fall");
-  }
-  const int64_t most = model.architecture.layers * units_per_layer(model.architecture, s);
-  for (const int32_t unit : s.units) {
-    if (unit < 0 || unit >= most) fail(Code::invalid, "Expected units within 0–", most - 1, " but received ", unit);
-  }
-}
-
-/// The sets of all instances: which units each changes, and what a site's values become.
-class Sets {
- public:
-  Sets(const Model& model, const UnitSets& s) : s_(s), a_(model.architecture), per_layer_(units_per_layer(model.architecture, s)) {}
-
-  bool has(Site site) const { return site == Site::heads ? s_.heads : site == Site::neurons && s_.neurons; }
-  /// The first site of a layer that a set may change.
-  Site entry_site() const { return s_.heads ? Site::heads : Site::neurons; }
-
-  std::span<const int32_t> units(int64_t instance, int64_t set) const {
-    const auto at = static_cast<size_t>(instance * s_.sets + set);
-    return s_.units.subspan(static_cast<size_t>(s_.offsets[at]), static_cast<size_t>(s_.offsets[at + 1] - s_.offsets[at]));
-  }
-
-  /// First layer that the set changes; the last one for a set that changes nothing.
-  int64_t first_layer(int64_t instance, int64_t set) const {
-    if (s_.change == Change::keep_only) return 0;
-    int64_t first = a_.layers - 1;
-    for (const int32_t unit : units(instance, set)) first = std::min(first, unit / per_layer_);
-    return first;
-  }
-
-  /// Adds the features of the set's units at a site of a layer, from `base` on.
-  void add_features(int64_t instance, int64_t set, Site site, int64_t layer, int64_t base, std::vector<int64_t>& indices) const {
-    const int64_t neurons = s_.neurons ? a_.intermediate : 0;
-    for (const int32_t unit : units(instance, set)) {
-      const int64_t place = unit % per_layer_;
-      if (unit / per_layer_ != layer || (place < neurons) != (site == Site::neurons)) continue;
-      if (site == Site::neurons) {
-        indices.push_back(base + place);
-        continue;
-      }
-      for (int64_t f = 0; f < a_.head_size; ++f) indices.push_back(base + (place - neurons) * a_.head_size + f);
-    }
-  }
-
-  /// values [row, variant, width] with the named features (flat indices into them) changed.
-  at::Tensor changed(const at::Tensor& values, Site site, int64_t layer, const std::vector<int64_t>& indices) const {
-    if (indices.empty() && s_.change != Change::keep_only) return values;
-    const at::Tensor at = at::tensor(indices, at::kLong).to(values.device());
-    const at::Tensor from = values.contiguous().view({-1});
-    if (s_.change == Change::scale) return from.clone().index_copy_(0, at, from.index_select(0, at) * s_.factor).view(values.sizes());
-    const at::Tensor& replacement = site == Site::heads ? s_.head_replacement : s_.neuron_replacement;
-    const at::Tensor blank = replacement.defined() ? replacement[layer].to(values.options()).expand_as(values).contiguous().view({-1}) : at::zeros_like(from);
-    const bool keep = s_.change == Change::keep_only;
-    return (keep ? blank : from).clone().index_copy_(0, at, (keep ? from : blank).index_select(0, at)).view(values.sizes());
-  }
-
- private:
-  const UnitSets& s_;
-  const Architecture& a_;
-  int64_t per_layer_;
-};
 
 /// The sets of a batch, each instance's sorted by the layer they enter at; `order[i][j]` is the j-th set of instance i.
 struct Order {
@@ -202,7 +132,7 @@ void change_batch(ChangedPredictions& result, const Model& model, const Batch& b
 }  // namespace
 
 ChangedPredictions change_units(const Model& model, const Instances& d, const UnitSets& s, const Control& control) {
-  check(model, d, s);
+  check_sets(model, d, s);
   const at::NoGradGuard no_grad;
   ChangedPredictions result;
   result.predictions = at::empty({d.size()}, at::kInt);

@@ -10,6 +10,9 @@
 namespace attribution {
 namespace {
 
+/// Units of other positions, and the reference: whole forwards, each layer's above its units differentiated.
+bool runs_fully(const NeuronOptions& o) { return o.positions != Positions::readout || o.full_path; }
+
 void check_chosen(const Instances& d, const NeuronOptions& o) {
   const auto places = static_cast<int64_t>(o.chosen.size());
   if (static_cast<int64_t>(o.chosen_offsets.size()) != d.size() + 1 || o.chosen_offsets.front() != 0 || o.chosen_offsets.back() != places) {
@@ -35,6 +38,10 @@ void check(const Model& model, const Instances& d, const NeuronOptions& o) {
   }
   if (o.method == NeuronMethod::conductance && o.nodes.size() < 2) fail(Code::invalid, "Conductance needs at least two nodes");
   if (o.nodes.empty() || o.nodes.size() != o.weights.size()) fail(Code::invalid, "Expected as many path nodes as weights, and at least one");
+  if (o.completeness < 0) fail(Code::invalid, "Expected the completeness gap to be at least 0");
+  if (o.completeness > 0 && (o.method != NeuronMethod::integrated_gradients || o.site == Site::pre_activation || runs_fully(o))) {
+    fail(Code::unsupported, "Only integrated gradients over the prefix cache, of neurons or heads, bisect their paths");
+  }
   if (o.positions == Positions::chosen) check_chosen(d, o);
   const bool readout_only = o.method == NeuronMethod::activation || o.method == NeuronMethod::value_norm || o.method == NeuronMethod::ablation || o.method == NeuronMethod::log_probability_increase;
   if (readout_only && o.positions != Positions::readout) fail(Code::unsupported, "This method scores units at the readout position only");
@@ -50,9 +57,6 @@ at::Tensor readout_values(const PrefixCache& cache, const at::Tensor& rows, cons
 }
 
 at::Tensor logits_of(const Model& model, const PrefixCache& cache) { return head_logits(model, finish(model, cache.out)); }
-
-/// Units of other positions, and the reference: whole forwards, each layer's above its units differentiated.
-bool runs_fully(const NeuronOptions& o) { return o.positions != Positions::readout || o.full_path; }
 
 Effort effort_of(const NeuronOptions& o) {
   switch (o.method) {
@@ -74,7 +78,9 @@ BatchScores batch_scores(const Model& model, const Batch& batch, const PrefixCac
   if (o.method == NeuronMethod::ablation) return ablate_units(model, cache, target, o, most, control);
   if (o.method == NeuronMethod::conductance) return conductances(model, batch, target, o, control);
   if (runs_fully(o)) return integrate_fully(model, batch, target, o, control);
-  return integrate_cached(model, cache, target, o, most, control);
+  BatchScores found = integrate_cached(model, cache, target, o, most, control);
+  if (o.completeness > 0) complete_paths(model, cache, target, o, found, most, control);
+  return found;
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ struct NeuronOptions {
   std::vector<int64_t> layers;
   TargetOptions target;
   std::vector<double> nodes, weights;  // of the path integral; of conductance the input's path
+  double completeness = 0;             // integrated gradients: the gap as a share of F above which a path is bisected; 0: never
   at::Tensor baseline;                 // [layer, width] in the order of `layers`, or undefined for zero
   Positions positions = Positions::readout;  // others take the full path, the positions of a row changed together
   std::span<const int32_t> chosen_offsets, chosen;  // Positions::chosen: of each instance, places within the target's row
@@ -51,6 +52,8 @@ struct BatchScores {
 /// The path integral by one-token rows over the prefix cache (integrated_gradients.cpp).
 struct PrefixCache;
 BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, int64_t most, const Control& control);
+/// Where the gap is larger than asked, the path bisected until it is not (path_bisection.cpp).
+void complete_paths(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, BatchScores& found, int64_t most, const Control& control);
 /// F minus F with one unit replaced, for every unit (ablation.cpp).
 BatchScores ablate_units(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, int64_t most, const Control& control);
 /// log p with the unit's output added to the residual minus log p of the residual alone (log_probability_increase.cpp).

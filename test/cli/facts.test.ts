@@ -28,7 +28,7 @@ const quiz: Quiz = {
   ],
 };
 const size: FactsSize = {
-  keeping: { facts: 3, enough: 2, keptOut: 1 }, nodes: 4, refining: { fractionOfMaximum: 0.1, share: 0.5, most: 4 }, top: 5, controls: 2,
+  keeping: { facts: 3, enough: 2, keptOut: 1 }, nodes: 4, refining: { fractionOfMaximum: 0.1, share: 0.5, most: 4 }, top: 5, tokens: 3, controls: 2,
   curves: { neurons: [1, 5], heads: [1, 2], controls: 2 },
 };
 
@@ -56,7 +56,7 @@ test("tables and report of three facts, the same for the same seed", async () =>
   };
   const written = await run();
   const text = written.join("");
-  for (const words of ["Facts known", "Refined units", "its phrasings kept out", "other facts, other relation", "Random units", "two phrasings of one fact", "Pushes up"]) expect(text).toContain(words);
+  for (const words of ["Facts known", "Refined units", "its phrasings kept out", "other facts, other relation", "What does it say without them?", "Random units", "two phrasings of one fact", "Pushes up"]) expect(text).toContain(words);
   expect(text).not.toMatch(/NaN|undefined/);
   expect(readFileSync(join(directory, "index.html"), "utf8")).toContain("Where Tiny keeps what it knows");
   expect(await run()).toEqual(written);

@@ -57,7 +57,7 @@ describe.each(goldenModels)("%s", (name) => {
     test.each(engines)("integrated gradients of neurons and heads, and their targets, by engine %s", async (engine) => {
       const { model, instances, wanted } = golden;
       for (const site of ["neurons", "heads"] as const) {
-        const result = await integratedGradients(model, instances, { site, engine });
+        const result = await integratedGradients(model, instances, { site, engine, nodes: 20 });
         expect(Array.from(result.targetLabels)).toEqual(Array.from(wanted["targetLabels"].data));
         expect(relativeDifference(result.targetValues, wanted["targetValues"].data)).toBeLessThan(tolerance);
         expect(relativeDifference(result.scores, wanted[`${site}.integratedGradients`].data)).toBeLessThan(tolerance);

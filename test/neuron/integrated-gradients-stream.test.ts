@@ -104,7 +104,7 @@ test("other arguments are refused and named, whether the folder is finished or n
   using other = await createModel(model.config, { labels: ["a", "b", "c"] });
   const refusedAll = async () => {
     const again = (changes: IntegratedGradientsToOptions, of = model, over = instances) => expect(integratedGradientsTo(directory, of, over, { ...options, ...changes })).rejects;
-    await again({ nodes: 7 }).toMatchObject(refusal("mismatch", /"options.nodes" was 20, but this call has 7/));
+    await again({ nodes: 7 }).toMatchObject(refusal("mismatch", /"options.nodes" was 8, but this call has 7/));
     await again({ select: { topK: 6 } }).toMatchObject(refusal("mismatch", /"select.topK"/));
     await again({ baseline: { neurons: new Float32Array(2 * model.architecture.intermediate) } }).toMatchObject(refusal("mismatch", /baseline/));
     await again({ blockInstances: 3 }).toMatchObject(refusal("mismatch", /"blockInstances"/));

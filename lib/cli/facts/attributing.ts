@@ -10,6 +10,9 @@ import type { Session } from "../demo/session";
 import { questionsAt, type Answers, type KnownFact } from "./asking";
 import { rowsOf } from "./units";
 
+/** The gap, as a share of the probability, above which paths are bisected. */
+export const completeness = 1e-3;
+
 export interface Attributed {
   /** The refining questions of all facts, one fact after the other. */
   readonly questions: Instances;
@@ -38,7 +41,7 @@ export async function attribute(session: Session, model: Model, answers: Answers
   const questions = questionsAt(answers, facts.flatMap((fact) => fact.refining));
   const factOf = facts.flatMap((fact, number) => fact.refining.map(() => number));
   const rows = facts.map((_, number) => factOf.flatMap((fact, row) => (fact === number ? [row] : [])));
-  const scores = await session.step(`Integrated gradients of ${questions.size} questions, neurons and heads`, (call) => integratedGradients(model, questions, { site: "both", of: "gold", nodes, ...call }));
+  const scores = await session.step(`Integrated gradients of ${questions.size} questions, neurons and heads`, (call) => integratedGradients(model, questions, { site: "both", of: "gold", nodes, completeness, ...call }));
   const { fractionOfMaximum, share, most } = refining;
   const refined = rows.map((own) => Int32Array.from(refineNeurons(rowsOf(scores, own), { select: { fractionOfMaximum }, share }).slice(0, most), ({ index }) => index));
   const sample = questionsAt(answers, facts[0].refining.slice(0, 1));
@@ -48,7 +51,7 @@ export async function attribute(session: Session, model: Model, answers: Answers
 
 /** The worst and the median layer's gap as shares of the probability. */
 async function gapOf(model: Model, questions: Instances, nodes: number, call: object): Promise<Attributed["gap"]> {
-  const { completenessGap, targetValues } = await integratedGradients(model, questions, { site: "neurons", of: "gold", nodes, ...call });
+  const { completenessGap, targetValues } = await integratedGradients(model, questions, { site: "neurons", of: "gold", nodes, completeness, ...call });
   const shares = completenessGap.map((gap) => Math.abs(gap) / targetValues[0]);
   const layer = shares.indexOf(Math.max(...shares));
   return { layer, worst: shares[layer], median: quantile(shares.sort(), 0.5) };

@@ -16,6 +16,7 @@ import { changeFacts, type Changed } from "./changing";
 import { drawCurves, type Curves, type CurveSizes } from "./curves";
 import { countryQuiz, type Quiz } from "./questions";
 import { reportOf, sectionsOf } from "./report";
+import { sayWithout, type Said } from "./saying";
 import { sharedUnits, type Shared } from "./sharing";
 import { readUnits, type Vocabulary } from "./vocabulary";
 
@@ -27,6 +28,8 @@ export interface FactsSize {
   readonly refining: Refining;
   /** Top units whose sharing and layers are counted. */
   readonly top: number;
+  /** Tokens of each continuation. */
+  readonly tokens: number;
   /** Random sets beside each. */
   readonly controls: number;
   readonly curves: CurveSizes;
@@ -41,6 +44,7 @@ export interface FactsFindings {
   readonly facts: readonly KnownFact[];
   readonly attributed: Attributed;
   readonly changed: readonly Changed[];
+  readonly said: readonly Said[];
   readonly curves: Curves;
   readonly shared: readonly Shared[];
   readonly vocabulary: Vocabulary;
@@ -50,7 +54,7 @@ const countries = 80;
 
 export function factsSize(facts: number): FactsSize {
   return {
-    keeping: { facts, enough: 4, keptOut: 2 }, nodes: 6, refining: { fractionOfMaximum: 0.1, share: 0.5, most: 10 }, top: 20, controls: 5,
+    keeping: { facts, enough: 4, keptOut: 2 }, nodes: 6, refining: { fractionOfMaximum: 0.1, share: 0.5, most: 10 }, top: 20, tokens: 8, controls: 5,
     curves: { neurons: [1, 2, 5, 10, 100, 1000, 10_000], heads: [1, 2, 5, 10, 20, 100], controls: 3 },
   };
 }
@@ -83,8 +87,9 @@ async function findAll(session: Session, given: Pick<FactsFindings, "model" | "m
   const facts = keep(quiz, answers, size.keeping, session.seed);
   const attributed = await attribute(session, model, answers, facts, size.nodes, size.refining);
   const changed = await changeFacts(session, model, answers, facts, attributed, size.controls);
+  const said = await sayWithout(session, model, answers, facts, attributed, size.tokens);
   const curves = await drawCurves(session, model, answers, facts, attributed, size.curves);
   const vocabulary = await readUnits(session, model, answers, facts, attributed, size.controls);
   const shared = sharedUnits(model.architecture, facts, attributed, size.top, session.seed);
-  return { ...given, answers, facts, attributed, changed, curves, shared, vocabulary };
+  return { ...given, answers, facts, attributed, changed, said, curves, shared, vocabulary };
 }

@@ -4,12 +4,13 @@ import { libraryVersion } from "../../provenance";
 import type { Report, ReportSection } from "../../../types/report";
 import { totalTime, type Session } from "../demo/session";
 import { knownFacts } from "./asking";
+import { completeness } from "./attributing";
 import type { FactsFindings } from "./facts";
-import { changeSection, curveSections } from "./tests-sections";
+import { changeSection, curveSections, saidSection } from "./tests-sections";
 import { layersSection, refinedSection, sharedSection, vocabularySection } from "./units-sections";
 
 export function sectionsOf(findings: FactsFindings): ReportSection[] {
-  return [askedSection(findings), refinedSection(findings), changeSection(findings), ...curveSections(findings), sharedSection(findings), layersSection(findings), vocabularySection(findings)];
+  return [askedSection(findings), refinedSection(findings), changeSection(findings), ...saidSection(findings), ...curveSections(findings), sharedSection(findings), layersSection(findings), vocabularySection(findings)];
 }
 
 export const timesTitle = "Time";
@@ -25,7 +26,7 @@ export function reportOf(session: Session, findings: FactsFindings, sections: re
       { name: "Model fingerprint", value: model.hash.slice(0, 12) },
       { name: "Data", value: quiz.origin },
       { name: "Before each question", value: quiz.start === "" ? "nothing" : `${quiz.start} (measured on 400 other facts: 29.0 % right after it, 22.75 % after nothing, 19.5 % after <|im_start|>)` },
-      { name: "Attributed", value: `${facts.length} facts; probability of the answer's first token at the last position; integrated gradients with ${size.nodes} Gauss-Legendre nodes, baseline zero` },
+      { name: "Attributed", value: `${facts.length} facts; probability of the answer's first token at the last position; integrated gradients with ${size.nodes} Gauss-Legendre nodes, bisected where they leave more than ${100 * completeness} % of the probability, baseline zero` },
       { name: "Seed", value: String(session.seed) },
       { name: "Versions", value: `attribution ${libraryVersion()}, libtorch ${libtorchVersion()}, Node ${process.versions.node}` },
       { name: "Time", value: totalTime(session.times) },

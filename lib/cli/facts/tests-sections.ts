@@ -24,6 +24,18 @@ export function changeSection({ changed, size: { controls } }: FactsFindings): R
   };
 }
 
+export function saidSection({ said, facts, size: { tokens } }: FactsFindings): ReportSection[] {
+  if (said.length === 0) return [];
+  return [{
+    title: "What does it say without them?",
+    explanation: `The model goes on greedily for ${tokens} tokens, as it is and with the fact's refined units suppressed from the question's last token on. The question is one of the phrasings kept out.`,
+    blocks: [{
+      kind: "table", caption: "Continuations", columns: [{ label: "Fact" }, { label: "Question" }, { label: "As it is" }, { label: "Refined units suppressed" }],
+      rows: said.map(({ fact, question, before, after }) => [facts[fact].id, question, before.trim(), after.trim()]),
+    }],
+  }];
+}
+
 function changeBars(change: Changed["change"], all: readonly Changed[]): BarPlot[] {
   const own = groups.flatMap((group) => all.filter((row) => row.change === change && row.group === group));
   if (own.length === 0) return [];
