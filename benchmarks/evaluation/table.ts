@@ -42,8 +42,8 @@ export function measurementOf(results: readonly MethodResult[], notes: readonly 
 function explained({ facts, pairs, subsets, seed, tuning }: EvaluationSize): string[] {
   return [
     `LDS: Spearman's correlation, over ${subsets} models tuned on random halves, of summed scores with the measured log p of the answer; mean over queries`,
-    `facts: ${facts.queries} cloze queries of LAMA's T-REx; true are the ${facts.sentences} sentences' that name subject and object. MNLI: ${Math.round(100 * pairs.wrong)} % of the training labels are changed; AUC of self-influence over ${pairs.inspected} changed and ${pairs.inspected} right rows`,
-    `In brackets 95 % bootstrap intervals over queries (AUC: over rows). One seed, ${seed}, for data, training (${tuning.facts.epochs} epochs), subsets, projections and sampled labels`,
+    `facts: ${facts.queries} cloze queries of LAMA's T-REx; true are those of the ${facts.sentences} training sentences that name subject and object, which words alone can find (BM25). MNLI: ${Math.round(100 * pairs.wrong)} % of the training labels are changed; AUC of self-influence over ${pairs.inspected} changed and ${pairs.inspected} right rows`,
+    `In brackets 95 % bootstrap intervals over queries (AUC: over rows). One seed, ${seed}, for data, training (${tuning.facts.epochs} and ${tuning.pairs.epochs} epochs), subsets, projections and sampled labels`,
     "CPU seconds of one thread, from nothing (stores included), for all queries and, with MNLI, the inspected rows; MB kept: gradient stores of both subjects, float16",
     "No AUC where an instance's score with itself is constant. CG and LiSSA run where the head is small (MNLI); NA-Instances needs one predicted token per training instance (MNLI)",
   ];
