@@ -1,7 +1,7 @@
 // The evaluation's table: a row per method, a column per measure, over both subjects.
 import { formatNumber } from "../../lib/report/format";
 import type { Estimate } from "../../types/results";
-import { atMost, type Measurement, type Row } from "../benchmark";
+import { atLeast, atMost, type Measurement, type Row } from "../benchmark";
 import type { EvaluationSize } from "./subjects";
 
 export interface MethodResult {
@@ -34,7 +34,10 @@ export function measurementOf(results: readonly MethodResult[], notes: readonly 
     .reduce((a, b) => ((b.reciprocalRank?.mean ?? 0) > (a.reciprocalRank?.mean ?? 0) ? b : a));
   return {
     table: { columns, rows }, rows: results.flatMap(measuresOf), ratio: (best.reciprocalRank?.mean ?? NaN) / random, unit: `random's mean reciprocal rank (${best.name})`,
-    bars: results.filter(({ name }) => name === "random").map(({ subject, datamodeling }) => atMost(`${subject}: random's LDS is chance, its size`, Math.abs(datamodeling.mean), 0.1)),
+    bars: [
+      ...results.filter(({ name }) => name === "random").map(({ subject, datamodeling }) => atMost(`${subject}: random's LDS is chance, its size`, Math.abs(datamodeling.mean), 0.1)),
+      atLeast("facts: EK-FAC's LDS over the exact gradient dot product's", (of("influence, EK-FAC", "facts")?.datamodeling.mean ?? NaN) / (of("gradient dot, MLP, exact", "facts")?.datamodeling.mean ?? NaN), 1),
+    ],
     notes: [...notes, ...explained(size)], versions: {},
   };
 }
