@@ -28,6 +28,15 @@ export function provenance({ method, options, model = null, data, libtorch = "" 
   });
 }
 
+/**
+ * Whether two results, or a result and a model, speak of one model, by their hashes. Results of no model ("") go with any; one of
+ * several checkpoints has their hashes with "+" between and goes with each of them.
+ */
+export function isSameModel(a: string, b: string): boolean {
+  const theirs = b.split("+");
+  return a === "" || b === "" || a.split("+").some((hash) => theirs.includes(hash));
+}
+
 let version: string | undefined;
 
 /** The version in our package.json, the first one above this file (its depth differs between lib/ and what is published). */

@@ -1,4 +1,4 @@
-import { libraryVersion, provenance } from "../lib/provenance";
+import { isSameModel, libraryVersion, provenance } from "../lib/provenance";
 
 describe("provenance", () => {
   test("keeps method, options, hashes and versions, frozen", () => {
@@ -14,6 +14,11 @@ describe("provenance", () => {
 
   test("without a model has an empty model hash", () => {
     expect(provenance({ method: "random", options: {}, data: {} })).toMatchObject({ modelHash: "", dtype: "float64", versions: { libtorch: "" } });
+  });
+
+  test("of checkpoints goes with each of them, and of no model with any", () => {
+    expect([isSameModel("a", "a"), isSameModel("a+b", "b"), isSameModel("b", "a+b"), isSameModel("", "a"), isSameModel("a", "")]).toEqual([true, true, true, true, true]);
+    expect([isSameModel("a", "b"), isSameModel("a+b", "c"), isSameModel("ab", "a")]).toEqual([false, false, false]);
   });
 
   test("names the version of package.json", () => {

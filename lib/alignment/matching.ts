@@ -1,5 +1,6 @@
 // Whether two results may be aligned: the same instances in the same order, the same units, the same model.
 import { AttributionError, shown } from "../errors";
+import { isSameModel } from "../provenance";
 import type { InstanceAttribution, NeuronAttribution, Provenance } from "../../types/results";
 
 /** "mismatch" unless the rows of `trainNeurons` are the columns of the instance attribution, in the same order. */
@@ -26,7 +27,7 @@ function described({ site, layers, units }: NeuronAttribution): string {
 
 /** "mismatch" where two models made them; results without a model (BM25, random) go with any. */
 export function requireSameModel(a: Provenance, b: Provenance): void {
-  if (a.modelHash === "" || b.modelHash === "" || a.modelHash === b.modelHash) return;
+  if (isSameModel(a.modelHash, b.modelHash)) return;
   throw new AttributionError("mismatch", `Expected attributions of one model but "${a.method}" is of ${a.modelHash.slice(0, 12)} and "${b.method}" of ${b.modelHash.slice(0, 12)}. To align across models set acrossModels: "allow"`);
 }
 

@@ -4,6 +4,7 @@ import type { Model } from "../../types/model";
 import type { Attribution } from "../../types/results";
 import { AttributionError } from "../errors";
 import { oneOf } from "../options";
+import { isSameModel } from "../provenance";
 
 export interface SameModelOptions {
   /** Whether the attribution may be of another model, e.g. of the same weights in another type. @default "refuse" */
@@ -13,6 +14,6 @@ export interface SameModelOptions {
 /** "mismatch" where another model made the attribution; what no model made (BM25, random) goes with any. */
 export function requireModelOf(model: Model, { provenance: { method, modelHash } }: Attribution, given: Readonly<Record<string, unknown>>): void {
   if (oneOf(given, "acrossModels", "refuse", ["refuse", "allow"]) === "allow") return;
-  if (modelHash === "" || modelHash.split("+").includes(model.hash)) return; // of checkpoints: their hashes with "+" between
+  if (isSameModel(modelHash, model.hash)) return;
   throw new AttributionError("mismatch", `The attribution "${method}" is of another model (${modelHash.slice(0, 12)}, not ${model.hash.slice(0, 12)}). Attribute with this model, or set acrossModels: "allow"`);
 }

@@ -72,6 +72,7 @@ describe("IA-Neurons", () => {
     refuses("mismatch", () => iaNeurons(influences, other), /one model/);
     expect(iaNeurons(influences, other, { acrossModels: "allow" }).instances).toBe(1);
     expect(iaNeurons({ ...influences, provenance: provenanceOf("bm25", "") }, other).instances).toBe(1);
+    expect(iaNeurons({ ...influences, provenance: provenanceOf("tracInCheckpoints", "first+other") }, other).instances).toBe(1);
   });
 
   test("NaN scores and options that are none are refused", () => {

@@ -2,11 +2,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Checkpoint, buildGradientStore, fineTune, gradientSimilarity, loadModel, optimizerAwareSimilarity, selectInstances, tracInCheckpoints, trak, trakCheckpoints } from "../../lib/index";
-import type { GradientStore, Model } from "../../lib/index";
+import type { GradientStore, Instances, Model } from "../../lib/index";
 import { momentFiles, readTrainingState } from "../../lib/model/training-state";
 import { readTensors } from "../../lib/storage/tensors";
 import { relativeDifference } from "../model/golden-cases";
-import { gradientName } from "../model/golden-tensors";
+import { gradientName, open, raggedInstances } from "../model/golden-tensors";
 import { scratch } from "../storage/bytes";
 import { refusal } from "../storage/refusal";
 import { dot, featuresOf, type Matrix, settingsFor } from "./feature-algebra";
@@ -39,14 +39,17 @@ const each = async <T>(use: (model: Model, place: number) => Promise<T>): Promis
 };
 const rates = () => Promise.all(folders.map(async (folder) => (await readTrainingState(folder))!.learningRate));
 
-/** A moment of the selected modules, laid out as features of rank 0: per module [output, input (+ 1 with a bias)]. */
+/** A moment of the selected modules, laid out as features of rank 0: per module [output, input (+ 1 with a bias)]. GPT-2 stores [input, output]. */
 async function momentOf(model: Model, folder: string, kind: keyof typeof momentFiles, modules: readonly string[]): Promise<number[]> {
+  const isTransposed = model.architecture.family === "gpt2";
   const { tensors } = await readTensors(join(folder, momentFiles[kind]));
   const tensor = (weight: string) => tensors[gradientName(model, weight).replace(/^gradient\./, "")];
   return modules.flatMap((module) => {
-    const { data, shape: [outputs, inputs] } = tensor(`${module}.weight`);
+    const { data, shape } = tensor(`${module}.weight`);
+    const [outputs, inputs] = isTransposed ? [shape[1], shape[0]] : shape;
+    const row = (o: number) => (isTransposed ? Array.from({ length: inputs }, (_, i) => data[i * outputs + o]) : Array.from(data.subarray(o * inputs, (o + 1) * inputs)));
     const bias = tensor(`${module}.bias`);
-    return Array.from({ length: outputs }, (_, o) => [...data.subarray(o * inputs, (o + 1) * inputs), ...(bias === undefined ? [] : [bias.data[o]])]).flat();
+    return Array.from({ length: outputs }, (_, o) => [...row(o), ...(bias === undefined ? [] : [bias.data[o]])]).flat();
   });
 }
 
@@ -135,15 +138,16 @@ describe("trakCheckpoints is the mean kernel times the mean 1 − p", () => {
 
 describe("optimizerAwareSimilarity is Σ η cos(∇L(q), Γ(z))", () => {
   const norm = (row: readonly number[]) => Math.sqrt(dot(row, row));
+  const wantedAt = async (model: Model, folder: string, [train, queries]: readonly [Instances, Instances], parameters: "mlp" | "head" | "linear", cosine: boolean): Promise<number[]> => {
+    const settings = settingsFor(model, parameters, { reduction: "mean" });
+    const rate = (await readTrainingState(folder))!.learningRate;
+    const [rows, asked] = [(await featuresOf(model, train, settings)).rows, (await featuresOf(model, queries, settings)).rows];
+    const [m, v] = [await momentOf(model, folder, "first", settings.modules), await momentOf(model, folder, "second", settings.modules)];
+    const steps: Matrix = rows.map((g) => g.map((value, i) => (betas[0] * m[i] + (1 - betas[0]) * value) / Math.sqrt(betas[1] * v[i] + (1 - betas[1]) * value ** 2 + 1e-8)));
+    return asked.flatMap((q) => steps.map((step) => (rate * dot(q, step)) / (cosine ? norm(q) * norm(step) : 1)));
+  };
   const wanted = async (parameters: "mlp" | "head" | "linear", cosine: boolean): Promise<number[]> => {
-    const weights = await rates();
-    const parts = await each(async (model, place) => {
-      const settings = settingsFor(model, parameters, { reduction: "mean" });
-      const [train, queries] = [(await featuresOf(model, pair.train, settings)).rows, (await featuresOf(model, pair.queries, settings)).rows];
-      const [m, v] = [await momentOf(model, folders[place], "first", settings.modules), await momentOf(model, folders[place], "second", settings.modules)];
-      const steps: Matrix = train.map((g) => g.map((value, i) => (betas[0] * m[i] + (1 - betas[0]) * value) / Math.sqrt(betas[1] * v[i] + (1 - betas[1]) * value ** 2 + 1e-8)));
-      return queries.flatMap((q) => steps.map((step) => (weights[place] * dot(q, step)) / (cosine ? norm(q) * norm(step) : 1)));
-    });
+    const parts = await each((model, place) => wantedAt(model, folders[place], [pair.train, pair.queries], parameters, cosine));
     return parts[0].map((_, i) => parts.reduce((sum, part) => sum + part[i], 0));
   };
 
@@ -151,6 +155,16 @@ describe("optimizerAwareSimilarity is Σ η cos(∇L(q), Γ(z))", () => {
     const found = await optimizerAwareSimilarity(folders, pair.train, pair.queries, { parameters, similarity });
     expect(relativeDifference(found.scores, await wanted(parameters, similarity === "cosine"))).toBeLessThan(stepTolerance);
     expect(found.provenance).toMatchObject({ method: "optimizerAwareSimilarity", options: { betas, similarity, reduction: "mean" } });
+  });
+
+  test("of a model that stores its weights transposed", async () => {
+    using base = await open("gpt2-classification");
+    const [train, queries] = [raggedInstances("classification"), selectInstances(raggedInstances("classification", 7), [6, 2])];
+    const folder = join(root, "gpt2");
+    (await fineTune(base, train, { epochs: 1, batchSize: 2, learningRate: 1e-3, betas, dropout: false, checkpoints: folder, optimizerState: true })).close();
+    using model = await loadModel(join(folder, "epoch-1"));
+    const found = await optimizerAwareSimilarity([join(folder, "epoch-1")], train, queries, { parameters: "linear" });
+    expect(relativeDifference(found.scores, await wantedAt(model, join(folder, "epoch-1"), [train, queries], "linear", true))).toBeLessThan(stepTolerance);
   });
 
   test("whatever the budget and the batches", async () => {
