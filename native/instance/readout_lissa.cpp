@@ -143,7 +143,7 @@ bool spans_cheaply(const ReadoutCurvature& curvature, const std::vector<std::vec
     width += m.gradients.size(1) + (curvature.is_constant(k) ? 0 : m.inputs.size(1));
   }
   const int64_t rows = curvature.cached().rows_of(drawn_instances(batches), at::kCPU).size(0);
-  return 2 * rows * width <= 4 * parameters;  // the coefficients and v's images, against v, h, the product and its terms
+  return rows * width <= parameters;  // coefficients and v's images, as against h and its product with H
 }
 
 Series readout_series(const ReadoutCurvature& curvature, const std::vector<std::vector<int64_t>>& batches, const at::Tensor& vectors, const InfluenceOptions& o,
