@@ -162,6 +162,7 @@ export interface NativeInfluenceParams extends NativeFeatureParams {
   readonly rank: number;
   /** ekfac: stored factors, `weight` being "<module>.inputBasis", ".outputBasis" or ".eigenvalues"; none: they are fitted. */
   readonly factors: readonly WeightSource[];
+  readonly fisher: "sampled" | "empirical";
   readonly seed: number;
 }
 
@@ -280,7 +281,7 @@ export interface NativeAddon {
   optimizerAwareSimilarity(model: NativeModel, first: NativeModel, second: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeOptimizerAwareParams, c: NativeControl): Promise<Float32Array>;
   influence(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<NativeInfluenceResult>;
   /** EK-FAC's factors by name; see NativeInfluenceParams.factors. Of the model's type, bfloat16 as float. */
-  fitEkfac(model: NativeModel, train: NativeInstances, p: NativeFeatureParams & { seed: number }, c: NativeControl): Promise<Record<string, Float32Array | Float64Array>>;
+  fitEkfac(model: NativeModel, train: NativeInstances, p: NativeFeatureParams & { seed: number; fisher: "sampled" | "empirical" }, c: NativeControl): Promise<Record<string, Float32Array | Float64Array>>;
   featureOffsets(model: NativeModel, settings: NativeFeatureSettings): Int32Array;
   buildStore(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings; store: NativeStore; firstRow: number; flagFile: string }, c: NativeControl): Promise<{ computed: number; seconds: number; tokens: number }>;
   /** The matrix [rank, width] of one side of a module, "<module>.input" (its width counts the bias) or "<module>.output". */

@@ -101,6 +101,8 @@ export interface EkfacFactors {
   /** Linear modules in the order of the forward. */
   readonly modules: readonly string[];
   readonly reduction: "sum" | "mean";
+  /** Labels drawn from the model, or the instances' own. */
+  readonly fisher: "sampled" | "empirical";
   /** Of the labels that were drawn from the model. */
   readonly seed: number;
   /** Of the factors. */

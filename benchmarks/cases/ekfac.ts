@@ -51,44 +51,50 @@ export async function measureEkfac(settings: Settings, context: Context): Promis
     return runs[runs.length - 1].rest;
   };
   const contenders: Contender[] = [
-    { name: "covariances + corrections + scores, ours", run: recorded(own, () => ours(subject, data)) },
-    { name: "covariances + corrections + scores, kronfluence", run: recorded(theirs, () => kronfluence(peer, theirs.length)) },
+    { name: "covariances + corrections + scores, ours", run: recorded(own, () => ours(subject, data, "sampled")) },
+    { name: "covariances + corrections + scores, kronfluence", run: recorded(theirs, () => kronfluence(peer, theirs.length, "sampled")) },
   ];
   const group = `${settings.train} × ${settings.tokens} tokens, ${settings.queries} queries`;
   const timed = timeRows(group, contenders, await interleaved(contenders, settings.rounds, context.log));
   const ratio = timed[1].timesOurs ?? Number.NaN;
-  const correlation = pearson(own[0].scores, theirs[0].scores);
+  const empirical = pearson((await ours(subject, data, "empirical")).scores, (await kronfluence(peer, 0, "empirical")).scores);
   return {
     rows: [...timed, ...decompositions(group, own, theirs), ...(settings.large ? await alone(settings.large, context) : [])],
     ratio, unit: `faster than kronfluence (covariances, corrections and scores; the eigendecomposition apart), at ${group}`, versions: peer.versions,
-    bars: [atLeast("times faster than kronfluence", ratio, 2), atLeast("correlation with kronfluence's scores", correlation, 0.99)],
+    bars: [atLeast("times faster than kronfluence", ratio, 2), atLeast("correlation with kronfluence's scores, both with the empirical Fisher", empirical, 0.99)],
     notes: [
-      "both take the true Fisher: labels drawn from the model, so that the factors of two runs differ; ours draws the same labels in both passes, kronfluence anew in each",
-      `two runs of kronfluence correlate at ${formatNumber(theirs.length > 1 ? pearson(theirs[0].scores, theirs[1].scores) : Number.NaN)}`,
+      `timed with the true Fisher: labels drawn from the model, so that two runs differ. Ours and kronfluence then correlate at ${correlation(own[0], theirs[0])}, two runs of kronfluence at ${correlation(theirs[0], theirs[1])}: `
+        + "above 0.99 no two can be asked to agree, so the bar is held with the empirical Fisher, whose labels are the data's own",
+      "ours draws the same labels in both passes, kronfluence anew in each",
       `ours by stage: ${listed(own[0].stages)}; kronfluence: ${listed(theirs[0].stages)}`,
       "ours: memory of 1 GB, batches of 4,096 tokens; kronfluence: batches of 16 rows, all queries in one",
     ],
   };
 }
 
-function rowsOf({ shape, train, queries, tokens }: Settings): { train: number[][]; queries: number[][] } {
+const correlation = (a: Run, b: Run | undefined): string => (b === undefined ? "?" : pearson(a.scores, b.scores).toFixed(3));
+
+function rowsOf({ shape, train, queries, tokens }: Settings): Data {
   const rows = (count: number, seed: number) => randomRows(shape.vocab_size, Array<number>(count).fill(tokens), seed);
   return { train: rows(train, 0), queries: rows(queries, 1) };
 }
 
-async function ours({ model }: Subject, data: { train: number[][]; queries: number[][] }): Promise<Run> {
+type Fisher = "sampled" | "empirical";
+interface Data { readonly train: number[][]; readonly queries: number[][] }
+
+async function ours({ model }: Subject, data: Data, fisher: Fisher): Promise<Run> {
   const [train, queries] = [data.train, data.queries].map((rows) => createInstances({ kind: "causalLM", rows }));
   const { onProgress, end } = stages();
   const start = performance.now();
-  const { scores } = await influence(model, train, queries, { inverse: "ekfac", parameters: "linear", damping: 0.1, onProgress });
+  const { scores } = await influence(model, train, queries, { inverse: "ekfac", parameters: "linear", damping: 0.1, fisher, onProgress });
   const total = (performance.now() - start) / 1000;
   const taken = end();
   const eigendecomposition = taken["EK-FAC eigendecomposition"];
   return { eigendecomposition, rest: total - eigendecomposition, scores, stages: taken };
 }
 
-async function kronfluence(peer: Reference, seed: number): Promise<Run> {
-  const { seconds, scores } = await peer.ask<{ seconds: Record<string, number>; scores: string }>("influence", { seed });
+async function kronfluence(peer: Reference, seed: number, fisher: Fisher): Promise<Run> {
+  const { seconds, scores } = await peer.ask<{ seconds: Record<string, number>; scores: string }>("influence", { seed, empirical: fisher === "empirical" });
   const { eigendecomposition, ...rest } = seconds;
   return { eigendecomposition, rest: Object.values(rest).reduce((sum, part) => sum + part, 0), scores: floats(scores), stages: seconds };
 }

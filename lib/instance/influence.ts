@@ -7,7 +7,7 @@ import { AttributionError } from "../errors";
 import { native, runNative } from "../native";
 import { integer, number, oneOf, onlyKnown, seedOf } from "../options";
 import { handleOf } from "../model/model";
-import { type FactorsRequest, openFactors } from "./ekfac-factors";
+import { type FactorsRequest, fisherOf, openFactors } from "./ekfac-factors";
 import { checkPair, type FeatureOptions, featureOptionNames, featureParams, instanceAttribution } from "./features";
 import { paperLissa } from "./paper-lissa";
 
@@ -40,7 +40,9 @@ export interface InfluenceOptions extends FeatureOptions {
   readonly batchSize?: number;
   /** lissa: the order of its batches; arnoldi: the vector it starts from; ekfac: the labels that it draws from the model. @default 42 */
   readonly seed?: number;
-  /** ekfac: the folder of factors that `fitEkfac` wrote for this model and training set; their parameters, reduction and seed are this call's. @default fitted anew */
+  /** ekfac: labels of the gradients that make its factors: drawn from the model (the true Fisher information), or the instances' own (the empirical one). @default "sampled" */
+  readonly fisher?: "sampled" | "empirical";
+  /** ekfac: the folder of factors that `fitEkfac` wrote for this model and training set; their parameters, reduction, fisher and seed are this call's. @default fitted anew */
   readonly factors?: string;
   /**
    * cg, lissa, arnoldi: "cache" keeps, where `parameters` are the head or the last block's MLP (with or without the head) of a classifier
@@ -66,7 +68,7 @@ export interface Influence extends InstanceAttribution {
   };
 }
 
-const names = [...featureOptionNames, "inverse", "damping", "iterations", "tolerance", "rank", "scale", "recursions", "repeats", "batchSize", "seed", "factors", "engine", "preset"];
+const names = [...featureOptionNames, "inverse", "damping", "iterations", "tolerance", "rank", "scale", "recursions", "repeats", "batchSize", "seed", "fisher", "factors", "engine", "preset"];
 
 /**
  * score(q, z) = ∇L(q)ᵀ (H + λI)⁻¹ ∇L(z), H the Hessian of the mean training loss over the chosen parameters. Positive: a proponent.
@@ -92,11 +94,11 @@ export async function influence(model: Model, train: Instances, queries: Instanc
   return Object.freeze({ ...result, solver: Object.freeze(solver) });
 }
 
-function solverOptions({ inverse, iterations, tolerance, rank, scale, recursions, repeats, batchSize, seed }: NativeInfluenceParams): Record<string, number> {
+function solverOptions({ inverse, iterations, tolerance, rank, scale, recursions, repeats, batchSize, fisher, seed }: NativeInfluenceParams): Record<string, number | string> {
   if (inverse === "cg") return { iterations, tolerance };
   if (inverse === "lissa") return { scale, recursions, repeats, batchSize, seed };
   if (inverse === "arnoldi") return { iterations, rank, seed };
-  return inverse === "ekfac" ? { seed } : {};
+  return inverse === "ekfac" ? { fisher, seed } : {};
 }
 
 async function paramsOf(model: Model, train: Instances, given: Readonly<Record<string, unknown>>): Promise<NativeInfluenceParams> {
@@ -106,17 +108,17 @@ async function paramsOf(model: Model, train: Instances, given: Readonly<Record<s
   if (given["factors"] !== undefined && inverse !== "ekfac") throw new AttributionError("invalid", `"factors" are EK-FAC's; they contradict inverse: "${inverse}"`);
   const scale = number(given, "scale", paper?.scale ?? 10, Number.MIN_VALUE);
   const damping = number(given, "damping", paper ? paper.damping * scale : inverse === "ekfac" ? 0.1 : 0.01, 0);
-  const features = { ...featureParams(model, given, paper ? "head" : "mlp"), seed: seedOf(given) };
-  const { seed, ...own } = given["factors"] === undefined ? { ...features, factors: [] } : await withFactors(model, train, given, features);
+  const features = { ...featureParams(model, given, paper ? "head" : "mlp"), fisher: fisherOf(given), seed: seedOf(given) };
+  const fitted = given["factors"] === undefined ? { ...features, factors: [] } : await withFactors(model, train, given, features);
   return {
-    ...own, inverse, damping, scale, lissaDamping: damping / scale, fullPath: oneOf(given, "engine", "cache", ["cache", "full"]) === "full",
+    ...fitted, inverse, damping, scale, lissaDamping: damping / scale, fullPath: oneOf(given, "engine", "cache", ["cache", "full"]) === "full",
     iterations: integer(given, "iterations", 100, 1), tolerance: number(given, "tolerance", 1e-6, 0, 1), rank: integer(given, "rank", 50, 1),
     recursions: integer(given, "recursions", paper?.recursions ?? 1000, 1), repeats: integer(given, "repeats", 1, 1),
-    batchSize: integer(given, "batchSize", paper?.batchSize ?? 8, 1), seed,
+    batchSize: integer(given, "batchSize", paper?.batchSize ?? 8, 1),
   };
 }
 
-type Features = ReturnType<typeof featureParams> & { readonly seed: number };
+type Features = ReturnType<typeof featureParams> & Pick<NativeInfluenceParams, "fisher" | "seed">;
 
 /** The call's parameters with those that stored factors were fitted with. */
 async function withFactors(model: Model, train: Instances, given: Readonly<Record<string, unknown>>, features: Features): Promise<Features & Pick<NativeInfluenceParams, "factors">> {
@@ -124,8 +126,9 @@ async function withFactors(model: Model, train: Instances, given: Readonly<Recor
     modelHash: model.hash, dtype: model.dtype, dataHash: train.hash,
     ...(given["parameters"] === undefined ? {} : { modules: features.modules }),
     ...(given["reduction"] === undefined ? {} : { reduction: features.reduction }),
+    ...(given["fisher"] === undefined ? {} : { fisher: features.fisher }),
     ...(given["seed"] === undefined ? {} : { seed: features.seed }),
   };
   const { stored, sources } = await openFactors(given["factors"], asked);
-  return { ...features, modules: stored.modules, reduction: stored.reduction, seed: stored.seed, factors: sources };
+  return { ...features, modules: stored.modules, reduction: stored.reduction, fisher: stored.fisher, seed: stored.seed, factors: sources };
 }

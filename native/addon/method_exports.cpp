@@ -16,6 +16,8 @@
 namespace attribution {
 namespace {
 
+const std::map<std::string, Fisher> fishers = {{"sampled", Fisher::sampled}, {"empirical", Fisher::empirical}};
+
 void read_features(FeatureOptions& o, const Napi::Object& p) {
   o.modules = strings_field(p, "modules");
   o.reduction = choice_field<Reduction>(p, "reduction", {{"sum", Reduction::sum}, {"mean", Reduction::mean}});
@@ -210,6 +212,7 @@ Napi::Value influence_export(const Napi::CallbackInfo& info) {
   o.repeats = integer_field(p, "repeats");
   o.batch_size = integer_field(p, "batchSize");
   o.seed = integer_field(p, "seed");
+  o.fisher = choice_field<Fisher>(p, "fisher", fishers);
   o.factors = weights_of(field(p, "factors"));
   return start_job(info, info[4].As<Napi::Object>(), [=](const Control& control) -> Build {
     const Influence i = influence(*model, train, queries, o, control);
@@ -231,6 +234,7 @@ Napi::Value fit_ekfac_export(const Napi::CallbackInfo& info) {
   InfluenceOptions o;
   read_features(o, p);
   o.seed = integer_field(p, "seed");
+  o.fisher = choice_field<Fisher>(p, "fisher", fishers);
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
     const ModuleSelection modules(model->architecture, o.modules);
     const auto fitted = fit_ekfac(*model, train, modules, o, control);

@@ -9,6 +9,8 @@
 
 namespace attribution {
 
+/// Labels under which EK-FAC takes gradients: drawn from the model, or the instances' own.
+enum class Fisher { sampled, empirical };
 enum class Inverse { identity, cg, lissa, arnoldi, ekfac };
 
 struct InfluenceOptions : FeatureOptions {
@@ -25,6 +27,7 @@ struct InfluenceOptions : FeatureOptions {
   int64_t recursions = 100, repeats = 1;
   int64_t batch_size = 8;  // training instances of one recursion's Hessian
   int64_t seed = 42;
+  Fisher fisher = Fisher::sampled;    // ekfac
   std::vector<WeightSource> factors;  // ekfac: as stored; empty: they are fitted
 };
 

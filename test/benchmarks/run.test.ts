@@ -163,5 +163,5 @@ const peer = process.env["ATTRIBUTION_KRONFLUENCE_PYTHON"];
 (peer === undefined ? test.skip : test)("a tiny ekfac case correlates with kronfluence", async () => {
   const { rows, bars } = await measureEkfac({ shape: { ...pythiaTiny, num_hidden_layers: 2 }, train: 64, queries: 4, tokens: 12, batch: 16, rounds: 1, large: undefined }, quiet);
   expect(rows).toHaveLength(4);
-  expect(bars[1].value).toBeGreaterThan(0.9); // few tokens: the labels that either draws weigh more than at full size
+  expect(bars[1].value).toBeGreaterThan(0.999);
 }, 60_000);

@@ -36,7 +36,7 @@ test.each(["float64", "float32"] as const)("stored factors in %s give the scores
     const stored = await influence(model, train, queries, { inverse: "ekfac", damping: 0.2, factors: directory });
     expect(stored.scores).toEqual(fresh.scores);
     expect(stored.provenance.options).toEqual(fresh.provenance.options);
-    expect(factors).toMatchObject({ kind: "ekfacFactors", directory, seed: 5, reduction: "sum", dtype, modelHash: model.hash, dataHash: train.hash });
+    expect(factors).toMatchObject({ kind: "ekfacFactors", directory, seed: 5, reduction: "sum", fisher: "sampled", dtype, modelHash: model.hash, dataHash: train.hash });
   }
   model.close();
 });
@@ -67,6 +67,7 @@ describe("refuse", () => {
 
   test.each<[string, EkfacOptions, RegExp]>([
     ["other parameters", { parameters: "head" }, /with parameters \[.*mlp.*\["score"\]/],
+    ["another Fisher", { fisher: "empirical" }, /with fisher "sampled"/],
     ["another seed", { seed: 1 }, /with seed 42, but this call has 1/],
     ["another reduction", { reduction: "mean" }, /with reduction "sum"/],
   ])("%s", async (_name, options, message) => {
