@@ -1,13 +1,15 @@
 // All cases, in the order in which they are listed.
 import type { Benchmark } from "./benchmark";
 import { ablation } from "./cases/ablation";
+import { ekfac } from "./cases/ekfac";
 import { evaluation } from "./cases/evaluation";
 import { exactSimilarity } from "./cases/exact-similarity";
 import { gradientFeatures } from "./cases/gradient-features";
 import { integratedGradients } from "./cases/integrated-gradients";
+import { lissa } from "./cases/lissa";
 import { neuronFaithfulness } from "./cases/neuron-faithfulness";
 import { storeQuery } from "./cases/store-query";
 
 export const benchmarks: readonly Benchmark[] = [
-  integratedGradients, neuronFaithfulness, ablation, gradientFeatures, exactSimilarity, storeQuery, evaluation,
+  integratedGradients, neuronFaithfulness, ablation, gradientFeatures, exactSimilarity, ekfac, lissa, storeQuery, evaluation,
 ];

@@ -10,14 +10,18 @@ export interface MemoryJob {
   readonly rows: readonly (readonly number[])[];
   /** The stated budget, in MB. */
   readonly budget: number;
-  /** "similarity": the last 32 rows are the queries. */
-  readonly call: "integratedGradients" | "curves" | "similarity";
+  /** "similarity", "ekfac": the last rows are the queries. */
+  readonly call: "integratedGradients" | "curves" | "similarity" | "ekfac";
+  /** How many of the last rows. @default 32 */
+  readonly queries?: number;
 }
 
 export interface PeakMemory {
   /** Resident bytes with the model loaded and nothing run, and the highest during the call. */
   readonly loaded: number;
   readonly peak: number;
+  /** Of the call. */
+  readonly seconds: number;
 }
 
 export async function peakMemory(job: MemoryJob): Promise<PeakMemory> {

@@ -21,6 +21,7 @@ export type { HeadRequest } from "./model/head";
 // instance attribution
 export { gradientSimilarity, type GradientSimilarityOptions } from "./instance/gradient-similarity";
 export { influence, type Influence, type InfluenceOptions } from "./instance/influence";
+export { fitEkfac, type EkfacOptions } from "./instance/ekfac-factors";
 export { appendToGradientStore, buildGradientStore, openGradientStore } from "./instance/gradient-store";
 export { planGradientStore } from "./instance/store-plan";
 export { queryFeatures, selfInfluence, storeSimilarity, type Preconditioner, type ScoreOptions, type StoreSimilarityOptions } from "./instance/store-scores";

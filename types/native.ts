@@ -147,9 +147,11 @@ export interface NativeOptimizerAwareParams extends NativeFeatureParams {
 }
 
 export interface NativeInfluenceParams extends NativeFeatureParams {
-  readonly inverse: "lissa" | "cg" | "ekfac" | "identity";
-  /** λ, added to the Hessian's diagonal (cg). */
+  readonly inverse: "lissa" | "cg" | "arnoldi" | "ekfac" | "identity";
+  /** λ, added to the Hessian's diagonal (cg, arnoldi); ekfac: as a share of each module's mean eigenvalue. */
   readonly damping: number;
+  /** The network for every product with H, also where states can be cached. */
+  readonly fullPath: boolean;
   /** LiSSA: h ← v + (1 − lissaDamping) h − H h / scale. */
   readonly lissaDamping: number;
   readonly scale: number;
@@ -158,6 +160,11 @@ export interface NativeInfluenceParams extends NativeFeatureParams {
   readonly batchSize: number;
   readonly iterations: number;
   readonly tolerance: number;
+  /** arnoldi: eigenpairs kept. */
+  readonly rank: number;
+  /** ekfac: stored factors, `weight` being "<module>.inputBasis", ".outputBasis" or ".eigenvalues"; none: they are fitted. */
+  readonly factors: readonly WeightSource[];
+  readonly fisher: "sampled" | "empirical";
   readonly seed: number;
 }
 
@@ -187,6 +194,15 @@ export interface NativeFineTuneParams extends NativeBatching {
   /** Where to write each epoch's optimizer state, with the same header: AdamW's first and second moments. Empty: none. */
   readonly firstMomentFiles: readonly string[];
   readonly secondMomentFiles: readonly string[];
+}
+
+export interface NativeInfluenceResult {
+  /** [query, train] */
+  readonly scores: Float32Array;
+  readonly iterations: number;
+  readonly residual: number;
+  /** arnoldi: of the pairs kept; else empty. */
+  readonly eigenvalues: Float64Array;
 }
 
 export interface NativeFineTuneResult extends NativeModelInfo {
@@ -267,7 +283,9 @@ export interface NativeAddon {
   gradientSimilarity(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeFeatureParams & { similarity: "dot" | "cosine" }, c: NativeControl): Promise<Float32Array>;
   /** `first`, `second`: Adam's moments as models. */
   optimizerAwareSimilarity(model: NativeModel, first: NativeModel, second: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeOptimizerAwareParams, c: NativeControl): Promise<Float32Array>;
-  influence(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<{ scores: Float32Array; iterations: number; residual: number }>;
+  influence(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<NativeInfluenceResult>;
+  /** EK-FAC's factors by name; see NativeInfluenceParams.factors. Of the model's type, bfloat16 as float. */
+  fitEkfac(model: NativeModel, train: NativeInstances, p: NativeFeatureParams & { seed: number; fisher: "sampled" | "empirical" }, c: NativeControl): Promise<Record<string, Float32Array | Float64Array>>;
   featureOffsets(model: NativeModel, settings: NativeFeatureSettings): Int32Array;
   buildStore(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings; store: NativeStore; firstRow: number; flagFile: string }, c: NativeControl): Promise<{ computed: number; seconds: number; tokens: number }>;
   /** The matrix [rank, width] of one side of a module, "<module>.input" (its width counts the bias) or "<module>.output". */

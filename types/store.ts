@@ -94,6 +94,25 @@ export interface SelfInfluence {
   readonly provenance: Provenance;
 }
 
+/** EK-FAC's factors of a training set on disk. Plain data: holds no file open and needs no model. */
+export interface EkfacFactors {
+  readonly kind: "ekfacFactors";
+  readonly directory: string;
+  /** Linear modules in the order of the forward. */
+  readonly modules: readonly string[];
+  readonly reduction: "sum" | "mean";
+  /** Labels drawn from the model, or the instances' own. */
+  readonly fisher: "sampled" | "empirical";
+  /** Of the labels that were drawn from the model. */
+  readonly seed: number;
+  /** Of the factors. */
+  readonly bytes: number;
+  readonly modelHash: string;
+  readonly dtype: ComputeType;
+  readonly dataHash: string;
+  readonly versions: { readonly attribution: string; readonly libtorch: string };
+}
+
 /** What a store will cost. */
 export interface StorePlan {
   readonly rows: number;

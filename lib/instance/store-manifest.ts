@@ -4,16 +4,14 @@ import { createReadStream } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { stopIfAborted } from "../data/pacing";
-import { AttributionError, shown } from "../errors";
-import { fileExists, readJsonObject, writeBeside } from "../storage/files";
+import { AttributionError } from "../errors";
+import { fileExists } from "../storage/files";
 import { corrupt } from "../storage/listing";
+import { manifestFile, type ManifestKind, readSealed, writeSealed } from "../storage/sealed-manifest";
 import type { ShardPlace } from "./store-layout";
 import type { StoreRequest } from "./store-settings";
 
-export const manifestFile = "manifest.json";
-const format = "attribution-gradient-store";
-const schema = 1;
-const longestManifest = 1 << 24;
+const kind: ManifestKind = { format: "attribution-gradient-store", schema: 1, field: "store", what: "gradient store", maker: "buildGradientStore" };
 
 /** Instances that came in one call: at first, or by appending. */
 export interface StorePart {
@@ -45,15 +43,9 @@ export async function findManifest(directory: string): Promise<StoreManifest | u
 }
 
 export async function readManifest(directory: string): Promise<StoreManifest> {
-  const path = join(directory, manifestFile);
-  if (!(await fileExists(path))) throw new AttributionError("missing", `${directory} holds no gradient store: it has no ${manifestFile}. Make one with buildGradientStore`);
-  const value = await readJsonObject(path, longestManifest);
-  if (value["format"] !== format) throw new AttributionError("invalid", `Expected ${directory} to hold a gradient store, but its ${manifestFile} has the format ${shown(value["format"])}`);
-  if (value["schema"] !== schema) throw new AttributionError("unsupported", `The store in ${directory} has schema ${shown(value["schema"])}; this version reads schema ${schema}. Use the version of attribution that wrote it`);
-  if (value["sha256"] !== sealOf(value["store"])) throw corrupt(path, "it was changed after it was written");
-  const store = value["store"] as StoreManifest;
+  const store = (await readSealed(directory, kind)) as StoreManifest;
   const isListed = Array.isArray(store?.parts) && store.parts.length > 0 && (store.parts as readonly StorePart[]).every(namesItsOwn);
-  if (!isListed) throw corrupt(path, "its list of shards cannot be read");
+  if (!isListed) throw corrupt(join(directory, manifestFile), "its list of shards cannot be read");
   return store;
 }
 
@@ -63,12 +55,7 @@ function namesItsOwn({ idFile, shards }: StorePart): boolean {
 }
 
 export async function writeManifest(directory: string, store: StoreManifest): Promise<void> {
-  const text = JSON.stringify({ format, schema, store, sha256: sealOf(store) }, null, 2);
-  await writeBeside(join(directory, manifestFile), [Buffer.from(`${text}\n`)]);
-}
-
-function sealOf(store: unknown): string {
-  return createHash("sha256").update(JSON.stringify(store) ?? "").digest("hex");
+  await writeSealed(directory, kind, store);
 }
 
 /** SHA-256 of a file, hexadecimal. */

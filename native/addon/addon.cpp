@@ -47,6 +47,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<gradient_similarity_export>(exports, "gradientSimilarity");
   add<optimizer_aware_export>(exports, "optimizerAwareSimilarity");
   add<influence_export>(exports, "influence");
+  add<fit_ekfac_export>(exports, "fitEkfac");
   add<fine_tune_export>(exports, "fineTune");
   add<feature_offsets_export>(exports, "featureOffsets");
   add<projection_matrix_export>(exports, "projectionMatrix");

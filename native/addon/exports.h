@@ -32,6 +32,7 @@ Napi::Value unit_tokens_export(const Napi::CallbackInfo& info);
 Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info);
 Napi::Value optimizer_aware_export(const Napi::CallbackInfo& info);
 Napi::Value influence_export(const Napi::CallbackInfo& info);
+Napi::Value fit_ekfac_export(const Napi::CallbackInfo& info);
 Napi::Value fine_tune_export(const Napi::CallbackInfo& info);
 
 // store_exports.cpp

@@ -38,6 +38,7 @@ struct Call {
   Napi::ThreadSafeFunction speak;
   const volatile uint8_t* abort = nullptr;
   Clock::time_point last_report{};
+  std::string last_stage;
   Work work;  // given up on the engine's thread: it may hold the last reference to a model
   Build build;
   std::unique_ptr<Failure> failure;
@@ -66,8 +67,10 @@ void settle(Napi::Env env, Call& call) {
 void report(Call& call, int64_t done, int64_t total, const std::string& stage) {
   if (call.progress.IsEmpty()) return;
   const auto now = Clock::now();
-  if (done != total && now - call.last_report < std::chrono::milliseconds(50)) return;
+  const bool is_news = done == total || stage != call.last_stage;
+  if (!is_news && now - call.last_report < std::chrono::milliseconds(50)) return;
   call.last_report = now;
+  call.last_stage = stage;
   auto* const data = new Report{done, total, stage};
   const auto tell = [&call](Napi::Env env, Napi::Function, Report* r) {
     const std::unique_ptr<Report> owned(r);

@@ -2,6 +2,7 @@
 #include "addon/exports.h"
 #include "addon/job.h"
 #include "addon/values.h"
+#include "instance/ekfac.h"
 #include "instance/influence.h"
 #include "instance/optimizer_aware.h"
 #include "model/checkpoint.h"
@@ -15,6 +16,8 @@
 
 namespace attribution {
 namespace {
+
+const std::map<std::string, Fisher> fishers = {{"sampled", Fisher::sampled}, {"empirical", Fisher::empirical}};
 
 void read_features(FeatureOptions& o, const Napi::Object& p) {
   o.modules = strings_field(p, "modules");
@@ -215,16 +218,20 @@ Napi::Value influence_export(const Napi::CallbackInfo& info) {
   const auto p = info[3].As<Napi::Object>();
   InfluenceOptions o;
   read_features(o, p);
-  o.inverse = choice_field<Inverse>(p, "inverse", {{"identity", Inverse::identity}, {"cg", Inverse::cg}, {"lissa", Inverse::lissa}, {"ekfac", Inverse::ekfac}});
+  o.inverse = choice_field<Inverse>(p, "inverse", {{"identity", Inverse::identity}, {"cg", Inverse::cg}, {"lissa", Inverse::lissa}, {"arnoldi", Inverse::arnoldi}, {"ekfac", Inverse::ekfac}});
   o.damping = number_field(p, "damping");
+  o.full_path = boolean_field(p, "fullPath");
   o.iterations = integer_field(p, "iterations");
   o.tolerance = number_field(p, "tolerance");
+  o.rank = integer_field(p, "rank");
   o.lissa_damping = number_field(p, "lissaDamping");
   o.scale = number_field(p, "scale");
   o.recursions = integer_field(p, "recursions");
   o.repeats = integer_field(p, "repeats");
   o.batch_size = integer_field(p, "batchSize");
   o.seed = integer_field(p, "seed");
+  o.fisher = choice_field<Fisher>(p, "fisher", fishers);
+  o.factors = weights_of(field(p, "factors"));
   return start_job(info, info[4].As<Napi::Object>(), [=](const Control& control) -> Build {
     const Influence i = influence(*model, train, queries, o, control);
     return [i](Napi::Env env) -> Napi::Value {
@@ -232,6 +239,32 @@ Napi::Value influence_export(const Napi::CallbackInfo& info) {
       result.Set("scores", float32_array(env, i.scores));
       result.Set("iterations", Napi::Number::New(env, static_cast<double>(i.iterations)));
       result.Set("residual", Napi::Number::New(env, i.residual));
+      result.Set("eigenvalues", float64_array(env, i.eigenvalues.defined() ? i.eigenvalues : at::empty({0}, at::kDouble)));
+      return result;
+    };
+  });
+}
+
+Napi::Value fit_ekfac_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances train = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  InfluenceOptions o;
+  read_features(o, p);
+  o.seed = integer_field(p, "seed");
+  o.fisher = choice_field<Fisher>(p, "fisher", fishers);
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const ModuleSelection modules(model->architecture, o.modules);
+    const auto fitted = fit_ekfac(*model, train, modules, o, control);
+    return [=](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      auto set = [&](const std::string& name, const at::Tensor& tensor) { result.Set(name, tensor.scalar_type() == at::kDouble ? float64_array(env, tensor) : float32_array(env, tensor)); };
+      for (size_t i = 0; i < fitted.size(); ++i) {
+        const std::string name = module_name(model->architecture, modules.id(i));
+        set(name + ".inputBasis", fitted[i].input_basis);
+        set(name + ".outputBasis", fitted[i].output_basis);
+        set(name + ".eigenvalues", fitted[i].eigenvalues);
+      }
       return result;
     };
   });

@@ -5,20 +5,11 @@
 namespace attribution {
 namespace {
 
-at::Tensor mean_products(const Model& model, const Hessian& hessian, const Instances& train, const at::Tensor& vectors, const InfluenceOptions& o, const Control& control) {
-  at::Tensor sum = at::zeros_like(vectors);
-  for (auto& members : pack(train, o.batch_tokens)) {
-    control.check();
-    sum += hessian.products(make_batch(train, members, model.device), vectors);
-  }
-  return sum / static_cast<double>(train.size()) + vectors * o.damping;
-}
-
 at::Tensor row_products(const at::Tensor& a, const at::Tensor& b) { return (a * b).sum(1, true); }
 
 }  // namespace
 
-Solution conjugate_gradient(const Model& model, const Hessian& hessian, const Instances& train, const at::Tensor& vectors, const InfluenceOptions& o, const Control& control) {
+Solution conjugate_gradient(const Curvature& curvature, const at::Tensor& vectors, const InfluenceOptions& o, const Control& control) {
   at::Tensor x = at::zeros_like(vectors), residual = vectors.clone(), direction = vectors.clone();
   at::Tensor square = row_products(residual, residual);
   const at::Tensor target = square.clone();
@@ -29,12 +20,12 @@ Solution conjugate_gradient(const Model& model, const Hessian& hessian, const In
     left = at::where(target.gt(0), square / target, zero).max().sqrt().item<double>();
     if (left <= o.tolerance) break;
     control.progress(iteration, o.iterations, "conjugate gradients");
-    const at::Tensor product = mean_products(model, hessian, train, direction, o, control);
-    const at::Tensor curvature = row_products(direction, product);
-    if (curvature.lt(0).any().item<bool>()) {
-      fail(Code::invalid, "The damped Hessian is not positive definite (curvature ", curvature.min().item<double>(), "): raise \"damping\" above ", o.damping);
+    const at::Tensor product = curvature.mean_products(direction, control).add_(direction, o.damping);
+    const at::Tensor quadratic = row_products(direction, product);
+    if (quadratic.lt(0).any().item<bool>()) {
+      fail(Code::invalid, "The damped Hessian is not positive definite (curvature ", quadratic.min().item<double>(), "): raise \"damping\" above ", o.damping);
     }
-    const at::Tensor step = at::where(curvature.gt(0), square / curvature, zero);
+    const at::Tensor step = at::where(quadratic.gt(0), square / quadratic, zero);
     x = x + step * direction;
     residual = residual - step * product;
     const at::Tensor next = row_products(residual, residual);

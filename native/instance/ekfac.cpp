@@ -44,11 +44,11 @@ void add_covariance(at::Tensor& sum, const at::Tensor& x) {
   add_lower_gram(sum, x);
 }
 
-/// Factors of every batch under sampled labels, the same in every pass.
-void for_sampled_factors(const Model& model, const Instances& train, const ModuleSelection& modules, const InfluenceOptions& o, const char* stage, const Control& control,
+/// Factors of every batch under the Fisher's labels, the same in every pass.
+void for_labelled_factors(const Model& model, const Instances& train, const ModuleSelection& modules, const InfluenceOptions& o, const char* stage, const Control& control,
                          const std::function<void(const Factors&)>& each) {
   for_batches(model, train, o.batch_tokens, stage, control, [&](const Batch& batch) {
-    each(factors_of(model, batch, modules, sampled_objective(model, batch, o.reduction, o.seed)));
+    each(o.fisher == Fisher::empirical ? gradient_factors(model, batch, modules, o.reduction) : factors_of(model, batch, modules, sampled_objective(model, batch, o.reduction, o.seed)));
   });
 }
 
@@ -59,7 +59,7 @@ std::vector<EkfacModule> fit_bases(const Model& model, const Instances& train, c
   std::vector<at::Tensor> inputs(modules.size()), outputs(modules.size());
   std::vector<EkfacModule> fitted(modules.size());
   std::vector<size_t> owners;
-  for_sampled_factors(model, train, modules, o, "EK-FAC covariances", control, [&](const Factors& factors) {
+  for_labelled_factors(model, train, modules, o, "EK-FAC covariances", control, [&](const Factors& factors) {
     owners = input_owners(factors);
     for (size_t i = 0; i < modules.size(); ++i) {
       const ModuleFactors& m = factors.modules[i];
@@ -114,7 +114,7 @@ void add_squares(at::Tensor& sum, const Turned& t, int64_t instances) {
 std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, const ModuleSelection& modules, const InfluenceOptions& o, const Control& control) {
   check_instances(model, train, "train");
   std::vector<EkfacModule> fitted = fit_bases(model, train, modules, o, control);
-  for_sampled_factors(model, train, modules, o, "EK-FAC eigenvalues", control, [&](const Factors& factors) {
+  for_labelled_factors(model, train, modules, o, "EK-FAC eigenvalues", control, [&](const Factors& factors) {
     const auto owners = input_owners(factors);
     std::vector<at::Tensor> inputs(modules.size());
     for (size_t i = 0; i < modules.size(); ++i) {
@@ -125,7 +125,7 @@ std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, c
   });
   for (EkfacModule& m : fitted) {
     m.eigenvalues /= static_cast<double>(train.size());
-    if (!(m.eigenvalues.mean().item<double>() > 0)) fail(Code::invalid, "A module has no gradient under the model's own labels: EK-FAC cannot invert it");
+    if (!(m.eigenvalues.mean().item<double>() > 0)) fail(Code::invalid, "A module has no gradient under the labels of its Fisher information: EK-FAC cannot invert it");
   }
   return fitted;
 }

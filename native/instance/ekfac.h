@@ -1,5 +1,5 @@
 // EK-FAC (George et al. 2018; Grosse et al. 2023): per module the Gauss-Newton matrix as a Kronecker product of input and output
-// covariances, with eigenvalues corrected to those of the gradients in its eigenbasis. Labels are sampled from the model.
+// covariances, with eigenvalues corrected to those of the gradients in its eigenbasis. Labels are sampled from the model (the true Fisher) or gold.
 #pragma once
 #include "instance/influence.h"
 
@@ -13,7 +13,7 @@ struct EkfacModule {
   bool bias = false;
 };
 
-/// Two passes over the training set: covariances, and the corrected eigenvalues. Both see the same sampled labels.
+/// Two passes over the training set: covariances, and the corrected eigenvalues. Both see the same labels.
 std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, const ModuleSelection& modules, const InfluenceOptions& options, const Control& control);
 
 /// Q_S [(Q_Sᵀ G Q_A) / (Λ + λ)] Q_Aᵀ of each instance's gradient, [instance, parameter]; λ = damping · mean Λ of the module.

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "instance/influence.h"
+#include "instance/readout_lissa.h"
 #include "storage/error.h"
 
 namespace attribution {
@@ -38,24 +39,41 @@ class Draws {
   std::mt19937_64 engine_;
 };
 
+Series dense_series(const Curvature& curvature, const std::vector<std::vector<int64_t>>& batches, const at::Tensor& vectors, const InfluenceOptions& o,
+                    const std::function<void(int64_t)>& progress) {
+  at::Tensor h = vectors.clone();
+  double change = 0;
+  for (size_t step = 0; step < batches.size(); ++step) {
+    progress(static_cast<int64_t>(step));
+    // v − damping · h − H h / scale, which is what h changes by
+    at::Tensor difference = curvature.products(batches[step], h).mul_(-1 / (o.scale * static_cast<double>(batches[step].size())));
+    difference.add_(vectors).add_(h, -o.lissa_damping);
+    h.add_(difference);
+    change = difference.norm().item<double>() / std::max(1e-300, h.norm().item<double>());
+    if (!std::isfinite(change)) fail_diverged(static_cast<int64_t>(step), o);
+  }
+  return {h, change};
+}
+
 }  // namespace
 
-Solution lissa(const Model& model, const Hessian& hessian, const Instances& train, const at::Tensor& vectors, const InfluenceOptions& o, const Control& control) {
+void fail_diverged(int64_t recursion, const InfluenceOptions& o) {
+  fail(Code::invalid, "LiSSA diverged at recursion ", recursion, ": raise \"scale\" above ", o.scale, " (it must exceed the Hessian's largest eigenvalue)");
+}
+
+Solution lissa(const Curvature& curvature, int64_t instances, const at::Tensor& vectors, const InfluenceOptions& o, const Control& control) {
   at::Tensor sum = at::zeros_like(vectors);
   double change = 0;
   for (int64_t repeat = 0; repeat < o.repeats; ++repeat) {
-    Draws draws(train.size(), o.batch_size, static_cast<uint64_t>(o.seed + repeat));
-    at::Tensor h = vectors.clone();
-    for (int64_t step = 0; step < o.recursions; ++step) {
-      control.progress(repeat * o.recursions + step, o.repeats * o.recursions, "LiSSA");
-      const auto members = draws.next();
-      const at::Tensor product = hessian.products(make_batch(train, members, model.device), h) / static_cast<double>(members.size());
-      const at::Tensor next = vectors + (1 - o.lissa_damping) * h - product / o.scale;
-      change = (next - h).norm().item<double>() / std::max(1e-300, next.norm().item<double>());
-      h = next;
-      if (!std::isfinite(change)) fail(Code::invalid, "LiSSA diverged at recursion ", step, ": raise \"scale\" above ", o.scale, " (it must exceed the Hessian's largest eigenvalue)");
-    }
-    sum += h / o.scale;
+    Draws draws(instances, o.batch_size, static_cast<uint64_t>(o.seed + repeat));
+    std::vector<std::vector<int64_t>> batches;
+    for (int64_t step = 0; step < o.recursions; ++step) batches.push_back(draws.next());
+    auto progress = [&](int64_t step) { control.progress(repeat * o.recursions + step, o.repeats * o.recursions, "LiSSA"); };
+    const auto* readout = dynamic_cast<const ReadoutCurvature*>(&curvature);
+    const bool spanned = readout && spans_cheaply(*readout, batches, vectors.size(1));
+    const Series series = spanned ? readout_series(*readout, batches, vectors, o, progress) : dense_series(curvature, batches, vectors, o, progress);
+    sum.add_(series.h, 1 / o.scale);
+    change = series.change;
   }
   return {sum / static_cast<double>(o.repeats), o.repeats * o.recursions, change};
 }

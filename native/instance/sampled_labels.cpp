@@ -73,29 +73,29 @@ void draw_rows(const at::Tensor& probabilities, const at::Tensor& draws, at::Ten
 
 }  // namespace
 
-at::Tensor drawn_labels(const at::Tensor& scores, const at::Tensor& draws) {
-  const at::Tensor probabilities = at::softmax(scores, 1).to(at::kCPU).contiguous();
-  at::Tensor labels = at::empty({probabilities.size(0)}, at::kLong);
-  if (probabilities.scalar_type() == at::kDouble) {
-    draw_rows<double>(probabilities, draws, labels);
+at::Tensor drawn_labels(const at::Tensor& probabilities, const at::Tensor& draws) {
+  const at::Tensor at_host = probabilities.to(at::kCPU).contiguous();
+  at::Tensor labels = at::empty({at_host.size(0)}, at::kLong);
+  if (at_host.scalar_type() == at::kDouble) {
+    draw_rows<double>(at_host, draws, labels);
   } else {
-    draw_rows<float>(probabilities.to(at::kFloat), draws, labels);
+    draw_rows<float>(at_host.to(at::kFloat), draws, labels);
   }
-  return labels.to(scores.device());
+  return labels.to(probabilities.device());
 }
 
 Objective sampled_objective(const Model& model, const Batch& batch, Reduction reduction, int64_t seed) {
   return [&model, &batch, reduction, seed](const at::Tensor& hidden, const Hooks& hooks) {
     if (model.architecture.head != HeadKind::causal_lm) {
       const at::Tensor scores = at::log_softmax(readout_class_logits(model, hidden, batch, hooks), 1);
-      const at::Tensor labels = drawn_labels(scores.detach(), uniform_draws(batch, at::arange(batch.size(), at::kLong), seed));
+      const at::Tensor labels = drawn_labels(scores.detach().exp(), uniform_draws(batch, at::arange(batch.size(), at::kLong), seed));
       return at::nll_loss(scores, labels, {}, at::Reduction::Sum);
     }
     const at::Tensor counted = batch.targets.ne(no_target).nonzero().squeeze(1);
     const at::Tensor owner = batch.token_instance.index_select(0, counted);
     const at::Tensor draws = uniform_draws(batch, owner, seed);
-    auto choose = [&](int64_t first, const at::Tensor& scores) { return drawn_labels(scores, draws.narrow(0, first, scores.size(0))); };
-    const at::Tensor losses = token_losses(model, hidden.index_select(0, counted), choose, hooks);
+    auto drawn = [&](int64_t first, const at::Tensor& probabilities) { return drawn_labels(probabilities, draws.narrow(0, first, probabilities.size(0))); };
+    const at::Tensor losses = token_losses(model, hidden.index_select(0, counted), {{}, drawn}, hooks);
     if (reduction == Reduction::sum) return losses.sum();
     const at::Tensor counts = target_counts(model.architecture, batch).clamp_min(1).index_select(0, owner);
     return (losses / counts).sum();

@@ -21,7 +21,7 @@ at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x
 
 /// Cross-entropy of each hidden state against a frozen head, in chunks: [n]; `gradient` [n, embedding], where given, receives
 /// d loss / d hidden, so that a backward needs no logits.
-at::Tensor chunked_cross_entropy(const at::Tensor& hidden, const Linear& head, const TargetChoice& choose, at::Tensor* gradient) {
+at::Tensor chunked_cross_entropy(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets, at::Tensor* gradient) {
   const at::Tensor matrix = head.matrix();
   const int64_t rows = hidden.size(0), step = std::max<int64_t>(1, chunk_values / matrix.size(0));
   at::Tensor losses = at::empty({rows}, hidden.options().dtype(hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
@@ -29,10 +29,18 @@ at::Tensor chunked_cross_entropy(const at::Tensor& hidden, const Linear& head, c
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t n = std::min(step, rows - begin);
     at::Tensor logits = wide(product(hidden.narrow(0, begin, n), matrix, head.bias));
-    const at::Tensor target = choose(begin, logits).unsqueeze(1);
-    const at::Tensor below = at::amax(logits, {1}, true) - logits.gather(1, target);
+    at::Tensor target, below;
+    if (targets.given.defined()) {
+      target = targets.given.narrow(0, begin, n).unsqueeze(1);
+      below = at::amax(logits, {1}, true) - logits.gather(1, target);
+    }
     at::_softmax_out(logits, logits, 1, false);  // in place: one pass over the widest tensor of the model
-    losses.narrow(0, begin, n).copy_((below - at::amax(logits, {1}, true).log()).squeeze(1));  // log Σ exp(x − max) = −log of the largest share
+    if (below.defined()) {
+      losses.narrow(0, begin, n).copy_((below - at::amax(logits, {1}, true).log()).squeeze(1));  // log Σ exp(x − max) = −log of the largest share
+    } else {
+      target = targets.drawn(begin, logits).unsqueeze(1);
+      losses.narrow(0, begin, n).copy_(-logits.gather(1, target).log().squeeze(1));
+    }
     if (!gradient) continue;
     logits.scatter_add_(1, target, at::full({n, 1}, -1, logits.options()));
     gradient->narrow(0, begin, n).copy_(product(logits.to(hidden.scalar_type()), matrix.t()));
@@ -41,9 +49,9 @@ at::Tensor chunked_cross_entropy(const at::Tensor& hidden, const Linear& head, c
 }
 
 struct ChunkedCrossEntropy : torch::autograd::Function<ChunkedCrossEntropy> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const Linear& head, const TargetChoice& choose) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const Linear& head, const TokenTargets& targets) {
     at::Tensor gradient;
-    const at::Tensor losses = chunked_cross_entropy(hidden, head, choose, &gradient);
+    const at::Tensor losses = chunked_cross_entropy(hidden, head, targets, &gradient);
     context->save_for_backward({gradient});
     return losses;
   }
@@ -56,10 +64,6 @@ struct ChunkedCrossEntropy : torch::autograd::Function<ChunkedCrossEntropy> {
 
 at::Tensor sum_by_instance(const at::Tensor& values, const at::Tensor& instance, int64_t size) {
   return at::zeros({size}, values.options()).index_add(0, instance, values);
-}
-
-TargetChoice given(const at::Tensor& targets) {
-  return [targets](int64_t first, const at::Tensor& scores) { return targets.narrow(0, first, scores.size(0)); };
 }
 
 }  // namespace
@@ -92,15 +96,15 @@ at::Tensor target_counts(const Architecture& a, const Batch& batch) {
   return sum_by_instance(batch.targets.ne(no_target).to(at::kLong), batch.token_instance, batch.size());
 }
 
-at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TargetChoice& choose, const Hooks& hooks) {
+at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TokenTargets& targets, const Hooks& hooks) {
   const Linear head = head_linear(model);
   const bool frozen = !head.weight.requires_grad() && !hooks.taps_head && !hooks.twice_differentiable;
   if (!frozen) {
-    const at::Tensor scores = at::log_softmax(head_logits(model, hidden, hooks), 1);
-    return at::nll_loss(scores, choose(0, scores.detach()), {}, at::Reduction::None);
+    const at::Tensor logits = head_logits(model, hidden, hooks);
+    return at::cross_entropy_loss(logits, targets.given.defined() ? targets.given : targets.drawn(0, at::softmax(logits.detach(), 1)), {}, at::Reduction::None);
   }
   const bool graph = at::GradMode::is_enabled() && hidden.requires_grad();
-  return graph ? ChunkedCrossEntropy::apply(hidden, head, choose) : chunked_cross_entropy(hidden, head, choose, nullptr);
+  return graph ? ChunkedCrossEntropy::apply(hidden, head, targets) : chunked_cross_entropy(hidden, head, targets, nullptr);
 }
 
 at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction, const Hooks& hooks) {
@@ -112,7 +116,7 @@ at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const B
   }
   if (!batch.targets.defined()) fail(Code::missing, "The instances have no target tokens; a causal LM's loss needs them (encode with targets)");
   const at::Tensor counted = batch.targets.ne(no_target).nonzero().squeeze(1);
-  const at::Tensor losses = token_losses(model, hidden.index_select(0, counted), given(batch.targets.index_select(0, counted)), hooks);
+  const at::Tensor losses = token_losses(model, hidden.index_select(0, counted), {batch.targets.index_select(0, counted), {}}, hooks);
   const at::Tensor sums = sum_by_instance(losses, batch.token_instance.index_select(0, counted), batch.size());
   if (reduction == Reduction::sum) return sums;
   return sums / target_counts(model.architecture, batch).clamp_min(1).to(sums.scalar_type());

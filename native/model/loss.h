@@ -20,11 +20,14 @@ at::Tensor readout_class_logits(const Model& model, const at::Tensor& hidden, co
 /// How an LM's token losses make the instance's loss.
 enum class Reduction { sum, mean };
 
-/// Targets of the hidden states first … first + n, [n], chosen with their class scores (any logits) [n, vocabulary] at hand.
-using TargetChoice = std::function<at::Tensor(int64_t first, const at::Tensor& scores)>;
-/// Cross-entropy of each hidden state [n, embedding] with the target chosen for it, [n]. Differentiable; the logits come in chunks
-/// where the head is frozen.
-at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TargetChoice& choose, const Hooks& hooks = {});
+/// What each hidden state [n, embedding] must predict: given, or drawn with the probabilities [n, vocabulary] of the states
+/// first … first + n at hand.
+struct TokenTargets {
+  at::Tensor given;  // [n] or undefined
+  std::function<at::Tensor(int64_t first, const at::Tensor& probabilities)> drawn;
+};
+/// Cross-entropy of each hidden state, [n]. Differentiable; the logits come in chunks where the head is frozen.
+at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TokenTargets& targets, const Hooks& hooks = {});
 
 /// Loss of each instance, [instance]: cross-entropy of the label, or for a causal LM of its target tokens. An instance without
 /// label or target has loss 0. Differentiable.

@@ -4,7 +4,9 @@ import { parseArguments } from "../../benchmarks/arguments";
 import { gradientForwards } from "../../benchmarks/arithmetic";
 import { atLeast, type Benchmark, type Measurement } from "../../benchmarks/benchmark";
 import { measureAblation } from "../../benchmarks/cases/ablation";
+import { measureEkfac } from "../../benchmarks/cases/ekfac";
 import { measureGradients } from "../../benchmarks/cases/integrated-gradients";
+import { measureLissa, selectionsOf } from "../../benchmarks/cases/lissa";
 import { measureCurves } from "../../benchmarks/cases/neuron-faithfulness";
 import { relativeDifference, requireEqual } from "../../benchmarks/agreement";
 import { benchmarks } from "../../benchmarks/catalogue";
@@ -12,7 +14,7 @@ import { withSection } from "../../benchmarks/readme";
 import { openReference, python } from "../../benchmarks/reference";
 import { asMarkdown, asText } from "../../benchmarks/result";
 import { measure, run } from "../../benchmarks/run";
-import { optTiny } from "../../benchmarks/shapes";
+import { optTiny, pythiaTiny } from "../../benchmarks/shapes";
 import { interleaved, schedule, spreadOf, timeRows } from "../../benchmarks/timing";
 
 const quiet = { quick: true, log: () => undefined };
@@ -141,9 +143,25 @@ withTorch("a tiny case agrees with PyTorch and has a row for each contender", ()
     expect(ratio).toBeGreaterThan(0);
   });
 
+  test("lissa", async () => {
+    const settings = { shape: optTiny, queries: 2, recursions: 4, selections: selectionsOf(3, 16, { cached: 4, full: 2 }), sample: 1, rounds: 1 };
+    const { rows, notes } = await measureLissa(settings, quiet); // which refuses scores that differ from the reference's
+    expect(rows).toHaveLength(9);
+    expect(rows.every(({ median }) => median > 0)).toBe(true);
+    expect(notes).toHaveLength(4);
+  });
+
   test("ablation", async () => {
     const { rows, bars } = await measureAblation({ shape: optTiny, tokens: 9, sample: 5, rounds: 1, repeats: 1 }, quiet);
     expect(rows).toHaveLength(4);
     expect(bars[1]).toMatchObject({ holds: true });
   });
 });
+
+// kronfluence lives in an environment of its own; where there is none, its case cannot run.
+const peer = process.env["ATTRIBUTION_KRONFLUENCE_PYTHON"];
+(peer === undefined ? test.skip : test)("a tiny ekfac case correlates with kronfluence", async () => {
+  const { rows, bars } = await measureEkfac({ shape: { ...pythiaTiny, num_hidden_layers: 2 }, train: 64, queries: 4, tokens: 12, batch: 16, rounds: 1, large: undefined }, quiet);
+  expect(rows).toHaveLength(4);
+  expect(bars[1].value).toBeGreaterThan(0.999);
+}, 60_000);

@@ -46,11 +46,12 @@ async function relabelled({ model, train }: GoldenPair, seed: number) {
 }
 
 // Modules of which one token of an instance has a gradient: the head, and the last projection before it. Their G = g aᵀ gives g away.
-test.each([["head", "score", 3], ["the last MLP projection", "layers.1.mlp.down", 8]])("EK-FAC of %s equals Q_S [(Q_Sᵀ G Q_A) / (Λ + λ)] Q_Aᵀ with its factors made by hand", async (_name, module, output) => {
+const byHand: ["sampled" | "empirical", string, number][] = [["sampled", "score", 3], ["sampled", "layers.1.mlp.down", 8], ["empirical", "score", 3], ["empirical", "layers.1.mlp.down", 8]];
+test.each(byHand)("EK-FAC with the %s Fisher of %s equals Q_S [(Q_Sᵀ G Q_A) / (Λ + λ)] Q_Aᵀ with its factors made by hand", async (fisher, module, output) => {
   const { model, train, queries } = pair;
-  const { scores } = await influence(model, train, queries, { inverse: "ekfac", parameters: [module], damping: 0.1, seed: 5 });
+  const { scores } = await influence(model, train, queries, { inverse: "ekfac", parameters: [module], damping: 0.1, seed: 5, fisher });
   const gradients = async (instances: typeof train) => (await featuresOf(model, instances, settingsFor(model, [module]))).rows.map((row) => rowsOf(row, output));
-  const drawn = await gradients(await relabelled(pair, 5));
+  const drawn = await gradients(fisher === "sampled" ? await relabelled(pair, 5) : train);
   const states = rowsOf(await readoutStates(model, train), train.size);
   const tokens = module === "score" ? states : rowsOf((await capture(model, train, { layers: [1], positions: "all" })).values, train.tokens.length).map((row) => [...row, 1]);
   // g up to its length: with the bias a column of G, of the head G a / ‖a‖².
@@ -71,7 +72,7 @@ test("EK-FAC does not depend on batches; its labels depend on the seed", async (
   expect(relativeDifference(await run({ seed: 1 }), whole)).toBeGreaterThan(1e-3);
   const result = await influence(pair.model, pair.train, pair.queries, { inverse: "ekfac" });
   expect(result.solver).toMatchObject({ effectiveDamping: 0.1, iterations: 0 });
-  expect(result.provenance.options).toMatchObject({ inverse: "ekfac", damping: 0.1, seed: 42 });
+  expect(result.provenance.options).toMatchObject({ inverse: "ekfac", damping: 0.1, fisher: "sampled", seed: 42 });
 });
 
 test("EK-FAC of a trained classifier's head ranks as the exact inverse does, which no inverse does not", async () => {

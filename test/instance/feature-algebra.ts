@@ -66,7 +66,9 @@ export function eigen(matrix: Matrix): { values: number[]; vectors: Matrix } {
   const n = matrix.length;
   const a = matrix.map((row) => [...row]);
   const vectors = a.map((_, i) => a.map((__, j) => Number(i === j)));
-  for (let sweep = 0; sweep < 60; sweep++) {
+  const size = flat(a).reduce((sum, x) => sum + x * x, 0);
+  const isDiagonal = () => a.reduce((sum, row, i) => sum + row.reduce((part, x, j) => part + (i === j ? 0 : x * x), 0), 0) <= 1e-30 * size;
+  for (let sweep = 0; sweep < 60 && !isDiagonal(); sweep++) {
     for (let p = 0; p < n; p++) {
       for (let q = p + 1; q < n; q++) {
         if (a[p][q] === 0) continue;
