@@ -72,7 +72,7 @@ function ratiosOf(rows: readonly Row[]): [string, number][] {
 
 /** The features of instances by the core, without a disk; also the sum of their losses. */
 export async function featureRun(model: Model, instances: Instances, rank: number, batchTokens: number): Promise<{ taken: number; loss: number }> {
-  const settings = { modules: modulesOf(model.architecture, "linear"), rank, projection: "gaussian", seed: 42, reduction: "sum" } as const;
+  const settings = { modules: modulesOf(model.architecture, "linear"), rank, projection: "gaussian", seed: 42, reduction: "sum", mask: 0, bases: new Float32Array(0) } as const;
   let losses: Float32Array = new Float32Array(0);
   const taken = await seconds(async () => {
     ({ losses } = await runNative((control) => native().gradientFeatures(handleOf(model), instances, { settings, batchTokens }, control)));
