@@ -4,10 +4,11 @@ import { ablation } from "./cases/ablation";
 import { evaluation } from "./cases/evaluation";
 import { exactSimilarity } from "./cases/exact-similarity";
 import { gradientFeatures } from "./cases/gradient-features";
+import { gradientFeaturesPeers } from "./cases/gradient-features-peers";
 import { integratedGradients } from "./cases/integrated-gradients";
 import { neuronFaithfulness } from "./cases/neuron-faithfulness";
 import { storeQuery } from "./cases/store-query";
 
 export const benchmarks: readonly Benchmark[] = [
-  integratedGradients, neuronFaithfulness, ablation, gradientFeatures, exactSimilarity, storeQuery, evaluation,
+  integratedGradients, neuronFaithfulness, ablation, gradientFeatures, gradientFeaturesPeers, exactSimilarity, storeQuery, evaluation,
 ];
