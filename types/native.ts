@@ -216,11 +216,17 @@ export interface NativeFineTuneResult extends NativeModelInfo {
   readonly keptEpoch: number;
 }
 
+export type Projection = "gaussian" | "rademacher" | "pca" | "dense" | "sparse" | "factoredSparse";
+
 /** How gradients become features; with rank 0 a side is not projected. */
 export interface NativeFeatureSettings {
   readonly modules: readonly string[];
   readonly rank: number;
-  readonly projection: "gaussian" | "rademacher";
+  readonly projection: Projection;
+  /** Inputs and outputs that "factoredSparse" keeps of a module. */
+  readonly mask: number;
+  /** "pca": as `principalDirections` gives them; else empty. */
+  readonly bases: Float32Array;
   readonly seed: number;
   readonly reduction: "sum" | "mean";
 }
@@ -290,6 +296,12 @@ export interface NativeAddon {
   buildStore(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings; store: NativeStore; firstRow: number; flagFile: string }, c: NativeControl): Promise<{ computed: number; seconds: number; tokens: number }>;
   /** The matrix [rank, width] of one side of a module, "<module>.input" (its width counts the bias) or "<module>.output". */
   projectionMatrix(p: { readonly projection: "gaussian" | "rademacher"; readonly rank: number; readonly width: number; readonly seed: number; readonly name: string }): Float32Array;
+  /** The row of each column's entry and its sign, [width] each; see native/instance/projection.h. */
+  sparseProjection(p: { readonly features: number; readonly width: number; readonly seed: number; readonly name: string }): { buckets: Int32Array; signs: Float32Array };
+  /** The places that a mask keeps, rising. */
+  randomPlaces(p: { readonly kept: number; readonly width: number; readonly seed: number; readonly name: string }): Int32Array;
+  /** Directions of all sides that are longer than the rank, [rank, width] each, one after the other. */
+  principalDirections(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings }, c: NativeControl): Promise<Float32Array>;
   /** [instance, width], and the losses [instance] whose gradients they are. */
   gradientFeatures(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings }, c: NativeControl): Promise<{ features: Float32Array; losses: Float32Array }>;
   /** Scores [query, row], or [query, top] with their rows' indices. */

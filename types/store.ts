@@ -1,5 +1,5 @@
 import type { ComputeType } from "./architecture";
-import type { RowType } from "./native";
+import type { Projection, RowType } from "./native";
 import type { Provenance } from "./results";
 
 /** How gradients become features; two sets of features are comparable where these are equal. */
@@ -8,12 +8,19 @@ export interface FeatureSettings {
   readonly modules: readonly string[];
   /** Rank of each side of a module's projection; 0: the exact gradient. A side shorter than the rank stays whole. */
   readonly rank: number;
-  readonly projection: "gaussian" | "rademacher";
+  readonly projection: Projection;
+  /** Inputs and outputs of a module that "factoredSparse" keeps; 0 with the other projections. */
+  readonly mask: number;
+  /** Fingerprint of the principal directions ("pca"), else "". */
+  readonly basis: string;
   readonly seed: number;
   readonly reduction: "sum" | "mean";
 }
 
-/** A module's part of every row: row-major [output side, input side], of a whole side with a bias the bias last. */
+/**
+ * A module's part of every row: row-major [output side, input side], of a whole side with a bias the bias last; or rank² values of a
+ * sparse projection. A dense projection has one part for all modules, "*".
+ */
 export interface FeatureSegment {
   readonly module: string;
   readonly begin: number;

@@ -16,12 +16,13 @@ import { corrupt } from "../storage/listing";
 import { checkShard, flagFile, nativeStore, prepareShards, readFlags, readIds, requireSpace, shardShape, shardsOf, writeIds } from "./store-layout";
 import { findManifest, hashOfFile, isFinished, readManifest, type StoreManifest, type StorePart, writeManifest } from "./store-manifest";
 import { timedProgress } from "./store-progress";
+import { nativeSettings, withBasis } from "./store-projection";
 import { featureBytes, type GradientStoreOptions, requestOf, requireSame, storeOptionNames, type StoreRequest } from "./store-settings";
 
 /**
  * Writes the gradient features of every training instance into a folder: per linear module P_out (Σ_t g_t a_tᵀ) P_inᵀ with a_t the
  * module's inputs, g_t its output gradients and P random projections (LoGra, Choe et al. 2024), so that inner products of features
- * are those of gradients in expectation. Rows as in `train`; memory does not grow with their number. A call that was aborted or
+ * are those of gradients in expectation; or another `projection`. Rows as in `train`; memory does not grow with their number. A call that was aborted or
  * killed at any moment goes on when it is made again, and the finished store is bit for bit that of an uninterrupted call with as
  * many threads. Another model, data or option set is refused ("mismatch"). Cost: one forward and backward per instance.
  * @example const store = await buildGradientStore(model, train, "stores/mnli", { rank: 16, onProgress: ({ secondsLeft }) => say(secondsLeft) });
@@ -37,7 +38,7 @@ export async function buildGradientStore(model: Model, train: Instances, directo
     requireSame(folder, found, request);
     if (found.parts.length !== 1 || found.parts[0].dataHash !== train.hash) throw otherData(folder, found, train);
   }
-  const begun = found ?? { ...request, versions: { attribution: libraryVersion(), libtorch: libtorchVersion() }, parts: [partOf(train, request, [])] };
+  const begun = found ?? { ...request, settings: await withBasis(model, train, folder, request.settings, request.batchTokens, options ?? {}), versions: { attribution: libraryVersion(), libtorch: libtorchVersion() }, parts: [partOf(train, request, [])] };
   return finish(model, train, folder, begun, found === undefined, options);
 }
 
@@ -125,7 +126,7 @@ async function finish(model: Model, train: Instances, folder: string, manifest: 
   if (isNew) await writeManifest(folder, manifest);
   await prepareShards(folder, manifest, shards, flags);
   const params = {
-    settings: manifest.settings, store: nativeStore(folder, manifest, shards), firstRow, flagFile: join(folder, flagFile), batchTokens: manifest.batchTokens,
+    settings: await nativeSettings(folder, manifest.settings), store: nativeStore(folder, manifest, shards), firstRow, flagFile: join(folder, flagFile), batchTokens: manifest.batchTokens,
   };
   const onProgress = timedProgress(train, flags.subarray(firstRow), options.onProgress);
   await runNative((control) => native().buildStore(handleOf(model), train, params, control), { signal: options.signal, onProgress });
@@ -140,7 +141,7 @@ function storeOf(directory: string, manifest: StoreManifest, trainIds: string[])
   const shards = parts.flatMap((part) => part.shards);
   return Object.freeze({
     kind: "gradientStore", directory, rows: trainIds.length, width: segments[segments.length - 1],
-    segments: Object.freeze(settings.modules.map((module, i) => Object.freeze({ module, begin: segments[i], size: segments[i + 1] - segments[i] }))),
+    segments: Object.freeze((settings.projection === "dense" ? ["*"] : settings.modules).map((module, i) => Object.freeze({ module, begin: segments[i], size: segments[i + 1] - segments[i] }))),
     trainIds: Object.freeze(trainIds), settings: Object.freeze(settings), precision, shards: Object.freeze(shards),
     bytes: shards.reduce((sum, { rows }) => sum + shardShape(manifest, rows).bytes, trainIds.length),
     modelHash, dtype: dtype as ComputeType, versions: Object.freeze(versions), dataHash: parts.map(({ dataHash }) => dataHash).join("+"),

@@ -36,7 +36,7 @@ export async function findManifest(directory: string): Promise<StoreManifest | u
     throw new AttributionError("invalid", `Cannot build a store in ${directory} (${cause.code ?? String(cause)})`, { cause });
   });
   // What a build that was killed at its very beginning leaves behind is no obstacle.
-  const foreign = names.find((name) => !/^(manifest\.json|ids-\d+\.safetensors)(\.partial-[0-9a-f]+)?$/.test(name));
+  const foreign = names.find((name) => !/^(manifest\.json|projections\.safetensors|ids-\d+\.safetensors)(\.partial-[0-9a-f]+)?$/.test(name));
   if (foreign !== undefined) throw new AttributionError("invalid", `${directory} holds other files ("${foreign}"). Choose a folder that is new, empty or holds a gradient store`);
   await mkdir(directory, { recursive: true });
   return undefined;

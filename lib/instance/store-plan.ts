@@ -9,6 +9,7 @@ import { handleOf } from "../model/model";
 import { native, runNative } from "../native";
 import { onlyKnown } from "../options";
 import { freeBytes, shardShape, shardsOf } from "./store-layout";
+import { seededSettings } from "./store-projection";
 import { packedOrder, tokensOf } from "./store-progress";
 import { type GradientStoreOptions, requestOf, storeOptionNames } from "./store-settings";
 
@@ -17,7 +18,7 @@ const calibrationBatches = 3;
 
 /**
  * Bytes on disk (exact), peak memory and seconds of buildGradientStore with these options. Computes a few batches: the longest
- * instances, which take the most memory, and a sample of all lengths, which gives the throughput.
+ * instances, which take the most memory, and a sample of all lengths, which gives the throughput. "pca" counts as two passes.
  * @param directory where the store is to go, for the room left there; default: the folder for temporary files
  * @example const { bytesOnDisk, seconds } = await planGradientStore(model, train, { rank: 32 });
  */
@@ -30,14 +31,15 @@ export async function planGradientStore(model: Model, train: Instances, options?
   const run = async (indices: readonly number[]) => {
     const instances = selectInstances(train, indices);
     const started = performance.now();
-    await runNative((control) => native().gradientFeatures(handleOf(model), instances, { settings, batchTokens }, control), { signal: options?.signal });
+    await runNative((control) => native().gradientFeatures(handleOf(model), instances, { settings: seededSettings(settings), batchTokens }, control), { signal: options?.signal });
     return instances.tokens.length / ((performance.now() - started) / 1000);
   };
   const peakMemoryBytes = await peakWhile(() => run(longestOf(train, order, batchTokens)));
   const tokensPerSecond = await run(spreadOf(train, order, calibrationBatches * batchTokens));
   const tokens = train.tokens.length;
+  const passes = settings.projection === "pca" ? 2 : 1;
   return Object.freeze({
-    rows: train.size, width: segments[segments.length - 1], tokens, peakMemoryBytes, tokensPerSecond, seconds: tokens / tokensPerSecond,
+    rows: train.size, width: segments[segments.length - 1], tokens, peakMemoryBytes, tokensPerSecond, seconds: (passes * tokens) / tokensPerSecond,
     bytesOnDisk: shardsOf(train.size, rowsPerShard, 0).reduce((sum, { rows }) => sum + shardShape(request, rows).bytes, train.size), bytesFree: await freeBytes(directory),
   });
 }

@@ -13,6 +13,7 @@ import { libtorchVersion, native, runNative } from "../native";
 import { integer, memoryOf, number, oneOf, onlyKnown } from "../options";
 import { provenance } from "../provenance";
 import { nativeStore, readLosses } from "./store-layout";
+import { nativeSettings } from "./store-projection";
 
 export type Preconditioner = "none" | "gaussNewton" | "dataInf" | "trak";
 
@@ -50,7 +51,7 @@ export async function queryFeatures(model: Model, queries: Instances, store: Gra
   const { settings, modelHash, dtype, width } = store;
   if (model.hash !== modelHash) throw new AttributionError("mismatch", `The store in ${store.directory} is of another model (${modelHash.slice(0, 12)}, not ${model.hash.slice(0, 12)}). Build a store with this one`);
   if (model.dtype !== dtype) throw new AttributionError("mismatch", `The store in ${store.directory} was made in ${dtype}, but this model computes in ${model.dtype}. Load the model with dtype: "${dtype}"`);
-  const params = { settings, batchTokens: batchTokensOf(given) };
+  const params = { settings: await nativeSettings(store.directory, settings), batchTokens: batchTokensOf(given) };
   const { features, losses } = await runNative((control) => native().gradientFeatures(handleOf(model), queries, params, control), options);
   return Object.freeze({ kind: "queryFeatures", features, losses, queries: queries.size, width, queryIds: queries.ids, settings, modelHash, dtype, dataHash: queries.hash });
 }

@@ -1,14 +1,15 @@
 // What a gradient store is made with: options read, and the difference between two such sets in words.
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
-import type { RowType } from "../../types/native";
+import type { Projection, RowType } from "../../types/native";
 import type { FeatureSettings } from "../../types/store";
-import { AttributionError } from "../errors";
+import { AttributionError, expected } from "../errors";
 import { batchTokensOf, batchOptionNames, type BatchOptions } from "../model/batching";
 import { handleOf } from "../model/model";
 import { callNative } from "../native";
 import { integer, oneOf, seedOf } from "../options";
 import { modulesOf, type Parameters } from "./parameters";
+import { seededSettings } from "./store-projection";
 
 /** How gradients become features. */
 export interface ProjectionOptions {
@@ -16,8 +17,18 @@ export interface ProjectionOptions {
   readonly parameters?: Parameters;
   /** Rank of the projection of each side of a module: rank² features. 0: the exact gradient. @default 16 */
   readonly rank?: number;
-  /** Entries of the projections. @default "gaussian" */
-  readonly projection?: "gaussian" | "rademacher";
+  /**
+   * "gaussian", "rademacher": both sides of each module by random matrices before the outer product (LoGra, Choe et al. 2024).
+   * "pca": both sides by the principal directions of the module's inputs and output gradients over the training instances; takes a
+   * pass of its own, keeps what is largest, and is not unbiased.
+   * "dense": the gradient of all modules together as one vector by one Gaussian matrix, rank² features in all; for small models.
+   * "sparse": each module's whole gradient by a matrix with one ±1 in each column (SJLT). "factoredSparse": a random part of both
+   * sides first (`mask`), then so (FactGraSS, Hu et al. 2025); at large sizes far cheaper than "sparse".
+   * @default "gaussian"
+   */
+  readonly projection?: Projection;
+  /** Inputs and outputs of a module that "factoredSparse" keeps. @default 4 · rank */
+  readonly mask?: number;
   /** Of the projections; with the module's name it makes them, whatever device, batch or order. @default 42 */
   readonly seed?: number;
   /** A causal LM's loss of an instance: summed over its target tokens, or their mean. @default "sum" */
@@ -35,7 +46,8 @@ export interface GradientStoreOptions extends ProjectionOptions, BatchOptions {
   readonly rowsPerShard?: number;
 }
 
-export const projectionOptionNames = ["parameters", "rank", "projection", "seed", "reduction"] as const;
+export const projectionOptionNames = ["parameters", "rank", "projection", "mask", "seed", "reduction"] as const;
+const projections: readonly Projection[] = ["gaussian", "rademacher", "pca", "dense", "sparse", "factoredSparse"];
 export const storeOptionNames = [...batchOptionNames, ...projectionOptionNames, "precision", "rowsPerShard"] as const;
 
 export const precisions: readonly RowType[] = ["float32", "float16", "bfloat16", "int8"];
@@ -54,9 +66,15 @@ export interface StoreRequest {
 }
 
 export function settingsOf(model: Model, given: Readonly<Record<string, unknown>>): FeatureSettings {
+  const projection = oneOf(given, "projection", "gaussian", projections);
+  const rank = integer(given, "rank", 16, 0, 65536);
+  const takesExact = projection === "gaussian" || projection === "rademacher";
+  if (rank === 0 && !takesExact) throw expected("rank", `at least 1 with the projection "${projection}"`, rank);
+  if (given["mask"] && projection !== "factoredSparse") throw expected("mask", `left out with the projection "${projection}"`, given["mask"]);
   return Object.freeze({
-    modules: Object.freeze(modulesOf(model.architecture, given["parameters"] ?? "linear")), rank: integer(given, "rank", 16, 0, 65536),
-    projection: oneOf(given, "projection", "gaussian", ["gaussian", "rademacher"]), seed: seedOf(given), reduction: oneOf(given, "reduction", "sum", ["sum", "mean"]),
+    modules: Object.freeze(modulesOf(model.architecture, given["parameters"] ?? "linear")), rank, projection,
+    mask: projection === "factoredSparse" ? integer(given, "mask", 4 * rank, 1, 65536) : 0, basis: "",
+    seed: seedOf(given), reduction: oneOf(given, "reduction", "sum", ["sum", "mean"]),
   });
 }
 
@@ -66,7 +84,7 @@ const mostShards = 256; // all are open at once while a store is written
 export function requestOf(model: Model, train: Pick<Instances, "size">, given: Readonly<Record<string, unknown>>): StoreRequest {
   const settings = settingsOf(model, given);
   const precision = oneOf(given, "precision", "bfloat16", precisions);
-  const segments = Array.from(callNative((addon) => addon.featureOffsets(handleOf(model), settings)));
+  const segments = settings.projection === "dense" ? [0, settings.rank ** 2] : Array.from(callNative((addon) => addon.featureOffsets(handleOf(model), seededSettings(settings))));
   const fitting = Math.floor(shardBytes / (segments[segments.length - 1] * featureBytes[precision]));
   const rowsPerShard = integer(given, "rowsPerShard", Math.max(1, fitting, Math.ceil(train.size / mostShards)), Math.max(1, Math.ceil(train.size / mostShards)));
   return { settings, precision, rowsPerShard, batchTokens: batchTokensOf(given), segments, modelHash: model.hash, dtype: model.dtype };
@@ -79,7 +97,7 @@ export function requireSame(directory: string, stored: StoreRequest, asked: Stor
   );
   if (stored.modelHash !== asked.modelHash) throw refuse("the model", stored.modelHash, asked.modelHash);
   if (stored.dtype !== asked.dtype) throw refuse("the model's type", stored.dtype, asked.dtype);
-  for (const name of ["modules", "rank", "projection", "seed", "reduction"] as const) {
+  for (const name of ["modules", "rank", "projection", "mask", "seed", "reduction"] as const) {
     const [was, is] = [stored.settings[name], asked.settings[name]];
     if (JSON.stringify(was) !== JSON.stringify(is)) throw refuse(name === "modules" ? "parameters" : name, was, is);
   }

@@ -51,6 +51,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<fine_tune_export>(exports, "fineTune");
   add<feature_offsets_export>(exports, "featureOffsets");
   add<projection_matrix_export>(exports, "projectionMatrix");
+  add<sparse_projection_export>(exports, "sparseProjection");
+  add<random_places_export>(exports, "randomPlaces");
+  add<principal_directions_export>(exports, "principalDirections");
   add<build_store_export>(exports, "buildStore");
   add<gradient_features_export>(exports, "gradientFeatures");
   add<store_scores_export>(exports, "storeScores");

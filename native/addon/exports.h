@@ -38,6 +38,9 @@ Napi::Value fine_tune_export(const Napi::CallbackInfo& info);
 // store_exports.cpp
 Napi::Value feature_offsets_export(const Napi::CallbackInfo& info);
 Napi::Value projection_matrix_export(const Napi::CallbackInfo& info);
+Napi::Value principal_directions_export(const Napi::CallbackInfo& info);
+Napi::Value sparse_projection_export(const Napi::CallbackInfo& info);
+Napi::Value random_places_export(const Napi::CallbackInfo& info);
 Napi::Value build_store_export(const Napi::CallbackInfo& info);
 Napi::Value gradient_features_export(const Napi::CallbackInfo& info);
 Napi::Value store_scores_export(const Napi::CallbackInfo& info);

@@ -2,6 +2,7 @@
 #include "addon/exports.h"
 #include "addon/job.h"
 #include "addon/values.h"
+#include "instance/principal_directions.h"
 #include "instance/store_build.h"
 #include "instance/store_scores.h"
 #include "storage/error.h"
@@ -9,12 +10,16 @@
 namespace attribution {
 namespace {
 
-const std::map<std::string, ProjectionKind> projections = {{"gaussian", ProjectionKind::gaussian}, {"rademacher", ProjectionKind::rademacher}};
+const std::map<std::string, ProjectionKind> projections = {{"gaussian", ProjectionKind::gaussian}, {"rademacher", ProjectionKind::rademacher}, {"pca", ProjectionKind::pca},
+                                                            {"dense", ProjectionKind::dense}, {"sparse", ProjectionKind::sparse}, {"factoredSparse", ProjectionKind::factored_sparse}};
 
 FeatureSettings settings_of(const Napi::Object& p) {
   FeatureSettings s;
   s.modules = strings_field(p, "modules");
   s.rank = integer_field(p, "rank");
+  s.mask = integer_field(p, "mask");
+  const at::Tensor bases = matrix_field(p, "bases", 1);
+  if (bases.defined()) s.bases = bases.flatten();
   s.projection = choice_field<ProjectionKind>(p, "projection", projections);
   s.seed = static_cast<uint64_t>(integer_field(p, "seed"));
   s.reduction = choice_field<Reduction>(p, "reduction", {{"sum", Reduction::sum}, {"mean", Reduction::mean}});
@@ -65,6 +70,34 @@ Napi::Value projection_matrix_export(const Napi::CallbackInfo& info) {
   const auto p = info[0].As<Napi::Object>();
   const auto kind = choice_field<ProjectionKind>(p, "projection", projections);
   return float32_array(info.Env(), projection_matrix(kind, integer_field(p, "rank"), integer_field(p, "width"), static_cast<uint64_t>(integer_field(p, "seed")), string_field(p, "name")));
+}
+
+Napi::Value principal_directions_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances instances = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  const FeatureSettings settings = settings_of(object_field(p, "settings"));
+  const int64_t batch_tokens = integer_field(p, "batchTokens");
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const at::Tensor directions = principal_directions(*model, instances, settings, batch_tokens, control);
+    return [directions](Napi::Env env) { return float32_array(env, directions); };
+  });
+}
+
+/// The entry of each column and its sign, as two arrays.
+Napi::Value sparse_projection_export(const Napi::CallbackInfo& info) {
+  const auto p = info[0].As<Napi::Object>();
+  const SparseProjection s = sparse_projection(integer_field(p, "features"), integer_field(p, "width"), static_cast<uint64_t>(integer_field(p, "seed")), string_field(p, "name"));
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("buckets", int32_array(info.Env(), s.buckets.to(at::kInt)));
+  result.Set("signs", float32_array(info.Env(), s.signs));
+  return result;
+}
+
+/// Places that a mask keeps.
+Napi::Value random_places_export(const Napi::CallbackInfo& info) {
+  const auto p = info[0].As<Napi::Object>();
+  return int32_array(info.Env(), random_places(integer_field(p, "kept"), integer_field(p, "width"), static_cast<uint64_t>(integer_field(p, "seed")), string_field(p, "name")).to(at::kInt));
 }
 
 Napi::Value build_store_export(const Napi::CallbackInfo& info) {

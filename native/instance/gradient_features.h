@@ -1,6 +1,7 @@
 // Gradient features: each instance's gradient of every selected module, projected on both sides before the outer product (LoGra, Choe
 // et al. 2024): P_out (Σ_t g_t a_tᵀ) P_inᵀ = Σ_t (P_out g_t)(P_in a_t)ᵀ. The full gradient is never formed: the input is projected in
-// the forward, the output gradient where the backward passes it. Rank 0 keeps a side whole.
+// the forward, the output gradient where the backward passes it. Rank 0 keeps a side whole. Dense and sparse projections of whole
+// gradients form those, some instances at a time.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -17,9 +18,11 @@ namespace attribution {
 
 struct FeatureSettings {
   std::vector<std::string> modules;
-  int64_t rank = 16;  // of each side; 0: not projected
+  int64_t rank = 16;  // of each side; rank² features of a module, or of all together (dense); 0: not projected
+  int64_t mask = 64;  // inputs and outputs kept of a module, factored_sparse only
   ProjectionKind projection = ProjectionKind::gaussian;
   uint64_t seed = 42;
+  at::Tensor bases;  // pca: the directions of every side that is longer than the rank, [rank, width] one after the other, flat
   Reduction reduction = Reduction::sum;
 };
 
@@ -42,11 +45,22 @@ class FeatureExtractor {
 
  private:
   struct Side {
-    at::Tensor input, output;  // [rank, input (+ 1 with a bias)], [rank, output]; undefined: whole
-    bool bias;
+    at::Tensor matrix;  // [rank, width]; or
+    at::Tensor places;  // [kept], with the scale; or neither: whole
+    double scale = 1;
+    int64_t width = 0;  // of what is left
   };
+  struct Projection {
+    Side input, output;  // an input has a trailing 1 with a bias
+    bool bias = false;
+    at::Tensor dense;         // [feature, output · input], dense only
+    SparseProjection sparse;  // sparse and factored_sparse only
+  };
+  Projection projection_of(const Model& model, ModuleId id, const FeatureSettings& settings, int64_t& bases_read) const;
+  friend struct FeatureSink;
+
   ModuleSelection modules_;
-  std::vector<Side> sides_;
+  std::vector<Projection> projections_;
   std::vector<int64_t> offsets_;
   int64_t width_ = 0;
   Reduction reduction_;

@@ -28,7 +28,7 @@ const std::optional<c10::TypedOperatorHandle<PointwiseLinear>>& onednn_linear() 
 }
 
 /// Rows from which on MKL is the faster by any matrix: 200 against 180 Gflop/s at 1,024 rows, level at 240.
-constexpr int64_t many_rows = 512;
+constexpr int64_t many_rows = 240;
 
 /// By a transposed matrix (a backward's), MKL multiplies up to twice as fast as oneDNN on the processors it is made for.
 bool blas_is_faster(const at::Tensor& a, const at::Tensor& b) {

@@ -19,16 +19,27 @@ constexpr int64_t chunk_values = int64_t{1} << 24;  // logits held at a time: 64
 
 at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
 
+/// Logits [n, vocabulary] of a chunk, in float (double for float64), in `buffer` [step, vocabulary] where the type allows.
+at::Tensor chunk_logits(const at::Tensor& hidden, const Linear& head, const at::Tensor& matrix, int64_t step, at::Tensor& buffer) {
+  if (hidden.scalar_type() != at::kFloat) return wide(product(hidden, matrix, head.bias));
+  if (!buffer.defined()) buffer = at::empty({step, matrix.size(0)}, hidden.options());
+  at::Tensor logits = buffer.narrow(0, 0, hidden.size(0));
+  at::mm_out(logits, hidden, matrix.t());
+  return head.bias.defined() ? logits.add_(head.bias) : logits;
+}
+
 /// Cross-entropy of each hidden state against a frozen head, in chunks: [n]; `gradient` [n, embedding], where given, receives
 /// d loss / d hidden, so that a backward needs no logits.
 at::Tensor chunked_cross_entropy(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets, at::Tensor* gradient) {
   const at::Tensor matrix = head.matrix();
-  const int64_t rows = hidden.size(0), step = std::max<int64_t>(1, chunk_values / matrix.size(0));
+  const int64_t rows = hidden.size(0), most = std::max<int64_t>(1, chunk_values / matrix.size(0));
+  const int64_t chunks = (rows + most - 1) / most, step = chunks > 0 ? (rows + chunks - 1) / chunks : 1;
   at::Tensor losses = at::empty({rows}, hidden.options().dtype(hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
   if (gradient) *gradient = at::empty_like(hidden);
+  at::Tensor buffer;  // of all chunks: memory that is new costs as much as a fifth of the product
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t n = std::min(step, rows - begin);
-    at::Tensor logits = wide(product(hidden.narrow(0, begin, n), matrix, head.bias));
+    at::Tensor logits = chunk_logits(hidden.narrow(0, begin, n), head, matrix, step, buffer);
     at::Tensor target, below;
     if (targets.given.defined()) {
       target = targets.given.narrow(0, begin, n).unsqueeze(1);

@@ -16,7 +16,7 @@ export interface Features {
 }
 
 export function settingsFor(model: Model, parameters: Parameters, changes: Partial<NativeFeatureSettings> = {}): NativeFeatureSettings {
-  return { modules: modulesOf(model.architecture, parameters), rank: 0, projection: "gaussian", seed: 42, reduction: "sum", ...changes };
+  return { modules: modulesOf(model.architecture, parameters), rank: 0, projection: "gaussian", seed: 42, reduction: "sum", mask: 0, bases: new Float32Array(0), ...changes };
 }
 
 export async function featuresOf(model: Model, instances: Instances, settings: NativeFeatureSettings, batchTokens = 4096): Promise<Features> {

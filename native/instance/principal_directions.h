@@ -1,0 +1,14 @@
+// Principal directions of what a module reads and of the gradients at its outputs: the projections of ProjectionKind::pca (the
+// initialisation that Choe et al. 2024 propose for LoGra).
+#pragma once
+#include "instance/gradient_features.h"
+#include "storage/control.h"
+
+namespace attribution {
+
+/// For every side of a selected module that is longer than the rank, input before output: the first `rank` eigenvectors of Σ_t x_t x_tᵀ
+/// over the tokens of all instances (not centred), [rank, width] each, one after the other, flat; largest first, each with its largest
+/// entry positive. Holds the covariances of all modules: width² floats a side.
+at::Tensor principal_directions(const Model& model, const Instances& instances, const FeatureSettings& settings, int64_t batch_tokens, const Control& control);
+
+}  // namespace attribution
