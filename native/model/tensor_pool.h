@@ -8,7 +8,7 @@
 namespace attribution {
 
 /// While it lives, tensors and what is kept of freed ones take at most `bytes` together, as long as the tensors alone do. One at a
-/// time counts, the one made last; tensors may outlive it.
+/// time counts, the one made last; tensors may outlive it, and 128 MB of freed ones stay for the next.
 class TensorPool {
  public:
   explicit TensorPool(std::size_t bytes);

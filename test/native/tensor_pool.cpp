@@ -45,15 +45,15 @@ TEST(beyond_the_budget_nothing_is_kept_and_nothing_is_refused) {
   CHECK_EQUAL(pool_use().kept, 0u);
 }
 
-TEST(a_tensor_outlives_the_pool_whose_end_gives_back_what_it_kept) {
+TEST(a_tensor_outlives_the_pool_whose_end_gives_back_what_is_more_than_the_next_job_gets) {
   at::Tensor held;
   {
-    const TensorPool pool(8 * megabyte);
+    const TensorPool pool(256 * megabyte);
     held = megabytes(1);
-    { const at::Tensor passing = megabytes(2); }
-    CHECK_EQUAL(pool_use().kept, 2 * megabyte);
+    { const at::Tensor large = megabytes(160), small = megabytes(2); }
+    CHECK(pool_use().kept >= 162 * megabyte);
   }
-  CHECK_EQUAL(pool_use().kept, 0u);
+  CHECK(pool_use().kept <= 128 * megabyte);
   CHECK_EQUAL(held.sum().item<float>(), static_cast<float>(1 << 18));
   held = at::Tensor();
   CHECK_EQUAL(pool_use().used, 0u);
