@@ -86,11 +86,11 @@ export interface SteadyPrompt { readonly instances: Instances; /** Prompts passe
  * float32 scores are off by some 1e-4 of the largest (with GELU by 1e-6). Passing over such prompts conditions the comparison on our
  * own rounding; the case says how many were passed over.
  */
-export async function steadyPrompt(shape: Shape, length: number, { model, directory }: Subject, most: number, tries = 20): Promise<SteadyPrompt> {
+export async function steadyPrompt(shape: Shape, length: number, { model, directory }: Subject, most: number, nodes = 20, tries = 20): Promise<SteadyPrompt> {
   using exact = await loadModel(directory, { dtype: "float64" });
   for (let skipped = 0; skipped < tries; skipped++) {
     const instances = oneInstance(shape, length, skipped);
-    const [own, wanted] = [await integratedGradients(model, instances), await integratedGradients(exact, instances)];
+    const [own, wanted] = [await integratedGradients(model, instances, { nodes }), await integratedGradients(exact, instances, { nodes })];
     if (relativeDifference(own.scores, wanted.scores) <= most) return { instances, skipped };
   }
   throw new AttributionError("native", `None of ${tries} prompts of ${length} tokens scores the same in float32 and float64`);

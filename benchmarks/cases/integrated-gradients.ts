@@ -16,10 +16,8 @@ import { captumContenders, type CaptumPeer, openCaptum } from "./integrated-grad
 
 export interface Settings {
   readonly shape: Shape;
-  /** Prompt lengths in tokens, and how often the slow procedures run at each. */
-  readonly lengths: readonly { readonly tokens: number; readonly repeats: number }[];
-  /** Layers that the slow procedures score; fewer than all are scaled up. */
-  readonly layers: readonly number[];
+  /** Prompt lengths in tokens, how often the slow procedures run at each, and the layers that they score; fewer than all are scaled up. */
+  readonly lengths: readonly { readonly tokens: number; readonly repeats: number; readonly layers: readonly number[] }[];
   readonly rounds: number;
   readonly nodes: number;
   /** Budgets in MB whose peak is measured; none in tests. */
@@ -32,14 +30,15 @@ const headlineTokens = 128;
 const scoreTolerance = 1e-5;
 /** Beyond this the contenders do not compute the same, whatever the rounding. */
 const wrong = 1e-2;
+/** A layer costs a forward of the whole and a backward down to it, linear in its place: two layers around the middle stand for all. */
+const two = [2, 9];
 const all = Array.from({ length: opt125m.num_hidden_layers }, (_, layer) => layer);
 
-/** A layer costs a forward of the whole and a backward down to it, linear in its place: two layers around the middle stand for all. */
 const quickSettings: Settings = {
-  shape: opt125m, lengths: [{ tokens: 64, repeats: 1 }, { tokens: 128, repeats: 1 }], layers: [2, 9], rounds: 3, nodes: 20, budgets: [1024], peers: true,
+  shape: opt125m, lengths: [{ tokens: 64, repeats: 1, layers: two }, { tokens: 128, repeats: 1, layers: two }], rounds: 3, nodes: 20, budgets: [1024], peers: true,
 };
 const fullSettings: Settings = {
-  shape: opt125m, lengths: [{ tokens: 64, repeats: 1 }, { tokens: 128, repeats: 3 }, { tokens: 512, repeats: 1 }], layers: all, rounds: 9, nodes: 20, budgets: [1024, 256], peers: true,
+  shape: opt125m, lengths: [{ tokens: 64, repeats: 1, layers: two }, { tokens: 128, repeats: 1, layers: all }, { tokens: 512, repeats: 1, layers: two }], rounds: 9, nodes: 20, budgets: [1024, 256], peers: true,
 };
 
 export const integratedGradients: Benchmark = {
@@ -56,9 +55,9 @@ export async function measureGradients(settings: Settings, context: Context): Pr
   const rows: Row[] = [];
   const bars: Bar[] = [];
   const notes: string[] = [];
-  for (const { tokens, repeats } of settings.lengths) {
-    const { instances, skipped } = await steadyPrompt(settings.shape, tokens, subject, scoreTolerance / 2);
-    const length = new Length(settings, subject, reference, captum, instances);
+  for (const { tokens, repeats, layers } of settings.lengths) {
+    const { instances, skipped } = await steadyPrompt(settings.shape, tokens, subject, scoreTolerance / 2, settings.nodes);
+    const length = new Length(settings, layers, subject, reference, captum, instances);
     const contenders = await length.contenders(repeats);
     const measured = timeRows(`${tokens} tokens`, contenders, await interleaved(contenders, settings.rounds, context.log));
     rows.push(...measured);
@@ -87,13 +86,13 @@ class Length {
   difference = 0;
 
   constructor(
-    private readonly settings: Settings, private readonly subject: Subject, private readonly reference: Reference,
+    private readonly settings: Settings, private readonly layers: readonly number[], private readonly subject: Subject, private readonly reference: Reference,
     private readonly captum: CaptumPeer | undefined, private readonly instances: Instances,
   ) {}
 
   async contenders(repeats: number): Promise<Contender[]> {
     const { model } = this.subject;
-    const { nodes, layers } = this.settings;
+    const { layers, settings: { nodes } } = this;
     const tokens = Array.from(this.instances.tokens);
     const ours = await attribute(model, this.instances, { nodes }); // and warms the engine
     await evaluate(model, this.instances);
@@ -115,7 +114,7 @@ class Length {
   }
 
   private async runReference(tokens: readonly number[], ours: NeuronAttribution, batched: boolean): Promise<number> {
-    const { layers, nodes } = this.settings;
+    const { layers, settings: { nodes } } = this;
     const answer = await this.ask(tokens, ours, layers, nodes, batched);
     const own = Float32Array.from(layers.flatMap((layer) => Array.from(ours.scores.subarray(layer * ours.units, (layer + 1) * ours.units))));
     this.difference = Math.max(this.difference, requireEqual(batched ? "(b)" : "(a)", own, floats(answer.scores), wrong));
@@ -133,7 +132,7 @@ class Length {
   }
 
   private extrapolation(): string {
-    const { layers, shape } = this.settings;
+    const { layers, settings: { shape } } = this;
     return layers.length === shape.num_hidden_layers ? "" : `extrapolated from layers ${layers.join(" and ")} of ${shape.num_hidden_layers}`;
   }
 }

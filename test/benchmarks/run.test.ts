@@ -129,7 +129,7 @@ const withTorch = hasTorch ? describe : describe.skip;
 
 withTorch("a tiny case agrees with PyTorch and has a row for each contender", () => {
   test("integrated-gradients", async () => {
-    const settings = { shape: optTiny, lengths: [{ tokens: 9, repeats: 1 }], layers: [0, 1, 2], rounds: 2, nodes: 5, budgets: [], peers: false };
+    const settings = { shape: optTiny, lengths: [{ tokens: 9, repeats: 1, layers: [0, 1, 2] }], rounds: 2, nodes: 5, budgets: [], peers: false };
     const { rows, notes, versions } = await measureGradients(settings, quiet);
     expect(rows.map(({ name }) => name.slice(0, 3))).toEqual(["(c)", "(d)", "one", "(a)", "(b)"]);
     expect(rows.every(({ median }) => median > 0)).toBe(true);
