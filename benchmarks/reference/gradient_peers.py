@@ -76,8 +76,9 @@ def dattri(rows, budget):
     ordered = sorted(rows, key=len, reverse=True)
     loader = torch.utils.data.DataLoader(ordered, batch_size=max(1, budget // len(ordered[0])), collate_fn=padded)  # it needs one batch size
     if "attributor" not in state:
+        state["folder"] = tempfile.TemporaryDirectory()  # its metadata go to the working directory otherwise
         task = AttributionTask(loss_func=loss, model=model, checkpoints=model.state_dict())
-        state["attributor"] = LoGraAttributor(task=task, layer_names=state["modules"], hessian="Identity", proj_dim=rank * rank, offload="none")
+        state["attributor"] = LoGraAttributor(task=task, layer_names=state["modules"], hessian="Identity", proj_dim=rank * rank, offload="none", cache_dir=state["folder"].name)
     attributor = state["attributor"]
     attributor.task.original_loss_func = loss
     with clock() as seconds:
