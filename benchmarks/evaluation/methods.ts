@@ -17,6 +17,7 @@ import { trak } from "../../lib/instance/trak";
 import { trakCheckpoints } from "../../lib/instance/trak-checkpoints";
 import { loadModel } from "../../lib/model/load-model";
 import { integratedGradients } from "../../lib/neuron/integrated-gradients";
+import { provenance } from "../../lib/provenance";
 import type { Instances } from "../../types/data";
 import type { InstanceAttribution } from "../../types/results";
 import type { GradientStore } from "../../types/store";
@@ -78,11 +79,19 @@ async function byNeurons({ model, train }: Subject, queries: Instances): Promise
   return naInstances(await integratedGradients(model, queries), await integratedGradients(model, train));
 }
 
+/** 1 where query and training row have one label: what the labels alone foretell, however little the model has learned. */
+async function byLabel({ train }: Subject, queries: Instances): Promise<InstanceAttribution> {
+  const frame = await randomInstances(train, queries);
+  const scores = frame.scores.map((_, i) => Number(queries.labels[Math.floor(i / train.size)] === train.labels[i % train.size]));
+  return { ...frame, scores, unit: "1 for the same label, else 0", provenance: provenance({ method: "sameLabel", options: {}, data: { train, queries } }) };
+}
+
 const normalised = (method: Method): Method => ({ ...method, isNormalised: true });
 
 export function methodsOf(seed: number): readonly Method[] {
   return [
     direct("random", ({ train }, queries) => randomInstances(train, queries, { seed })),
+    normalised(direct("same label", byLabel, "pairs")),
     direct("BM25", ({ train }, queries) => bm25(train, queries)),
     normalised(direct("hidden-state cosine", ({ model, train }, queries) => representationSimilarity(model, train, queries))),
     normalised(direct("NA-Instances, integrated gradients", byNeurons, "pairs")),
