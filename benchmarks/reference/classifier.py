@@ -7,8 +7,8 @@ from transformers import AutoModelForSequenceClassification
 
 
 class Classifier:
-    def __init__(self, directory):
-        self.model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32).eval().requires_grad_(False)
+    def __init__(self, directory, dtype=torch.float32):
+        self.model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=dtype).eval().requires_grad_(False)
         base = self.model.base_model
         self.layers = (base.decoder if hasattr(base, "decoder") else base).layers
         self.projections = [layer.fc2 for layer in self.layers]
@@ -16,7 +16,7 @@ class Classifier:
 
     def probabilities(self, ids):
         """[row, class]"""
-        return torch.softmax(self.model(input_ids=ids, use_cache=False).logits.float(), -1)
+        return torch.softmax(self.model(input_ids=ids, use_cache=False).logits, -1)
 
     def neurons(self, ids, layer):
         """One forward; [row, unit] at the readout position."""

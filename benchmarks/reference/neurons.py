@@ -11,8 +11,15 @@ state = {}
 
 
 def load(directory):
-    state["model"] = Classifier(directory)
+    state["directory"], state["model"] = directory, Classifier(directory)
     return {}
+
+
+def exact():
+    """The same weights in float64, loaded when they are first asked for."""
+    if "exact" not in state:
+        state["exact"] = Classifier(state["directory"], torch.float64)
+    return state["exact"]
 
 
 def forward(tokens):
@@ -41,9 +48,9 @@ def layer_batched(model, ids, layer, label, nodes, weights):
     return (values * (torch.tensor(weights, dtype=values.dtype).unsqueeze(1) * slopes).sum(0))[0]
 
 
-def integrated_gradients(tokens, layers, label, nodes, weights, batched):
+def integrated_gradients(tokens, layers, label, nodes, weights, batched, in_float64=False):
     """Scores [layer, unit] of the named layers."""
-    model, ids = state["model"], torch.tensor([tokens])
+    model, ids = exact() if in_float64 else state["model"], torch.tensor([tokens])
     one_layer = layer_batched if batched else layer_stepwise
     with clock() as seconds:
         scores = torch.stack([one_layer(model, ids, layer, label, nodes, weights) for layer in layers])

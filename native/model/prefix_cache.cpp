@@ -1,9 +1,9 @@
 #include "model/prefix_cache.h"
 
-#include <cmath>
 #include <limits>
 
 #include "model/attention.h"
+#include "model/row_attention.h"
 #include "model/transformer.h"
 #include "storage/error.h"
 
@@ -14,24 +14,9 @@ namespace {
 at::Tensor flat(const at::Tensor& x) { return x.reshape({x.size(0) * x.size(1), x.size(2)}); }
 at::Tensor unflat(const at::Tensor& x, int64_t rows) { return x.view({rows, -1, x.size(-1)}); }
 
-/// One-token attention of `variants` per row to the cached prefix and to itself; [row * variant, head * feature].
-at::Tensor attend_rows(const Model& model, const PrefixCache& cache, const CachedLayer& layer, const QueryKeyValue& own, int64_t variants) {
-  const Architecture& a = model.architecture;
-  const int64_t rows = layer.key.size(0), kv = a.key_value_heads, group = a.heads / kv, prefix = layer.key.size(2);
-  const double scale = 1 / std::sqrt(static_cast<double>(a.head_size));
-  auto by_head = [&](const at::Tensor& x) { return x.view({rows, variants, x.size(1), a.head_size}).transpose(1, 2); };
-  const at::Tensor q = by_head(own.query) * scale;                                          // [row, head, variant, feature]
-  const at::Tensor k = by_head(repeat_heads(own.key, a.heads)), v = by_head(repeat_heads(own.value, a.heads));
-  at::Tensor self = (q * k).sum(-1, true);                                                  // [row, head, variant, 1]
-  const at::Tensor grouped = q.reshape({rows, kv, group * variants, a.head_size});
-  at::Tensor scores = at::matmul(grouped, layer.key.transpose(-1, -2)).view({rows, a.heads, variants, prefix});
-  if (cache.bias.defined()) scores = scores + cache.bias;
-  if (cache.self_bias.defined()) self = self + cache.self_bias;
-  const at::Tensor weights = at::softmax(at::cat({scores, self}, -1), -1);
-  const at::Tensor seen = at::matmul(weights.narrow(-1, 0, prefix).reshape({rows, kv, group * variants, prefix}), layer.value)
-                              .view({rows, a.heads, variants, a.head_size});
-  const at::Tensor out = seen + weights.narrow(-1, prefix, 1) * v;
-  return out.transpose(1, 2).reshape({rows * variants, a.query_width()});
+/// One-token attention of the rows' variants to the cached prefix and to themselves; [row * variant, head * feature].
+at::Tensor attend_rows(const PrefixCache& cache, const CachedLayer& layer, const QueryKeyValue& own) {
+  return attend_prefix(own.query, own.key, own.value, {layer.key, layer.value, cache.bias, cache.self_bias});
 }
 
 /// [token, head, feature] → [row, head, longest - 1, feature]: every position but the readout.
@@ -122,7 +107,7 @@ class Climb {
     PositionTables tables;
     if (model_.architecture.position == PositionKind::rotary) tables = rotary_tables(model_, cache_.positions.repeat_interleave(count));
     const QueryKeyValue own = project(model_, index, attention_input(model_, index, x), tables, {});
-    const at::Tensor heads = attend_rows(model_, cache_, cached, own, count);
+    const at::Tensor heads = attend_rows(cache_, cached, own);
     return after_attention(model_, index, x, hooked(hook_, Site::heads, index, heads, rows_), {});
   }
 
@@ -163,7 +148,7 @@ PrefixCache build_cache(const Model& model, const Batch& batch) {
     if (last) {
       x = layer.x;
       const QueryKeyValue own = {qkv.query.index_select(0, batch.readout), qkv.key.index_select(0, batch.readout), qkv.value.index_select(0, batch.readout)};
-      heads = attend_rows(model, cache, layer, own, 1);
+      heads = attend_rows(cache, layer, own);
     } else {
       heads = attend(model, qkv, batch, tables, {});
     }
