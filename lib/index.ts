@@ -24,7 +24,10 @@ export { influence, type Influence, type InfluenceOptions } from "./instance/inf
 export { fitEkfac, type EkfacOptions } from "./instance/ekfac-factors";
 export { appendToGradientStore, buildGradientStore, openGradientStore } from "./instance/gradient-store";
 export { planGradientStore } from "./instance/store-plan";
-export { queryFeatures, selfInfluence, storeSimilarity, type Preconditioner, type ScoreOptions, type StoreSimilarityOptions } from "./instance/store-scores";
+export { queryFeatures, storeSimilarity, type Preconditioner, type QueryFeatureOptions, type ScoreOptions, type StoreSimilarityOptions } from "./instance/store-scores";
+export { selfInfluence, type SelfInfluenceOptions, type StoreSelfInfluenceOptions } from "./instance/self-influence";
+export { breakdown } from "./instance/breakdown";
+export type { BreakdownOptions } from "./instance/breakdown-request";
 export { projectedGaussNewton } from "./instance/projected-gauss-newton";
 export { dataInf } from "./instance/data-inf";
 export { trak } from "./instance/trak";

@@ -256,6 +256,13 @@ export interface NativeScoreParams {
   readonly memoryBytes: number;
 }
 
+/** Entry i pairs source sources[i] with target targets[i]; a part for each module, each token of the target, or each token of the source. */
+export interface NativeParts {
+  readonly sources: Int32Array;
+  readonly targets: Int32Array;
+  readonly parts: "modules" | "tokens" | "vectorTokens";
+}
+
 export interface NativeAddon {
   versions(): { readonly libtorch: string; readonly compiledWith: string; readonly cuda: boolean; readonly threads: number };
   setThreads(threads: number): void;
@@ -290,6 +297,10 @@ export interface NativeAddon {
   /** `first`, `second`: Adam's moments as models. */
   optimizerAwareSimilarity(model: NativeModel, first: NativeModel, second: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeOptimizerAwareParams, c: NativeControl): Promise<Float32Array>;
   influence(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<NativeInfluenceResult>;
+  /** [train] the diagonal of `influence` of a training set with itself; the identity: squared norms. */
+  selfInfluence(model: NativeModel, train: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<NativeInfluenceResult>;
+  /** Parts of all pairs one after the other; see NativeParts. The sources' gradients go through the inverse. */
+  influenceParts(model: NativeModel, train: NativeInstances, sources: NativeInstances, targets: NativeInstances, p: NativeInfluenceParams & NativeParts & { readonly similarity: "dot" | "cosine" }, c: NativeControl): Promise<Float64Array>;
   /** EK-FAC's factors by name; see NativeInfluenceParams.factors. Of the model's type, bfloat16 as float. */
   fitEkfac(model: NativeModel, train: NativeInstances, p: NativeFeatureParams & { seed: number; fisher: "sampled" | "empirical" }, c: NativeControl): Promise<Record<string, Float32Array | Float64Array>>;
   featureOffsets(model: NativeModel, settings: NativeFeatureSettings): Int32Array;
@@ -302,8 +313,14 @@ export interface NativeAddon {
   randomPlaces(p: { readonly kept: number; readonly width: number; readonly seed: number; readonly name: string }): Int32Array;
   /** Directions of all sides that are longer than the rank, [rank, width] each, one after the other. */
   principalDirections(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings }, c: NativeControl): Promise<Float32Array>;
-  /** [instance, width], and the losses [instance] whose gradients they are. */
-  gradientFeatures(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings }, c: NativeControl): Promise<{ features: Float32Array; losses: Float32Array }>;
+  /** [instance, width], and the losses [instance] whose gradients they are; with `ofTokens` [token, …] of all tokens of the instances. */
+  gradientFeatures(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings; ofTokens?: boolean }, c: NativeControl): Promise<{ features: Float32Array; losses: Float32Array }>;
+  /** Parts of all pairs one after the other; the sources are vectors [source, width] in the features' space. */
+  featureParts(model: NativeModel, targets: NativeInstances, p: NativeParts & { readonly settings: NativeFeatureSettings; readonly vectors: Float32Array; readonly width: number }, c: NativeControl): Promise<Float64Array>;
+  /** Chosen rows [n, width] as float32. */
+  storeRows(store: NativeStore, p: { readonly rows: Int32Array }, c: NativeControl): Promise<Float32Array>;
+  /** The queries under the preconditioner's matrix, [query, width]. */
+  storePreconditioned(store: NativeStore, p: NativeScoreParams & { queries: Float32Array }, c: NativeControl): Promise<Float32Array>;
   /** Scores [query, row], or [query, top] with their rows' indices. */
   storeScores(store: NativeStore, p: NativeScoreParams & { queries: Float32Array }, c: NativeControl): Promise<{ scores: Float32Array; indices: Int32Array }>;
   /** [row] */

@@ -26,6 +26,33 @@ export interface InstanceAttribution {
   readonly provenance: Provenance;
 }
 
+/** One score and its parts. */
+export interface ScoreParts {
+  /** Indices of the pair's query and training instance, and their ids. */
+  readonly query: number;
+  readonly train: number;
+  readonly queryId: string;
+  readonly trainId: string;
+  /** The sum of the parts. */
+  readonly score: number;
+  /** [module] in the order of `modules`, or [token] in the order of the instance. */
+  readonly parts: Float64Array;
+  /** [token] ids, for `model.tokenizer.tokenTexts`; empty by module. */
+  readonly tokens: Int32Array;
+}
+
+/** Scores of pairs of a query and a training instance, each split into parts that sum to it; see `breakdown`. */
+export interface Breakdown {
+  readonly kind: "breakdown";
+  /** What a part belongs to: a linear module, or a token of the training instance or of the query. */
+  readonly by: "module" | "trainToken" | "queryToken";
+  /** Names in the order of the parts; empty by token. */
+  readonly modules: readonly string[];
+  readonly pairs: readonly ScoreParts[];
+  readonly unit: string;
+  readonly provenance: Provenance;
+}
+
 /**
  * The two places where a model has units: MLP neurons (inputs of the MLP's output projection) and attention heads (slices of the
  * input of the attention's). "both" ranks them together: a layer's units are its neurons, then its heads.

@@ -61,12 +61,16 @@ export interface GradientStore {
 /** Features of queries, made with a store's settings. */
 export interface QueryFeatures {
   readonly kind: "queryFeatures";
-  /** [query, width] */
+  /** What a row is: a query, or a token of one; the rows of its tokens sum to a query's. */
+  readonly per: "query" | "token";
+  /** [query, width], or all queries' tokens one after the other [token, width] */
   readonly features: Float32Array;
-  /** [query] the losses whose gradients they are. */
+  /** [query] (or [token], its query's) the losses whose gradients they are. */
   readonly losses: Float32Array;
+  /** Rows. */
   readonly queries: number;
   readonly width: number;
+  /** [row]; of a token its query's with the token's place, "id:0", "id:1", … */
   readonly queryIds: readonly string[];
   readonly settings: FeatureSettings;
   readonly modelHash: string;

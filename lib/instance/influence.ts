@@ -68,7 +68,7 @@ export interface Influence extends InstanceAttribution {
   };
 }
 
-const names = [...featureOptionNames, "inverse", "damping", "iterations", "tolerance", "rank", "scale", "recursions", "repeats", "batchSize", "seed", "fisher", "factors", "engine", "preset"];
+export const influenceOptionNames = [...featureOptionNames, "inverse", "damping", "iterations", "tolerance", "rank", "scale", "recursions", "repeats", "batchSize", "seed", "fisher", "factors", "engine", "preset"] as const;
 
 /**
  * score(q, z) = ∇L(q)ᵀ (H + λI)⁻¹ ∇L(z), H the Hessian of the mean training loss over the chosen parameters. Positive: a proponent.
@@ -81,17 +81,24 @@ const names = [...featureOptionNames, "inverse", "damping", "iterations", "toler
  * @example const ia = await influence(model, train, queries, { inverse: "cg", parameters: "head", damping: 0.001 });
  */
 export async function influence(model: Model, train: Instances, queries: Instances, options?: InfluenceOptions): Promise<Influence> {
-  const given = onlyKnown(options, names);
+  const given = onlyKnown(options, influenceOptionNames);
   checkPair(model, train, queries);
-  const params = await paramsOf(model, train, given);
+  const params = await influenceParams(model, train, given);
   const { scores, iterations, residual, eigenvalues } = await runNative((control) => native().influence(handleOf(model), train, queries, params, control), options);
-  const { inverse, damping, modules, reduction } = params;
+  const { inverse, damping } = params;
   const result = instanceAttribution({
-    method: "influence", model, train, queries, scores, unit: "nats of query loss per unit of training weight",
-    options: { inverse, damping: inverse === "identity" ? null : damping, parameters: modules, reduction, ...solverOptions(params), preset: given["preset"] ?? null },
+    method: "influence", model, train, queries, scores, unit: influenceUnit, options: { ...resolvedInfluence(params), preset: given["preset"] ?? null },
   });
   const solver = { effectiveDamping: inverse === "identity" ? 0 : damping, iterations, residual, ...(inverse === "arnoldi" ? { eigenvalues } : {}) };
   return Object.freeze({ ...result, solver: Object.freeze(solver) });
+}
+
+export const influenceUnit = "nats of query loss per unit of training weight";
+
+/** The options as resolved, for a provenance. */
+export function resolvedInfluence(params: NativeInfluenceParams): Record<string, unknown> {
+  const { inverse, damping, modules, reduction } = params;
+  return { inverse, damping: inverse === "identity" ? null : damping, parameters: modules, reduction, ...solverOptions(params) };
 }
 
 function solverOptions({ inverse, iterations, tolerance, rank, scale, recursions, repeats, batchSize, fisher, seed }: NativeInfluenceParams): Record<string, number | string> {
@@ -101,9 +108,9 @@ function solverOptions({ inverse, iterations, tolerance, rank, scale, recursions
   return inverse === "ekfac" ? { fisher, seed } : {};
 }
 
-async function paramsOf(model: Model, train: Instances, given: Readonly<Record<string, unknown>>): Promise<NativeInfluenceParams> {
+export async function influenceParams(model: Model, train: Instances, given: Readonly<Record<string, unknown>>, fallback: "cg" | "identity" = "cg"): Promise<NativeInfluenceParams> {
   const paper = given["preset"] === undefined ? undefined : paperLissa(given["preset"], train.size);
-  const inverse = oneOf(given, "inverse", paper ? "lissa" : "cg", ["cg", "lissa", "arnoldi", "ekfac", "identity"]);
+  const inverse = oneOf(given, "inverse", paper ? "lissa" : fallback, ["cg", "lissa", "arnoldi", "ekfac", "identity"]);
   if (paper && inverse !== "lissa") throw new AttributionError("invalid", `The paper's preset is LiSSA; it contradicts inverse: "${inverse}"`);
   if (given["factors"] !== undefined && inverse !== "ekfac") throw new AttributionError("invalid", `"factors" are EK-FAC's; they contradict inverse: "${inverse}"`);
   const scale = number(given, "scale", paper?.scale ?? 10, Number.MIN_VALUE);

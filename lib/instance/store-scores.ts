@@ -3,8 +3,9 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeScoreParams } from "../../types/native";
 import type { InstanceAttribution, Provenance } from "../../types/results";
-import type { GradientStore, QueryFeatures, SelfInfluence, TopInstances } from "../../types/store";
+import type { GradientStore, QueryFeatures, TopInstances } from "../../types/store";
 import type { CallOptions } from "../../types/common";
+import { instanceTokens } from "../data/instance-tokens";
 import { AttributionError, expected } from "../errors";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "../model/batching";
 import { checkFit } from "../model/fit";
@@ -40,20 +41,31 @@ export interface StoreSimilarityOptions extends ScoreOptions {
 
 export const scoreOptionNames = ["signal", "onProgress", "similarity", "damping", "topK", "memory"] as const;
 
+export interface QueryFeatureOptions extends BatchOptions {
+  /**
+   * What a row is the gradient of. "token": a query's tokens one by one, which sum to the query's row; so storeSimilarity gives scores
+   * [token, train] that sum to its scores with the dot product, whatever the preconditioner.
+   * @default "query"
+   */
+  readonly per?: "query" | "token";
+}
+
 /**
  * The features of queries, made with a store's settings by the model whose store it is. Small: queries × width floats.
  * @example const features = await queryFeatures(model, queries, store);
  */
-export async function queryFeatures(model: Model, queries: Instances, store: GradientStore, options?: BatchOptions): Promise<QueryFeatures> {
-  const given = onlyKnown(options, batchOptionNames);
+export async function queryFeatures(model: Model, queries: Instances, store: GradientStore, options?: QueryFeatureOptions): Promise<QueryFeatures> {
+  const given = onlyKnown(options, [...batchOptionNames, "per"]);
+  const per = oneOf(given, "per", "query", ["query", "token"]);
   requireStore(store);
   checkFit(model, queries, "queries");
   const { settings, modelHash, dtype, width } = store;
   if (model.hash !== modelHash) throw new AttributionError("mismatch", `The store in ${store.directory} is of another model (${modelHash.slice(0, 12)}, not ${model.hash.slice(0, 12)}). Build a store with this one`);
   if (model.dtype !== dtype) throw new AttributionError("mismatch", `The store in ${store.directory} was made in ${dtype}, but this model computes in ${model.dtype}. Load the model with dtype: "${dtype}"`);
-  const params = { settings: await nativeSettings(store.directory, settings), batchTokens: batchTokensOf(given) };
+  const params = { settings: await nativeSettings(store.directory, settings), batchTokens: batchTokensOf(given), ofTokens: per === "token" };
   const { features, losses } = await runNative((control) => native().gradientFeatures(handleOf(model), queries, params, control), options);
-  return Object.freeze({ kind: "queryFeatures", features, losses, queries: queries.size, width, queryIds: queries.ids, settings, modelHash, dtype, dataHash: queries.hash });
+  const queryIds = per === "query" ? queries.ids : Object.freeze(queries.ids.flatMap((id, query) => Array.from(instanceTokens(queries, query), (_, token) => `${id}:${token}`)));
+  return Object.freeze({ kind: "queryFeatures", per, features, losses, queries: queryIds.length, width, queryIds, settings, modelHash, dtype, dataHash: queries.hash });
 }
 
 /**
@@ -72,7 +84,7 @@ export async function storeSimilarity(store: GradientStore, queries: QueryFeatur
   requireSameFeatures(store, queries);
   const { kind, similarity, damping, memoryBytes } = preconditionerOf(store, given);
   const top = given["topK"] === undefined ? 0 : Math.min(store.rows, integer(given, "topK", 0, 1));
-  const params: NativeScoreParams = { preconditioner: kind, similarity, damping, top, memoryBytes, ...(kind === "trak" ? await trakFactors(store, queries) : noFactors) };
+  const params: NativeScoreParams = { preconditioner: kind, similarity, damping, top, memoryBytes, ...(kind === "trak" ? await trakFactors(store, queries.losses) : noFactors) };
   const { scores, indices } = await runNative((control) => native().storeScores(nativeStoreOf(store), { ...params, queries: queries.features }, control), options);
   const frame = { queries: queries.queries, train: store.rows, queryIds: queries.queryIds, trainIds: store.trainIds, unit: unitOf(kind, similarity) };
   const resolved = { preconditioner: kind, similarity, damping: kind === "none" ? null : damping, topK: top || null, precision: store.precision, ...store.settings };
@@ -81,27 +93,9 @@ export async function storeSimilarity(store: GradientStore, queries: QueryFeatur
   return Object.freeze({ kind: "topInstances", scores, indices, k: top, ...frame, provenance: origin });
 }
 
-/**
- * Each training instance's score with itself, φᵀ M φ: large for mislabelled and untypical instances. Never negative.
- * Cost: the store is read once ("gaussNewton": twice).
- * @example const { scores } = await selfInfluence(store, { preconditioner: "gaussNewton" });
- */
-export async function selfInfluence(
-  store: GradientStore, options?: Omit<ScoreOptions, "similarity" | "topK"> & { /** @default "none" */ readonly preconditioner?: "none" | "gaussNewton" },
-): Promise<SelfInfluence> {
-  const given = onlyKnown(options, ["signal", "onProgress", "damping", "memory", "preconditioner"]);
-  requireStore(store);
-  oneOf(given, "preconditioner", "none", ["none", "gaussNewton"]);
-  const { kind, damping, memoryBytes } = preconditionerOf(store, given);
-  const params: NativeScoreParams = { preconditioner: kind, similarity: "dot", damping, top: 0, memoryBytes, ...noFactors };
-  const scores = await runNative((control) => native().storeSelfScores(nativeStoreOf(store), params, control), options);
-  const resolved = { preconditioner: kind, damping: kind === "none" ? null : damping, precision: store.precision, ...store.settings };
-  return Object.freeze({ kind: "selfInfluence", scores, train: store.rows, trainIds: store.trainIds, unit: unitOf(kind, "dot"), provenance: originOf("selfInfluence", store, resolved) });
-}
+export const noFactors = { rowFactors: new Float32Array(0), queryFactors: new Float32Array(0), scoreFactors: new Float32Array(0) };
 
-const noFactors = { rowFactors: new Float32Array(0), queryFactors: new Float32Array(0), scoreFactors: new Float32Array(0) };
-
-function requireStore(store: unknown): asserts store is GradientStore {
+export function requireStore(store: unknown): asserts store is GradientStore {
   if ((store as GradientStore | null)?.kind !== "gradientStore") throw expected("store", "a gradient store from buildGradientStore or openGradientStore", store);
 }
 
@@ -111,14 +105,14 @@ function requireSameFeatures(store: GradientStore, queries: QueryFeatures): void
   if (!isSame) throw new AttributionError("mismatch", `The queries' features were not made for the store in ${store.directory}: make them with queryFeatures(model, queries, store)`);
 }
 
-interface Chosen { readonly kind: Preconditioner; readonly similarity: "dot" | "cosine"; readonly damping: number; readonly memoryBytes: number }
+export interface ChosenPreconditioner { readonly kind: Preconditioner; readonly similarity: "dot" | "cosine"; readonly damping: number; readonly memoryBytes: number }
 
-function preconditionerOf(store: GradientStore, given: Readonly<Record<string, unknown>>): Chosen {
+export function preconditionerOf(store: GradientStore, given: Readonly<Record<string, unknown>>, isSelf = false): ChosenPreconditioner {
   const kind = oneOf(given, "preconditioner", "none", ["none", "gaussNewton", "dataInf", "trak"]);
   const similarity = oneOf(given, "similarity", "dot", ["dot", "cosine"]);
   if (similarity === "cosine" && (kind === "dataInf" || kind === "trak")) throw new AttributionError("unsupported", `The cosine is defined without preconditioner and with "gaussNewton", not with "${kind}"`);
   const memoryBytes = memoryOf(given, "1 GB");
-  const sizes = kind === "trak" ? [store.width] : kind === "gaussNewton" ? store.segments.map(({ size }) => size) : [];
+  const sizes = kind === "trak" ? [store.width] : kind === "gaussNewton" || (kind === "dataInf" && isSelf) ? store.segments.map(({ size }) => size) : [];
   const needed = 8 * (sizes.reduce((sum, size) => sum + size * size, 0) + 2 * Math.max(0, ...sizes) ** 2); // double matrices, and two of the largest at work
   if (needed > memoryBytes) {
     throw new AttributionError("memory", `The "${kind}" matrices take ${Math.ceil(needed / 2 ** 20)} MB, but the budget is ${Math.floor(memoryBytes / 2 ** 20)} MB: raise "memory", or build the store with a smaller "rank" or fewer "parameters"`);
@@ -126,7 +120,7 @@ function preconditionerOf(store: GradientStore, given: Readonly<Record<string, u
   return { kind, similarity, damping: number(given, "damping", 0.1, Number.MIN_VALUE), memoryBytes };
 }
 
-function nativeStoreOf(store: GradientStore) {
+export function nativeStoreOf(store: GradientStore) {
   return nativeStore(store.directory, { precision: store.precision, segments: [...store.segments.map(({ begin }) => begin), store.width] }, store.shards);
 }
 
@@ -134,7 +128,7 @@ function nativeStoreOf(store: GradientStore) {
 const leastDoubt = 1e-6;
 
 /** ∇ log(p / (1 − p)) = −∇L / (1 − p) with p = exp(−L); scores are weighted with the training instance's 1 − p. */
-async function trakFactors(store: GradientStore, { losses }: QueryFeatures): Promise<Pick<NativeScoreParams, "rowFactors" | "queryFactors" | "scoreFactors">> {
+export async function trakFactors(store: GradientStore, losses: Float32Array): Promise<Pick<NativeScoreParams, "rowFactors" | "queryFactors" | "scoreFactors">> {
   const scoreFactors = await doubtsOf(store);
   return { scoreFactors, rowFactors: scoreFactors.map((value) => 1 / value), queryFactors: losses.map((loss) => 1 / doubt(loss)) };
 }
@@ -147,13 +141,13 @@ export async function doubtsOf(store: GradientStore): Promise<Float32Array> {
 
 const doubt = (loss: number): number => Math.max(leastDoubt, -Math.expm1(-loss));
 
-function unitOf(kind: Preconditioner, similarity: "dot" | "cosine"): string {
+export function unitOf(kind: Preconditioner, similarity: "dot" | "cosine"): string {
   if (similarity === "cosine") return kind === "none" ? "cosine of loss gradients, −1–1" : "cosine of loss gradients under H^(-1/2), −1–1";
   if (kind === "none") return "inner product of loss gradients";
   return kind === "trak" ? "change of the query's log-odds by the training instance, linearised" : "nats of query loss per unit of training weight";
 }
 
-function originOf(method: string, store: GradientStore, options: Readonly<Record<string, unknown>>, queries?: string): Provenance {
+export function originOf(method: string, store: GradientStore, options: Readonly<Record<string, unknown>>, queries?: string): Provenance {
   const data = { train: { hash: store.dataHash }, ...(queries === undefined ? {} : { queries: { hash: queries } }) };
   return provenance({ method, options, model: { hash: store.modelHash, dtype: store.dtype }, data, libtorch: libtorchVersion() });
 }

@@ -47,6 +47,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<gradient_similarity_export>(exports, "gradientSimilarity");
   add<optimizer_aware_export>(exports, "optimizerAwareSimilarity");
   add<influence_export>(exports, "influence");
+  add<self_influence_export>(exports, "selfInfluence");
+  add<influence_parts_export>(exports, "influenceParts");
   add<fit_ekfac_export>(exports, "fitEkfac");
   add<fine_tune_export>(exports, "fineTune");
   add<feature_offsets_export>(exports, "featureOffsets");
@@ -56,6 +58,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<principal_directions_export>(exports, "principalDirections");
   add<build_store_export>(exports, "buildStore");
   add<gradient_features_export>(exports, "gradientFeatures");
+  add<feature_parts_export>(exports, "featureParts");
+  add<store_rows_export>(exports, "storeRows");
+  add<store_preconditioned_export>(exports, "storePreconditioned");
   add<store_scores_export>(exports, "storeScores");
   add<store_self_scores_export>(exports, "storeSelfScores");
   return exports;

@@ -2,6 +2,7 @@
 #include "addon/exports.h"
 #include "addon/job.h"
 #include "addon/values.h"
+#include "instance/breakdown.h"
 #include "instance/principal_directions.h"
 #include "instance/store_build.h"
 #include "instance/store_scores.h"
@@ -126,14 +127,51 @@ Napi::Value gradient_features_export(const Napi::CallbackInfo& info) {
   const auto p = info[2].As<Napi::Object>();
   const FeatureSettings settings = settings_of(object_field(p, "settings"));
   const int64_t batch_tokens = integer_field(p, "batchTokens");
+  const bool of_tokens = p.Has("ofTokens") && boolean_field(p, "ofTokens");
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const InstanceFeatures features = instance_features(*model, instances, settings, batch_tokens, control);
+    const InstanceFeatures features = instance_features(*model, instances, settings, batch_tokens, of_tokens, control);
     return [features](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
       result.Set("features", float32_array(env, features.values));
       result.Set("losses", float32_array(env, features.losses));
       return result;
     };
+  });
+}
+
+Napi::Value feature_parts_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances targets = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  const FeatureSettings settings = settings_of(object_field(p, "settings"));
+  const at::Tensor vectors = matrix_field(p, "vectors", integer_field(p, "width"));
+  if (!vectors.defined()) fail(Code::invalid, "Expected at least one vector");
+  const BreakdownPairs pairs{integers_of(field(p, "sources"), "sources"), integers_of(field(p, "targets"), "targets")};
+  const Parts parts = parts_field(p);
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const at::Tensor made = feature_parts(*model, targets, vectors, pairs, parts, settings, control);
+    return [made](Napi::Env env) { return float64_array(env, made); };
+  });
+}
+
+Napi::Value store_rows_export(const Napi::CallbackInfo& info) {
+  const RowStore store = store_of(info[0].As<Napi::Object>());
+  const std::vector<int64_t> rows = integers_of(field(info[1].As<Napi::Object>(), "rows"), "rows");
+  return start_job(info, info[2].As<Napi::Object>(), [=](const Control&) -> Build {
+    const at::Tensor values = read_rows(store, rows);
+    return [values](Napi::Env env) { return float32_array(env, values); };
+  });
+}
+
+Napi::Value store_preconditioned_export(const Napi::CallbackInfo& info) {
+  const RowStore store = store_of(info[0].As<Napi::Object>());
+  const auto p = info[1].As<Napi::Object>();
+  const at::Tensor queries = matrix_field(p, "queries", store.width());
+  if (!queries.defined()) fail(Code::invalid, "Expected at least one query");
+  const ScoreOptions options = score_options(p);
+  return start_job(info, info[2].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const at::Tensor vectors = preconditioned(store, queries, options, control);
+    return [vectors](Napi::Env env) { return float32_array(env, vectors); };
   });
 }
 

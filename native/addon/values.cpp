@@ -191,6 +191,10 @@ Site site_field(const Napi::Object& object) {
   return choice_field<Site>(object, "site", {{"neurons", Site::neurons}, {"heads", Site::heads}, {"preActivation", Site::pre_activation}});
 }
 
+Parts parts_field(const Napi::Object& object) {
+  return choice_field<Parts>(object, "parts", {{"modules", Parts::modules}, {"tokens", Parts::tokens}, {"vectorTokens", Parts::vector_tokens}});
+}
+
 Napi::Value float32_array(Napi::Env env, const at::Tensor& t) { return external<Napi::Float32Array>(env, t, at::kFloat, napi_float32_array); }
 Napi::Value float64_array(Napi::Env env, const at::Tensor& t) { return external<Napi::Float64Array>(env, t, at::kDouble, napi_float64_array); }
 Napi::Value int32_array(Napi::Env env, const at::Tensor& t) { return external<Napi::Int32Array>(env, t, at::kInt, napi_int32_array); }

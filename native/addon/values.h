@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "instance/breakdown.h"
 #include "model/batch.h"
 #include "model/checkpoint.h"
 #include "neuron/readout_target.h"
@@ -44,6 +45,7 @@ at::ScalarType dtype_field(const Napi::Object& object);
 Instances instances_of(const Napi::Value& value);
 TargetOptions target_of(const Napi::Object& object);
 Site site_field(const Napi::Object& object);
+Parts parts_field(const Napi::Object& object);
 
 /// Typed arrays over the tensor's memory, which they keep alive.
 Napi::Value float32_array(Napi::Env env, const at::Tensor& tensor);

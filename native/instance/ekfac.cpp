@@ -97,6 +97,9 @@ void gradient_of(const Turned& t, int64_t instance, at::Tensor& gradient) {
   at::mm_out(gradient, t.gradients.narrow(0, begin, tokens).t(), t.inputs.narrow(0, begin, tokens));
 }
 
+/// 1 / (Λ + λ), λ = damping · mean Λ.
+at::Tensor inverse_eigenvalues(const EkfacModule& m, double damping) { return (m.eigenvalues + damping * m.eigenvalues.mean()).reciprocal(); }
+
 void add_squares(at::Tensor& sum, const Turned& t, int64_t instances) {
   if (t.gradients.size(0) == instances) {  // one token each, so (s aᵀ)² is s² (a²)ᵀ
     sum.addmm_(t.gradients.square().t(), t.inputs.square());
@@ -135,7 +138,7 @@ at::Tensor ekfac_inverse(const std::vector<EkfacModule>& modules, const Factors&
   for (size_t k = 0; k < modules.size(); ++k) {
     const EkfacModule& m = modules[k];
     const int64_t output = m.output_basis.size(0), columns = m.input_basis.size(0), input = columns - (m.bias ? 1 : 0);
-    const at::Tensor scale = (m.eigenvalues + damping * m.eigenvalues.mean()).reciprocal();
+    const at::Tensor scale = inverse_eigenvalues(m, damping);
     const Turned t = turned(m, factors.modules[k], factors.instances, turned_inputs(m, factors.modules[k]));
     at::Tensor part = at::empty({factors.instances, output * columns}, scale.options()), gradient = at::empty_like(scale);
     for (int64_t i = 0; i < factors.instances; ++i) {
@@ -147,6 +150,20 @@ at::Tensor ekfac_inverse(const std::vector<EkfacModule>& modules, const Factors&
     parts.push_back(part.to(factors.modules[k].gradients.scalar_type()));
   }
   return at::cat(parts, 1);
+}
+
+at::Tensor ekfac_self(const std::vector<EkfacModule>& modules, const Factors& factors, double damping) {
+  at::Tensor total = at::zeros({factors.instances}, at::kDouble);
+  for (size_t k = 0; k < modules.size(); ++k) {
+    const at::Tensor scale = inverse_eigenvalues(modules[k], damping);
+    const Turned t = turned(modules[k], factors.modules[k], factors.instances, turned_inputs(modules[k], factors.modules[k]));
+    at::Tensor gradient = at::empty_like(scale);
+    for (int64_t i = 0; i < factors.instances; ++i) {
+      gradient_of(t, i, gradient);
+      total[i] += gradient.square_().mul_(scale).sum().to(at::kCPU, at::kDouble);
+    }
+  }
+  return total;
 }
 
 }  // namespace attribution

@@ -18,5 +18,7 @@ std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, c
 
 /// Q_S [(Q_Sᵀ G Q_A) / (Λ + λ)] Q_Aᵀ of each instance's gradient, [instance, parameter]; λ = damping · mean Λ of the module.
 at::Tensor ekfac_inverse(const std::vector<EkfacModule>& modules, const Factors& factors, double damping);
+/// Σ (Q_Sᵀ G Q_A)² / (Λ + λ) of each instance: its gradient's product with what ekfac_inverse makes of it, [instance].
+at::Tensor ekfac_self(const std::vector<EkfacModule>& modules, const Factors& factors, double damping);
 
 }  // namespace attribution

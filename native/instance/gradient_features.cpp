@@ -7,6 +7,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "instance/breakdown.h"
 #include "model/linear.h"
 #include "model/transformer.h"
 #include "storage/error.h"
@@ -172,9 +173,10 @@ FeatureExtractor::Projection FeatureExtractor::projection_of(const Model& model,
   return p;
 }
 
-InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& batch) const {
+InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& batch, bool of_tokens) const {
   const auto high = model.dtype == at::kDouble ? at::kDouble : at::kFloat;
-  at::Tensor result = at::zeros({batch.size(), width_}, at::TensorOptions().dtype(high).device(model.device));
+  const int64_t rows = of_tokens ? batch.token_total() : batch.size();
+  at::Tensor result = at::zeros({rows, width_}, at::TensorOptions().dtype(high).device(model.device));
   std::vector<FeatureSink> sinks(modules_.size());
   const at::Tensor anchor = at::zeros({}, model.options()).requires_grad_(true);
   Hooks hooks;
@@ -187,8 +189,9 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
       const at::NoGradGuard no_grad;
       sink.projection = &projections_[static_cast<size_t>(place)];
       sink.see(input.detach());
-      sink.instance = module_instance(model.architecture, batch, id.module == Module::head);
-      sink.instances = batch.size();
+      const bool head = id.module == Module::head;
+      sink.instance = of_tokens ? seen_tokens(model.architecture, batch, head) : module_instance(model.architecture, batch, head);
+      sink.instances = rows;
       const auto segment = std::min<size_t>(static_cast<size_t>(place), offsets_.size() - 2);  // dense: one for all
       sink.result = result.narrow(1, offsets_[segment], offsets_[segment + 1] - offsets_[segment]);
     }
@@ -197,7 +200,7 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
   const at::AutoGradMode grad(true);
   const at::Tensor losses = instance_losses(model, forward(model, batch, hooks), batch, reduction_, hooks);
   torch::autograd::grad({losses.sum()}, {anchor}, {}, false, false, true);
-  return {result, losses.detach()};
+  return {result, of_tokens ? losses.detach().index_select(0, batch.token_instance) : losses.detach()};
 }
 
 }  // namespace attribution

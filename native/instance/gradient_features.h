@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "instance/factors.h"
 #include "instance/modules.h"
 #include "instance/projection.h"
 #include "model/batch.h"
@@ -36,7 +37,12 @@ class FeatureExtractor {
  public:
   FeatureExtractor(const Model& model, const FeatureSettings& settings);
 
-  InstanceFeatures features(const Model& model, const Batch& batch) const;
+  /// Of each instance of the batch; or of each of its tokens, which sum to their instance's, with its loss.
+  InstanceFeatures features(const Model& model, const Batch& batch, bool of_tokens = false) const;
+  /// Factors of gradients with both sides projected.
+  Factors projected(const Factors& factors) const;
+  /// Vectors of features [vector, width] as vectors of such factors' products, so that inner products with them are those of features.
+  at::Tensor spread(const at::Tensor& features) const;
 
   int64_t width() const { return width_; }
   /// First feature of each module, and the end.
@@ -56,6 +62,7 @@ class FeatureExtractor {
     at::Tensor dense;         // [feature, output · input], dense only
     SparseProjection sparse;  // sparse and factored_sparse only
   };
+  static at::Tensor through(const Side& side, const at::Tensor& x);
   Projection projection_of(const Model& model, ModuleId id, const FeatureSettings& settings, int64_t& bases_read) const;
   friend struct FeatureSink;
 

@@ -101,15 +101,24 @@ class Best {
   std::vector<std::vector<Entry>> heaps_;  // the last of the kept in front
 };
 
-/// r = (1 / nλ) Σ_i [v − (vᵀg_i) / (λ + ‖g_i‖²) g_i] per module, λ = damping · mean of g².
-at::Tensor datainf_queries(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o, const Control& control) {
-  const auto segments = segments_of(store, o.preconditioner);
+/// λ = damping · mean of g² per module.
+std::vector<double> datainf_lambda(const RowStore& store, const std::vector<Segment>& segments, const ScoreOptions& o, const Control& control) {
   std::vector<double> lambda(segments.size(), 0);
   for_row_blocks(store, o.memory_bytes, "norms", control, [&](int64_t, const at::Tensor& block) {
     for (size_t i = 0; i < segments.size(); ++i) lambda[i] += part(block, segments[i]).square().sum(at::kDouble).item<double>();
   });
+  for (size_t i = 0; i < segments.size(); ++i) {
+    lambda[i] *= o.damping / static_cast<double>(store.rows() * segments[i].size);
+    if (!(lambda[i] > 0)) fail(Code::invalid, "All features of a module are zero: nothing to precondition with");
+  }
+  return lambda;
+}
+
+/// r = (1 / nλ) Σ_i [v − (vᵀg_i) / (λ + ‖g_i‖²) g_i] per module.
+at::Tensor datainf_queries(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o, const Control& control) {
+  const auto segments = segments_of(store, o.preconditioner);
+  const std::vector<double> lambda = datainf_lambda(store, segments, o, control);
   const auto n = static_cast<double>(store.rows());
-  for (size_t i = 0; i < segments.size(); ++i) lambda[i] *= o.damping / (n * static_cast<double>(segments[i].size));
   at::Tensor sums = at::zeros(queries.sizes(), at::kDouble);
   for_row_blocks(store, o.memory_bytes, "DataInf", control, [&](int64_t, const at::Tensor& block) {
     for (size_t i = 0; i < segments.size(); ++i) {
@@ -120,7 +129,6 @@ at::Tensor datainf_queries(const RowStore& store, const at::Tensor& queries, con
   });
   at::Tensor result = at::empty_like(queries);
   for (size_t i = 0; i < segments.size(); ++i) {
-    if (!(lambda[i] > 0)) fail(Code::invalid, "All features of a module are zero: nothing to precondition with");
     part(result, segments[i]).copy_((n * part(queries, segments[i]).to(at::kDouble) - part(sums, segments[i])) / (n * lambda[i]));
   }
   return result;
@@ -160,6 +168,35 @@ at::Tensor through(const at::Tensor& block, const RowStore& store, const std::ve
   return at::cat(parts, 1);
 }
 
+/// DataInf's M = (nI − Σ_i g_i g_iᵀ / (λ + ‖g_i‖²)) / nλ per module: self-influence needs it whole, a query does not.
+std::vector<at::Tensor> datainf_matrices(const RowStore& store, const std::vector<Segment>& segments, const ScoreOptions& o, const Control& control) {
+  const std::vector<double> lambda = datainf_lambda(store, segments, o, control);
+  std::vector<at::Tensor> matrices;
+  for (const Segment& s : segments) matrices.push_back(at::zeros({s.size, s.size}, at::kDouble));
+  for_row_blocks(store, o.memory_bytes, "DataInf", control, [&](int64_t, const at::Tensor& block) {
+    for (size_t i = 0; i < segments.size(); ++i) {
+      const at::Tensor g = part(block, segments[i]);
+      const at::Tensor weighted = g / (g.square().sum(1, true) + lambda[i]).sqrt(), columns = weighted.t().contiguous();
+      matrices[i] -= product(columns, columns);
+    }
+  });
+  const auto n = static_cast<double>(store.rows());
+  for (size_t i = 0; i < segments.size(); ++i) {
+    matrices[i].diagonal().add_(n);
+    matrices[i] = matrices[i].div_(n * lambda[i]).to(at::kFloat);
+  }
+  return matrices;
+}
+
+/// Of self-influence per segment: DataInf's M, the others' M^(1/2), or nothing.
+std::vector<at::Tensor> self_matrices(const RowStore& store, const std::vector<Segment>& segments, const ScoreOptions& o, const Control& control) {
+  if (o.preconditioner == Preconditioner::none) return {};
+  if (o.preconditioner == Preconditioner::datainf) return datainf_matrices(store, segments, o, control);
+  std::vector<at::Tensor> roots;
+  for (const at::Tensor& moment : second_moments(store, segments, o, control)) roots.push_back(inverse_root(moment).to(at::kFloat));
+  return roots;
+}
+
 at::Tensor normalised(const at::Tensor& x) { return x / x.square().sum(1, true).sqrt().clamp_min(1e-30); }
 
 void check(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o) {
@@ -193,15 +230,30 @@ StoreScores store_scores(const RowStore& store, const at::Tensor& given, const S
   return o.top > 0 ? best.result() : StoreScores{full, {}};
 }
 
-at::Tensor store_self_scores(const RowStore& store, const ScoreOptions& o, const Control& control) {
-  if (o.preconditioner != Preconditioner::none && o.preconditioner != Preconditioner::gauss_newton) fail(Code::unsupported, "Self-influence takes no preconditioner or the Gauss-Newton one");
+at::Tensor preconditioned(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o, const Control& control) {
+  ScoreOptions dot = o;
+  dot.cosine = false;
+  check(store, queries, dot);
   const at::NoGradGuard no_grad;
-  ScoreOptions roots = o;
-  roots.cosine = true;
-  const Prepared prepared = prepare(store, at::zeros({1, store.width()}, at::kFloat), roots, control);
+  return prepare(store, queries, dot, control).queries;
+}
+
+at::Tensor store_self_scores(const RowStore& store, const ScoreOptions& o, const Control& control) {
+  check(store, at::empty({1, store.width()}), o);
+  const at::NoGradGuard no_grad;
+  const auto segments = segments_of(store, o.preconditioner);
+  const std::vector<at::Tensor> matrices = self_matrices(store, segments, o, control);
   at::Tensor self = at::empty({store.rows()}, at::kFloat);
   for_row_blocks(store, o.memory_bytes, "self-influence", control, [&](int64_t first, const at::Tensor& block) {
-    self.narrow(0, first, block.size(0)).copy_(through(block, store, prepared.roots, o.preconditioner).square().sum(1));
+    const at::Tensor rows = scaled(block, o.row_factors, first);
+    at::Tensor sums = at::zeros({block.size(0)}, at::kDouble);
+    for (size_t i = 0; i < segments.size(); ++i) {
+      const at::Tensor g = part(rows, segments[i]).contiguous();
+      const at::Tensor squares = matrices.empty() ? g.square() : o.preconditioner == Preconditioner::datainf ? product(g, matrices[i]) * g : product(g, matrices[i]).square();
+      sums += squares.sum(1, false, at::kDouble);
+    }
+    if (o.score_factors.defined()) sums *= o.score_factors.narrow(0, first, sums.size(0));
+    self.narrow(0, first, block.size(0)).copy_(sums);
   });
   return self;
 }

@@ -31,7 +31,10 @@ struct StoreScores {
 /// queries [query, width] float.
 StoreScores store_scores(const RowStore& store, const at::Tensor& queries, const ScoreOptions& options, const Control& control);
 
-/// ⟨g, (H' + λI)⁻¹ g⟩ (or ⟨g, g⟩) of every row with itself, [row].
+/// M q of each query, [query, width], so that scores are inner products with the rows (scaled by `row_factors` and `score_factors`). Without the cosine.
+at::Tensor preconditioned(const RowStore& store, const at::Tensor& queries, const ScoreOptions& options, const Control& control);
+
+/// gᵀ M g of every row with itself, [row].
 at::Tensor store_self_scores(const RowStore& store, const ScoreOptions& options, const Control& control);
 
 }  // namespace attribution

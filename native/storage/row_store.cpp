@@ -158,4 +158,27 @@ void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* sta
   control.progress(total, total, stage);
 }
 
+at::Tensor read_rows(const RowStore& store, const std::vector<int64_t>& rows) {
+  at::Tensor result = at::empty({static_cast<int64_t>(rows.size()), store.width()}, at::kFloat);
+  const auto segments = static_cast<int64_t>(store.segments.size()) - 1;
+  const auto bytes = static_cast<uint64_t>(store.row_bytes());
+  int64_t first = 0;
+  for (const Shard& shard : store.shards) {
+    const auto file = MappedFile::open(shard.file);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (rows[i] < 0 || rows[i] >= store.rows()) fail(Code::invalid, "Row ", rows[i], " is outside the store's 0–", store.rows() - 1);
+      if (rows[i] < first || rows[i] >= first + shard.rows) continue;
+      const auto place = static_cast<uint64_t>(rows[i] - first);
+      auto* data = const_cast<uint8_t*>(file->bytes(shard.features + place * bytes, bytes));
+      at::Tensor row = result.narrow(0, static_cast<int64_t>(i), 1);
+      row.copy_(at::from_blob(data, {1, store.width()}, at::TensorOptions().dtype(scalar_type(store.type))));
+      if (store.type != RowType::int8) continue;
+      auto* scales = const_cast<uint8_t*>(file->bytes(shard.scales + place * static_cast<uint64_t>(segments * 4), static_cast<uint64_t>(segments * 4)));
+      dequantise(row, at::from_blob(scales, {1, segments}, at::kFloat), store.segments);
+    }
+    first += shard.rows;
+  }
+  return result;
+}
+
 }  // namespace attribution

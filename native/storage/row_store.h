@@ -61,4 +61,7 @@ class RowWriter {
 void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* stage, const Control& control,
                     const std::function<void(int64_t first, const at::Tensor& block)>& each);
 
+/// Chosen rows in the order given, [n, width] float; reads nothing else.
+at::Tensor read_rows(const RowStore& store, const std::vector<int64_t>& rows);
+
 }  // namespace attribution

@@ -1,4 +1,4 @@
-"""Writes influence/: a very small classifier and, in fp64, its per-instance gradients, their products, explicit Hessians and influence.
+"""Writes influence/: a very small classifier and, in fp64, its per-instance gradients, their products and tokens' factors, explicit Hessians and influence.
 
     python test/golden/influence.py
 
@@ -72,15 +72,20 @@ def hessian(model, rows, labels, chosen):
     return (found + found.T) / 2
 
 
-def influence_case():
-    path = fresh(NAME)
-    build("OPT", SETTINGS, seed_of(NAME), LABELS).save_pretrained(path)
-    model = open_case(NAME, torch.float64)
+def influence_sets():
+    """Rows and labels by role."""
     generator = numpy.random.default_rng(seed_of("lengths of " + NAME))
     sets = {}
     for role, count in (("train", TRAIN), ("queries", QUERIES)):
         rows = draw_rows(NAME + role, generator.integers(4, 11, size=count).tolist(), VOCABULARY)
         sets[role] = (rows, [(index * 2 + len(role)) % LABELS for index in range(count)])
+    return sets
+
+
+def influence_case():
+    path = fresh(NAME)
+    build("OPT", SETTINGS, seed_of(NAME), LABELS).save_pretrained(path)
+    model, sets = open_case(NAME, torch.float64), influence_sets()
     golden = {}
     for role, (rows, labels) in sets.items():
         golden.update({f"{role}.{name}": value for name, value in ragged(rows).items()})
@@ -108,6 +113,30 @@ def influence_case():
     if os.path.exists(extra):
         os.remove(extra)
     write(os.path.join(path, "expected.safetensors"), golden)  # not a model case: no logits
+
+
+def factors_of(model, modules, row, label):
+    """Inputs [token, input] and output gradients [token, output] of each module; rows of zeros where it passes no gradient."""
+    seen = {}
+    hooks = [model.get_submodule(module).register_forward_hook(lambda _, inputs, output, module=module: seen.update({module: (inputs[0], output)})) for module in modules]
+    loss = loss_of(model, row, label)
+    gradients = torch.autograd.grad(loss, [seen[module][1] for module in modules])
+    for hook in hooks:
+        hook.remove()
+    flat_rows = lambda x: x.detach().reshape(-1, x.shape[-1])
+    return {module: (flat_rows(seen[module][0]), flat_rows(given)) for module, given in zip(modules, gradients)}
+
+
+def token_case():
+    """tokens.safetensors: what each token of the small classifier's instances adds to each module's gradient, as its two factors."""
+    model, sets = open_case(NAME, torch.float64), influence_sets()
+    golden = {}
+    modules = SELECTIONS["linear"] + SELECTIONS["head"]
+    for role, (rows, labels) in sets.items():
+        found = [factors_of(model, modules, row, label) for row, label in zip(rows, labels)]
+        for module in modules:
+            golden[f"{role}.inputs.{module}"], golden[f"{role}.gradients.{module}"] = (torch.cat([each[module][side] for each in found]) for side in (0, 1))
+    write(os.path.join(HERE, NAME, "tokens.safetensors"), golden)
 
 
 # Families whose linear layers are fused, transposed or gated: inner products of LM gradients are the same however they are cut.
@@ -140,5 +169,6 @@ if __name__ == "__main__":
     # Its plain form can be differentiated twice, and stays in fp64 throughout.
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         influence_case()
+        token_case()
     for name in LM_CASES:
         lm_case(name)

@@ -7,7 +7,8 @@ import { dataInf } from "../../lib/instance/data-inf";
 import { buildGradientStore } from "../../lib/instance/gradient-store";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
 import { projectedGaussNewton } from "../../lib/instance/projected-gauss-newton";
-import { queryFeatures, selfInfluence, storeSimilarity, type StoreSimilarityOptions } from "../../lib/instance/store-scores";
+import { selfInfluence } from "../../lib/instance/self-influence";
+import { queryFeatures, storeSimilarity, type StoreSimilarityOptions } from "../../lib/instance/store-scores";
 import { trak } from "../../lib/instance/trak";
 import { evaluate } from "../../lib/model/evaluate";
 import { topIndices } from "../../lib/results/ranking";
@@ -162,6 +163,6 @@ describe("refuses", () => {
     await expect(storeSimilarity(other, queries)).rejects.toMatchObject(refusal("mismatch", /not made for the store/));
     await expect(trak(pair.model, store, pair.queries, { rank: 3 })).rejects.toMatchObject(refusal("invalid", /"rank" is the store's/));
     await expect(storeSimilarity({} as never, queries)).rejects.toMatchObject(refusal("invalid", /"store"/));
-    await expect(selfInfluence(store, { preconditioner: "trak" as never })).rejects.toMatchObject(refusal("invalid", /"preconditioner"/));
+    await expect(selfInfluence(store, { preconditioner: "hessian" as never })).rejects.toMatchObject(refusal("invalid", /"preconditioner"/));
   });
 });

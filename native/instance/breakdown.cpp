@@ -1,0 +1,149 @@
+#include "instance/breakdown.h"
+
+#include <algorithm>
+#include <map>
+
+#include "instance/inverse_gradients.h"
+#include "model/evaluate.h"
+#include "storage/error.h"
+
+namespace attribution {
+namespace {
+
+int64_t width_of(const ModuleFactors& m) { return m.gradients.size(1) * (m.inputs.size(1) + (m.bias ? 1 : 0)); }
+
+/// Σ g Vᵀ a by module [vector, module] or token [vector, token], of the one instance whose factors they are; double on the CPU.
+at::Tensor parts_of(const at::Tensor& vectors, const Factors& factors, bool by_module) {
+  std::vector<at::Tensor> modules;
+  at::Tensor total;
+  int64_t place = 0;
+  for (const ModuleFactors& m : factors.modules) {
+    const at::Tensor own = vector_products(vectors.narrow(1, place, width_of(m)), {{m}, factors.instances}).to(at::kDouble);
+    place += width_of(m);
+    if (by_module) modules.push_back(own.sum(1));
+    else total = total.defined() ? total + own : own;
+  }
+  return (by_module ? at::stack(modules, 1) : total).to(at::kCPU);
+}
+
+/// Where each pair's parts go in the result, and the pairs of each source and target.
+class Placed {
+ public:
+  Placed(const BreakdownPairs& pairs, int64_t sources, int64_t targets, const std::function<int64_t(size_t)>& size) : pairs_(pairs) {
+    if (pairs.sources.size() != pairs.targets.size() || pairs.sources.empty()) fail(Code::invalid, "Expected as many sources as targets, at least one");
+    offsets_ = {0};
+    for (size_t i = 0; i < pairs.sources.size(); ++i) {
+      if (pairs.sources[i] < 0 || pairs.sources[i] >= sources || pairs.targets[i] < 0 || pairs.targets[i] >= targets) fail(Code::invalid, "Pair ", i, " is of instances that are not there");
+      offsets_.push_back(offsets_.back() + size(i));
+    }
+    result_ = at::empty({offsets_.back()}, at::kDouble);
+  }
+
+  /// Pairs of the chosen sources, by target.
+  std::map<int64_t, std::vector<size_t>> by_target(const std::vector<int64_t>& chosen) const {
+    std::map<int64_t, std::vector<size_t>> found;
+    for (size_t i = 0; i < pairs_.sources.size(); ++i) {
+      if (std::binary_search(chosen.begin(), chosen.end(), pairs_.sources[i])) found[pairs_.targets[i]].push_back(i);
+    }
+    return found;
+  }
+  /// Rows of the pairs' sources among the chosen ones.
+  at::Tensor rows(const std::vector<size_t>& own, const std::vector<int64_t>& chosen) const {
+    std::vector<int64_t> places;
+    for (const size_t i : own) places.push_back(std::lower_bound(chosen.begin(), chosen.end(), pairs_.sources[i]) - chosen.begin());
+    return at::tensor(places, at::kLong);
+  }
+  void put(size_t pair, const at::Tensor& parts) { result_.narrow(0, offsets_[pair], offsets_[pair + 1] - offsets_[pair]).copy_(parts); }
+  const at::Tensor& result() const { return result_; }
+
+ private:
+  const BreakdownPairs& pairs_;
+  std::vector<int64_t> offsets_;
+  at::Tensor result_;
+};
+
+at::Tensor row_lengths(const at::Tensor& rows) { return at::linalg_vector_norm(rows, 2, {1}, false, at::kDouble); }
+
+/// Parts over both norms; 0 where one is 0.
+at::Tensor over_norms(const at::Tensor& parts, const at::Tensor& norms) { return at::where(norms.gt(0), parts / norms, at::zeros_like(parts)); }
+
+}  // namespace
+
+at::Tensor seen_tokens(const Architecture& a, const Batch& batch, bool head) {
+  if (!head) return at::arange(batch.token_total(), batch.token_instance.options());
+  return a.head == HeadKind::causal_lm ? batch.targets.ne(no_target).nonzero().squeeze(1) : batch.readout;
+}
+
+Factors token_factors(const Factors& factors, const Model& model, const Batch& batch, const ModuleSelection& modules) {
+  Factors own = factors;
+  own.instances = batch.token_total();
+  for (size_t i = 0; i < modules.size(); ++i) own.modules[i].instance = seen_tokens(model.architecture, batch, modules.id(i).module == Module::head);
+  return own;
+}
+
+at::Tensor influence_parts(const Model& model, const Instances& train, const Instances& sources, const Instances& targets, const BreakdownPairs& pairs, Parts parts,
+                           const InfluenceOptions& o, bool cosine, const Control& control) {
+  check_instances(model, train, "train");
+  check_instances(model, sources, "sources");
+  check_instances(model, targets, "targets");
+  if (cosine && (o.inverse != Inverse::identity || parts == Parts::vector_tokens)) fail(Code::unsupported, "The cosine is of gradients, by module or by token of the target");
+  const ModuleSelection modules(model.architecture, o.modules);
+  Placed placed(pairs, sources.size(), targets.size(), [&](size_t i) -> int64_t {
+    if (parts == Parts::modules) return static_cast<int64_t>(modules.size());
+    return parts == Parts::tokens ? targets.token_count(pairs.targets[i]) : sources.token_count(pairs.sources[i]);
+  });
+  const InfluenceProblem problem{model, train, modules, o, control};
+  int64_t done = 0;
+  const auto total = static_cast<int64_t>(pairs.sources.size());
+  const auto use = [&](const InverseBlock& block) {
+    const at::Tensor norms = cosine ? row_lengths(block.vectors).cpu() : at::Tensor();
+    for (const auto& [target, own] : placed.by_target(block.instances)) {
+      control.progress(done, total, "breaking down");
+      done += static_cast<int64_t>(own.size());
+      const Batch batch = make_batch(targets, {target}, model.device);
+      const Factors factors = gradient_factors(model, batch, modules, o.reduction);
+      if (parts == Parts::vector_tokens) {
+        const at::Tensor split = parts_of(block.vectors, factors, false).squeeze(1);  // the block is one source's tokens
+        for (const size_t pair : own) placed.put(pair, split);
+        continue;
+      }
+      const at::Tensor rows = placed.rows(own, block.instances);
+      at::Tensor split = parts_of(block.vectors.index_select(0, rows.to(model.device)), parts == Parts::tokens ? token_factors(factors, model, batch, modules) : factors, parts == Parts::modules);
+      if (cosine) split = over_norms(split, norms.index_select(0, rows).unsqueeze(1) * squared_norms(factors).to(at::kCPU, at::kDouble).clamp_min(0).sqrt());
+      for (size_t k = 0; k < own.size(); ++k) placed.put(own[k], split[static_cast<int64_t>(k)]);
+    }
+  };
+  const auto split = [&](const Factors& factors, const Batch& batch) { return token_factors(factors, model, batch, modules); };
+  for_inverse_gradients(problem, sources, use, parts == Parts::vector_tokens ? SplitFactors(split) : SplitFactors());
+  control.progress(total, total, "breaking down");
+  return placed.result();
+}
+
+at::Tensor feature_parts(const Model& model, const Instances& targets, const at::Tensor& vectors, const BreakdownPairs& pairs, Parts parts, const FeatureSettings& settings,
+                         const Control& control) {
+  check_instances(model, targets, "targets");
+  const FeatureExtractor extractor(model, settings);
+  if (vectors.size(1) != extractor.width()) fail(Code::mismatch, "The vectors have ", vectors.size(1), " features, but these settings make ", extractor.width());
+  Placed placed(pairs, vectors.size(0), targets.size(),
+                [&](size_t i) -> int64_t { return parts == Parts::modules ? static_cast<int64_t>(extractor.modules().size()) : targets.token_count(pairs.targets[i]); });
+  std::vector<int64_t> all(static_cast<size_t>(vectors.size(0)));
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
+  const at::NoGradGuard no_grad;
+  int64_t done = 0;
+  const auto total = static_cast<int64_t>(pairs.sources.size());
+  for (const auto& [target, own] : placed.by_target(all)) {
+    control.progress(done, total, "breaking down");
+    done += static_cast<int64_t>(own.size());
+    const Batch batch = make_batch(targets, {target}, model.device);
+    const Factors factors = extractor.projected(gradient_factors(model, batch, extractor.modules(), settings.reduction));
+    const Factors split = parts == Parts::tokens ? token_factors(factors, model, batch, extractor.modules()) : factors;
+    for (const size_t pair : own) {  // one vector at a time: spread, it may be as wide as the gradient
+      const at::Tensor spread = extractor.spread(vectors.narrow(0, pairs.sources[pair], 1).to(factors.modules[0].gradients.options()));
+      placed.put(pair, parts_of(spread, split, parts == Parts::modules)[0]);
+    }
+  }
+  control.progress(total, total, "breaking down");
+  return placed.result();
+}
+
+}  // namespace attribution
