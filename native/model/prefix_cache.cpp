@@ -43,7 +43,7 @@ void add_bias(PrefixCache& cache, const Model& model, const Batch& batch) {
 Hooks recorder(CachedLayer& layer, const at::Tensor& readout) {
   Hooks hooks;
   hooks.site = [&layer, readout](Site site, int64_t, const at::Tensor& x) {
-    const at::Tensor taken = readout.defined() ? x.index_select(0, readout) : x;
+    const at::Tensor taken = x.index_select(0, readout);
     (site == Site::heads ? layer.heads : site == Site::neurons ? layer.neurons : layer.pre_activation) = taken;
     return x;
   };
@@ -122,6 +122,90 @@ class Climb {
   Variants variants_;
 };
 
+/// The prompt's own forward, with the variants that go along as tokens behind its own.
+class Ascent {
+ public:
+  Ascent(const Model& model, const Batch& batch, const std::vector<Entry>& along) : model_(model), batch_(batch), along_(along), rows_(batch.rows()) {}
+
+  PrefixCache run() {
+    const at::NoGradGuard no_grad;
+    cache_.positions = batch_.positions.index_select(0, batch_.readout);
+    add_bias(cache_, model_, batch_);
+    tables_ = position_tables(model_, batch_);
+    x_ = embed(model_, batch_, {});
+    for (int64_t index = 0; index < model_.architecture.layers; ++index) layer(index);
+    cache_.out = x_;
+    if (riding_.any()) cache_.along = unflat(finish(model_, flat(riding_.x)), rows_);
+    return std::move(cache_);
+  }
+
+ private:
+  void layer(int64_t index) {
+    CachedLayer& layer = cache_.layers.emplace_back();
+    layer.x = x_.index_select(0, batch_.readout);
+    const bool last = index == model_.architecture.layers - 1;  // nothing reads its other positions
+    const at::Tensor heads = attention(index, layer, last);
+    if (last) x_ = layer.x;
+    const at::Tensor readout = last ? at::arange(rows_, batch_.readout.options()) : batch_.readout;
+    const Hooks hooks = recorder(layer, readout);
+    const at::Tensor mid = after_attention(model_, index, joined(x_, riding_), heads, hooks);
+    layer.mid = mid.index_select(0, readout);
+    const int64_t own = x_.size(0);
+    Variants inputs = riding_, mids;
+    if (riding_.any()) mids.x = unflat(mid.narrow(0, own, mid.size(0) - own), rows_);
+    if (const Entry* entry = next(index, Site::heads)) {
+      inputs.join(layer.x.unsqueeze(1).expand({-1, entry->values.size(1), -1}));
+      mids.join(heads_enter(model_, layer, *entry));
+    }
+    const at::Tensor middle = joined(mid.narrow(0, 0, own), mids);
+    const at::Tensor out = after_mlp(model_, index, middle, neurons(model_, index, joined(x_, inputs), middle, hooks), {});
+    x_ = out.narrow(0, 0, own);
+    if (mids.any()) riding_.x = unflat(out.narrow(0, own, out.size(0) - own), rows_);
+    if (const Entry* entry = next(index, Site::neurons)) riding_.join(projected_enter(model_, layer, *entry));
+  }
+
+  /// Keeps the layer's keys and values; the heads' outputs of the prompt's tokens (in the last layer of its readouts) and those along.
+  at::Tensor attention(int64_t index, CachedLayer& layer, bool last) {
+    const int64_t tokens = x_.size(0);
+    const QueryKeyValue all = project(model_, index, attention_input(model_, index, joined(x_, riding_)), tables_of_all(), {});
+    const QueryKeyValue own = part(all, 0, tokens);
+    layer.key = prefix_of(own.key, batch_);
+    layer.value = prefix_of(own.value, batch_);
+    const at::Tensor& r = batch_.readout;
+    const at::Tensor heads = last ? attend_rows(cache_, layer, {own.query.index_select(0, r), own.key.index_select(0, r), own.value.index_select(0, r)})
+                                  : attend(model_, own, batch_, tables_, {});
+    return riding_.any() ? at::cat({heads, attend_rows(cache_, layer, part(all, tokens, all.query.size(0) - tokens))}) : heads;
+  }
+
+  PositionTables tables_of_all() const {
+    if (!riding_.any() || model_.architecture.position != PositionKind::rotary) return tables_;
+    return rotary_tables(model_, at::cat({batch_.positions, cache_.positions.repeat_interleave(riding_.x.size(1))}));
+  }
+
+  static at::Tensor joined(const at::Tensor& tokens, const Variants& riding) { return riding.any() ? at::cat({tokens, flat(riding.x)}) : tokens; }
+
+  static QueryKeyValue part(const QueryKeyValue& all, int64_t first, int64_t count) {
+    return {all.query.narrow(0, first, count), all.key.narrow(0, first, count), all.value.narrow(0, first, count)};
+  }
+
+  /// The entry at this place, if the next one is.
+  const Entry* next(int64_t layer, Site site) {
+    if (next_ == along_.size() || along_[next_].layer != layer || along_[next_].site != site) return nullptr;
+    if (!along_[next_].projected) fail(Code::invalid, "Variants go along only behind their projection");
+    return &along_[next_++];
+  }
+
+  const Model& model_;
+  const Batch& batch_;
+  const std::vector<Entry>& along_;
+  const int64_t rows_;
+  PrefixCache cache_;
+  PositionTables tables_;
+  at::Tensor x_;  // [token, hidden] of the prompt
+  Variants riding_;
+  size_t next_ = 0;
+};
+
 }  // namespace
 
 int64_t cache_bytes(const Architecture& a, at::ScalarType dtype, int64_t rows, int64_t longest) {
@@ -129,37 +213,7 @@ int64_t cache_bytes(const Architecture& a, at::ScalarType dtype, int64_t rows, i
   return rows * a.layers * (prefix + states) * static_cast<int64_t>(at::elementSize(dtype));
 }
 
-PrefixCache build_cache(const Model& model, const Batch& batch) {
-  const at::NoGradGuard no_grad;
-  const Architecture& a = model.architecture;
-  PrefixCache cache;
-  cache.positions = batch.positions.index_select(0, batch.readout);
-  add_bias(cache, model, batch);
-  const PositionTables tables = position_tables(model, batch);
-  at::Tensor x = embed(model, batch, {});
-  for (int64_t index = 0; index < a.layers; ++index) {
-    CachedLayer& layer = cache.layers.emplace_back();
-    layer.x = x.index_select(0, batch.readout);
-    const QueryKeyValue qkv = project(model, index, attention_input(model, index, x), tables, {});
-    layer.key = prefix_of(qkv.key, batch);
-    layer.value = prefix_of(qkv.value, batch);
-    const bool last = index == a.layers - 1;  // nothing reads its other positions
-    at::Tensor heads;
-    if (last) {
-      x = layer.x;
-      const QueryKeyValue own = {qkv.query.index_select(0, batch.readout), qkv.key.index_select(0, batch.readout), qkv.value.index_select(0, batch.readout)};
-      heads = attend_rows(cache, layer, own);
-    } else {
-      heads = attend(model, qkv, batch, tables, {});
-    }
-    const Hooks hooks = recorder(layer, last ? at::Tensor() : batch.readout);
-    const at::Tensor mid = after_attention(model, index, x, heads, hooks);
-    layer.mid = last ? mid : mid.index_select(0, batch.readout);
-    x = after_mlp(model, index, mid, neurons(model, index, x, mid, hooks), {});
-  }
-  cache.out = x;
-  return cache;
-}
+PrefixCache build_cache(const Model& model, const Batch& batch, const std::vector<Entry>& along) { return Ascent(model, batch, along).run(); }
 
 at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::vector<Entry>& entries, const RowHook& hook) {
   if (entries.empty()) fail(Code::invalid, "No variants to run");

@@ -30,11 +30,8 @@ struct PrefixCache {
   at::Tensor positions;  // [row] of the readout token
   at::Tensor bias;       // [row, 1 or head, 1, longest - 1] added to the prefix's attention scores; undefined where 0
   at::Tensor self_bias;  // [row, head, 1, 1] the same for the readout token itself (ALiBi)
+  at::Tensor along;      // [row, variant, embedding] what the head reads of the variants that went along; or undefined
 };
-
-PrefixCache build_cache(const Model& model, const Batch& batch);
-/// Bytes that a cache of such a batch takes.
-int64_t cache_bytes(const Architecture& architecture, at::ScalarType dtype, int64_t rows, int64_t longest);
 
 /// Variants that take the place of the unchanged states at a site of a layer.
 struct Entry {
@@ -43,6 +40,12 @@ struct Entry {
   at::Tensor values;        // [row, variant, width], or where projected [row, variant, hidden]
   bool projected = false;   // the values went through the site's output projection already
 };
+
+/// The forward of the prompts. Variants whose projected values are known before it, sorted as for `run_entries`, go up `along` with it,
+/// which costs less than rows of their own. Not differentiable.
+PrefixCache build_cache(const Model& model, const Batch& batch, const std::vector<Entry>& along = {});
+/// Bytes that a cache of such a batch takes.
+int64_t cache_bytes(const Architecture& architecture, at::ScalarType dtype, int64_t rows, int64_t longest);
 
 /// Sees the site's values of all variants under way, [row, variant, width] (entered ones first to last), before they go on. Not
 /// called for variants at the site where they enter.

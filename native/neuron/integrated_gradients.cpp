@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "model/linear.h"
-#include "model/prefix_cache.h"
+#include "model/transformer.h"
 #include "neuron/neuron_scores.h"
 #include "neuron/variants.h"
 
@@ -38,28 +38,32 @@ std::vector<std::vector<Stretch>> plan(size_t layers, size_t nodes, int64_t most
   return runs;
 }
 
+/// Where what the path changes is projected: a pre-activation acts through its neuron.
+Site projected_site(const NeuronOptions& o) { return o.site == Site::heads ? Site::heads : Site::neurons; }
+
+/// What the residual gets of a path's start in the i-th chosen layer, [1, hidden]: nothing but the bias where that is zero.
+at::Tensor projected_start(const Model& model, const NeuronOptions& o, size_t i) {
+  const Linear output = site_output(model, projected_site(o), o.layers[i]);
+  if (!o.baseline.defined()) return output.bias.defined() ? output.bias.unsqueeze(0) : at::zeros({1, model.architecture.hidden}, model.options());
+  const at::Tensor start = o.baseline[static_cast<int64_t>(i)].to(model.options()).unsqueeze(0);
+  return apply(output, o.site == Site::pre_activation ? activate(model.architecture, start) : start);
+}
+
 /// One layer's path, before and behind the output projection (the same where there is none to go through).
 struct LayerPath {
   at::Tensor step;             // [row, width] from its start to its end
   at::Tensor projected_start;  // [row, hidden]
   at::Tensor projected_step;   // [row, hidden]
   at::Tensor gradient;         // Σ weight · ∂F/∂(projected value)
-  at::Tensor baseline_value;   // [row] F at the path's start
 };
 
 class Integral {
  public:
   Integral(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options)
-      : model_(model), cache_(cache), target_(target), o_(options), nodes_(options.nodes), weights_(options.weights) {
+      : model_(model), cache_(cache), target_(target), o_(options) {
     const at::NoGradGuard no_grad;
-    if (o_.method == NeuronMethod::integrated_gradients) {  // F(w⁰) rides along, for the completeness gap
-      nodes_.insert(nodes_.begin(), 0);
-      weights_.insert(weights_.begin(), 0);
-    }
     for (size_t i = 0; i < o_.layers.size(); ++i) paths_.push_back(path(i));
   }
-
-  size_t nodes() const { return nodes_.size(); }
 
   /// Adds Σ weight · ∂F/∂w over the run's nodes.
   void run(const std::vector<Stretch>& stretches) {
@@ -67,20 +71,17 @@ class Integral {
     std::vector<at::Tensor> leaves;
     for (const Stretch& s : stretches) {
       const LayerPath& p = paths_[s.layer];
-      const at::Tensor values = p.projected_start.unsqueeze(1) + numbers(nodes_, s) * p.projected_step.unsqueeze(1);
+      const at::Tensor values = p.projected_start.unsqueeze(1) + numbers(o_.nodes, s) * p.projected_step.unsqueeze(1);
       leaves.push_back(values.detach().requires_grad_(true));
       entries.push_back({o_.site, o_.layers[s.layer], leaves.back(), projected()});
     }
     const at::AutoGradMode grad(true);
     const at::Tensor values = target_.of(model_, run_entries(model_, cache_, entries));  // [row, variant]
     const auto gradients = torch::autograd::grad({values.sum()}, leaves);
-    int64_t variant = 0;
     for (size_t i = 0; i < stretches.size(); ++i) {
       const Stretch& s = stretches[i];
       LayerPath& p = paths_[s.layer];
-      if (s.first == 0) p.baseline_value = values.detach().select(1, variant).to(at::kDouble);
-      variant += static_cast<int64_t>(s.count);
-      p.gradient += (gradients[i] * numbers(weights_, s)).sum(1);
+      p.gradient += (gradients[i] * numbers(o_.weights, s)).sum(1);
     }
   }
 
@@ -88,11 +89,12 @@ class Integral {
     const at::NoGradGuard no_grad;
     const bool plain = o_.method == NeuronMethod::gradient, integral = o_.method == NeuronMethod::integrated_gradients;
     std::vector<at::Tensor> layers, gaps;
+    const at::Tensor starts = integral ? target_.of(model_, cache_.along).to(at::kDouble) : at::Tensor();  // [row, layer] F(w⁰)
     for (size_t i = 0; i < paths_.size(); ++i) {
       const LayerPath& p = paths_[i];
-      const at::Tensor slope = projected() ? product(p.gradient, output(i).matrix().t()) : p.gradient;
+      const at::Tensor slope = projected() ? product(p.gradient, matrix(i).t()) : p.gradient;
       layers.push_back(as_units(model_.architecture, o_.site, plain ? slope : p.step * slope, plain));
-      if (integral) gaps.push_back(layers.back().to(at::kDouble).sum(-1) - (target_.values.to(at::kDouble) - p.baseline_value));
+      if (integral) gaps.push_back(layers.back().to(at::kDouble).sum(-1) - (target_.values.to(at::kDouble) - starts.select(1, static_cast<int64_t>(i))));
     }
     return {at::stack(layers, 1), integral ? at::stack(gaps, 1) : at::Tensor()};
   }
@@ -100,26 +102,17 @@ class Integral {
  private:
   bool projected() const { return o_.site != Site::pre_activation; }
 
-  Linear output(size_t i) const {
-    const Layer& layer = model_.weights.layers[static_cast<size_t>(o_.layers[i])];
-    return o_.site == Site::heads ? layer.attention_output : layer.down;
-  }
+  at::Tensor matrix(size_t i) const { return site_output(model_, o_.site, o_.layers[i]).matrix(); }
 
   LayerPath path(size_t i) const {
     LayerPath p;
     const at::Tensor& end = cache_.layers[static_cast<size_t>(o_.layers[i])].at(o_.site);
     const at::Tensor start = o_.baseline.defined() ? o_.baseline[static_cast<int64_t>(i)].to(model_.options()).expand_as(end) : at::Tensor();
     p.step = start.defined() ? end - start : end;
-    p.projected_step = projected() ? product(p.step, output(i).matrix()) : p.step;
-    p.projected_start = projected_start(i, start, p.projected_step);
+    p.projected_step = projected() ? product(p.step, matrix(i)) : p.step;
+    p.projected_start = projected() ? projected_start(model_, o_, i).expand_as(p.projected_step) : start.defined() ? start : at::zeros_like(end);
     p.gradient = at::zeros_like(p.projected_step);
     return p;
-  }
-
-  /// Nothing but the bias where the path starts at zero.
-  at::Tensor projected_start(size_t i, const at::Tensor& start, const at::Tensor& like) const {
-    if (start.defined()) return projected() ? apply(output(i), start.contiguous()) : start;
-    return projected() && output(i).bias.defined() ? output(i).bias.expand_as(like) : at::zeros_like(like);
   }
 
   at::Tensor numbers(const std::vector<double>& all, const Stretch& s) const {
@@ -131,16 +124,22 @@ class Integral {
   const PrefixCache& cache_;
   const ReadoutTarget& target_;
   const NeuronOptions& o_;
-  std::vector<double> nodes_, weights_;
   std::vector<LayerPath> paths_;
 };
 
 }  // namespace
 
+std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOptions& o) {
+  const at::NoGradGuard no_grad;
+  std::vector<Entry> starts;
+  for (size_t i = 0; i < o.layers.size(); ++i) starts.push_back({projected_site(o), o.layers[i], projected_start(model, o, i).unsqueeze(0).expand({rows, 1, -1}), true});
+  return starts;
+}
+
 BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, int64_t most, const Control& control) {
   const PrefixCache own = rows_of(cache, target.rows);
   Integral integral(model, own, target, options);
-  for (const auto& run : plan(options.layers.size(), integral.nodes(), most)) {
+  for (const auto& run : plan(options.layers.size(), options.nodes.size(), most)) {
     control.check();
     integral.run(run);
   }

@@ -37,7 +37,7 @@ std::string size_words(int64_t bytes) {
 
 NeuronMemory neuron_memory(const Architecture& a, at::ScalarType dtype, const BatchShape& shape, Effort effort) {
   const auto element = static_cast<int64_t>(at::elementSize(dtype));
-  const int64_t tokens = shape.rows * shape.longest, wide = std::max<int64_t>(element, sizeof(float));
+  const int64_t tokens = shape.rows * (shape.longest + a.layers), wide = std::max<int64_t>(element, sizeof(float));
   const int64_t classes = a.head == HeadKind::causal_lm ? a.vocabulary : std::max<int64_t>(1, a.labels);
   NeuronMemory m;
   m.cache = cache_bytes(a, dtype, shape.rows, shape.longest);

@@ -1,7 +1,6 @@
 #include "neuron/neuron_scores.h"
 
 #include "model/evaluate.h"
-#include "model/prefix_cache.h"
 #include "model/tensor_pool.h"
 #include "model/transformer.h"
 #include "neuron/memory.h"
@@ -106,7 +105,7 @@ NeuronScores neuron_scores(const Model& model, const Instances& d, const NeuronO
   const TensorPool pool(static_cast<size_t>(o.memory_bytes));
   for_batches(model, d, o.batch_tokens, "attributing neurons", control, [&](const Batch& batch) {
     const int64_t most = variants_within(model, batch, o.memory_bytes, effort);
-    const PrefixCache cache = build_cache(model, batch);
+    const PrefixCache cache = build_cache(model, batch, path && !runs_fully(o) ? path_starts(model, batch.rows(), o) : std::vector<Entry>());
     const ReadoutTarget target = [&] {
       const at::NoGradGuard no_grad;
       return readout_target(model, batch, logits_of(model, cache), o.target);

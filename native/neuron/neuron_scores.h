@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/hooks.h"
+#include "model/prefix_cache.h"
 #include "neuron/readout_target.h"
 #include "storage/control.h"
 
@@ -49,8 +50,9 @@ at::Tensor as_units(const Architecture& architecture, Site site, const at::Tenso
 struct BatchScores {
   at::Tensor scores, gap;
 };
-/// The path integral by one-token rows over the prefix cache (integrated_gradients.cpp).
-struct PrefixCache;
+/// The starts of the chosen layers' paths, which go along with the prompts for the completeness gap (integrated_gradients.cpp).
+std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOptions& options);
+/// The path integral by one-token rows over the prefix cache, and over what went along.
 BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, int64_t most, const Control& control);
 /// Where the gap is larger than asked, the path bisected until it is not (path_bisection.cpp).
 void complete_paths(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, BatchScores& found, int64_t most, const Control& control);
