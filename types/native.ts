@@ -296,6 +296,8 @@ export interface NativeAddon {
   gradientSimilarity(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeFeatureParams & { similarity: "dot" | "cosine" }, c: NativeControl): Promise<Float32Array>;
   /** `first`, `second`: Adam's moments as models. */
   optimizerAwareSimilarity(model: NativeModel, first: NativeModel, second: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeOptimizerAwareParams, c: NativeControl): Promise<Float32Array>;
+  /** Parts of all pairs one after the other; the sources are training instances, whose steps of Adam are the vectors. */
+  optimizerAwareParts(model: NativeModel, first: NativeModel, second: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeOptimizerAwareParams & NativeParts, c: NativeControl): Promise<Float64Array>;
   influence(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<NativeInfluenceResult>;
   /** [train] the diagonal of `influence` of a training set with itself; the identity: squared norms. */
   selfInfluence(model: NativeModel, train: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<NativeInfluenceResult>;

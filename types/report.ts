@@ -120,6 +120,16 @@ export interface InstanceCards {
   readonly truthLabel?: string;
 }
 
+export interface InstanceEntry {
+  readonly id: string;
+  readonly text: string;
+  readonly score: number;
+  readonly label?: string;
+  readonly isTrue?: boolean;
+  /** The entry's tokens with their parts of the score (`breakdown` by token), shown shaded in place of the text. */
+  readonly words?: readonly { readonly text: string; readonly score: number }[];
+}
+
 export interface InstanceCard {
   readonly id: string;
   readonly text: string;
@@ -131,7 +141,7 @@ export interface InstanceCard {
     readonly method: string;
     /** What a score of 1 means. */
     readonly unit?: string;
-    readonly entries: readonly { readonly id: string; readonly text: string; readonly score: number; readonly label?: string; readonly isTrue?: boolean }[];
+    readonly entries: readonly InstanceEntry[];
   }[];
   /** Top units by method, best first. */
   readonly neurons: readonly {

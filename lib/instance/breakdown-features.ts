@@ -7,7 +7,7 @@ import { selectInstances } from "../data/instances";
 import { AttributionError } from "../errors";
 import { handleOf } from "../model/model";
 import { native, runNative } from "../native";
-import { type BreakdownRequest, distinct, isStore, type MadeParts } from "./breakdown-request";
+import { type BreakdownRequest, distinct, isStore, type MadeParts, partCounts, scaledParts } from "./breakdown-request";
 import { nativeSettings } from "./store-projection";
 import { nativeStoreOf, noFactors, preconditionerOf, queryFeatures, requireStore, trakFactors } from "./store-scores";
 import { projectionOptionNames } from "./store-settings";
@@ -54,16 +54,19 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
   const isTurned = by === "queryToken";
   const turnedQueries = !isTurned || chosen.similarity === "cosine" ? await through(features, queryFactors) : undefined;
   const turnedRows = isTurned || chosen.similarity === "cosine" ? await through(rows, noFactors.queryFactors) : undefined;
-  const scales = chosen.similarity === "cosine" ? cosineScales(store.width, [features, turnedQueries!, q.places], [rows, turnedRows!, z.places])
-    : isTurned && queryFactors.length > 0 ? Float64Array.from(q.places, (place) => queryFactors[place]) : undefined;
+  const doubts = rowFactors.length > 0 ? Float64Array.from(pairs.trains, (row) => 1 / rowFactors[row]) : undefined;
+  const scaled = (parts: Float64Array, modules: readonly string[]): MadeParts => {
+    const counts = partCounts(request, modules.length);
+    if (chosen.similarity === "cosine") return { parts: scaledParts(parts, counts, cosineScales(store.width, [features, turnedQueries!, q.places], [rows, turnedRows!, z.places])), modules };
+    return { parts: isTurned && doubts !== undefined ? scaledParts(parts, counts, Float64Array.from(q.places, (place) => queryFactors[place])) : parts, modules, doubts };
+  };
   const isSplitByRow = by === "module" && store.settings.projection !== "dense";
-  if (isSplitByRow) return { parts: segmentProducts(store, [turnedQueries!, q.places], [rows, z.places]), modules: store.segments.map(({ module }) => module), scales };
+  if (isSplitByRow) return scaled(segmentProducts(store, [turnedQueries!, q.places], [rows, z.places]), store.segments.map(({ module }) => module));
   if (isStore(train) && !isTurned) throw new AttributionError("missing", `Modules share the features of a dense projection: give the training instances, and the store as the option "store"`);
   const targets = isTurned ? { instances: asked, places: q.places } : { instances: selectInstances(train as Instances, z.chosen), places: z.places };
   const wanted: NativeParts = { sources: isTurned ? z.places : q.places, targets: targets.places, parts: by === "module" ? "modules" : "tokens" };
   const params = { ...wanted, settings: await nativeSettings(store.directory, store.settings), vectors: isTurned ? turnedRows! : turnedQueries!, width: store.width };
-  const parts = await runNative((control) => native().featureParts(handleOf(model), targets.instances, params, control), call);
-  return { parts, modules: store.settings.modules, scales };
+  return scaled(await runNative((control) => native().featureParts(handleOf(model), targets.instances, params, control), call), store.settings.modules);
 }
 
 /** 1 / (√(qᵀMq) √(zᵀMz)) of each pair; 0 where a gradient is 0. */

@@ -7,16 +7,17 @@ import { instanceTokens } from "../data/instance-tokens";
 import { AttributionError, expected } from "../errors";
 import { batchOptionNames } from "../model/batching";
 import { checkFit } from "../model/fit";
-import { libtorchVersion } from "../native";
 import { integer, oneOf, onlyKnown } from "../options";
-import { provenance } from "../provenance";
 import { topIndices } from "../results/ranking";
 import { rowScores } from "../results/top";
 import { exactMethods, exactParts } from "./breakdown-exact";
 import { featureMethods, featureParts } from "./breakdown-features";
-import { type BreakdownOptions, type BreakdownRequest, isStore, type MadeParts } from "./breakdown-request";
+import { checkpointMethods, checkpointParts } from "./breakdown-checkpoints";
+import { type BreakdownOptions, type BreakdownRequest, isStore, type MadeParts, partCounts } from "./breakdown-request";
+import { type Checkpoint, checkpointOptionNames } from "./checkpoints";
+import { optimizerAwareParts } from "./optimizer-aware";
 
-const names = [...batchOptionNames, "by", "topK", "pairs", "store", "factors", "memory"];
+const names = [...batchOptionNames, ...checkpointOptionNames, "by", "topK", "pairs", "store", "factors", "memory"];
 
 /**
  * score(q, z) = Σ_m Σ_t g_tᵀ V_m a_t, with a_t and g_t the inputs and output gradients of module m at token t of z, and V_m its part of
@@ -24,8 +25,8 @@ const names = [...batchOptionNames, "by", "topK", "pairs", "store", "factors", "
  * and z changed round (M is symmetric; LiSSA's is not, and there each token of q is solved for). They sum to the score, in its unit and
  * sign; a cosine's parts are divided by its norms. A token's part is of the gradient that passes at its position, whichever later tokens'
  * losses it comes from.
- * Of `attribution` the method and options are read (gradientSimilarity, influence, projectedGaussNewton, dataInf, trak, storeSimilarity), and
- * `train` and `queries` must be its own. A store may stand for the training instances where their tokens are not asked for; what it holds is rounded,
+ * Of `attribution` the method and options are read (gradientSimilarity, influence, projectedGaussNewton, dataInf, trak, storeSimilarity; with the
+ * list of checkpoints as `model` tracInCheckpoints, trakCheckpoints, optimizerAwareSimilarity), and `train` and `queries` must be its own. A store may stand for the training instances where their tokens are not asked for; what it holds is rounded,
  * so parts by "trainToken" sum to the score without that rounding.
  * Cost: a forward and backward for each different query and training instance of the pairs, and the method's solve for the queries (by "queryToken":
  * for the training instances; LiSSA: for the queries' tokens).
@@ -34,54 +35,61 @@ const names = [...batchOptionNames, "by", "topK", "pairs", "store", "factors", "
  * const words = await model.tokenizer.tokenTexts(pairs[0].tokens); // words[t] has pairs[0].parts[t] of pairs[0].score
  */
 export async function breakdown(
-  model: Model, train: Instances | GradientStore, queries: Instances, attribution: InstanceAttribution | TopInstances, options: BreakdownOptions = {},
+  model: Model | readonly Checkpoint[], train: Instances | GradientStore | readonly GradientStore[], queries: Instances, attribution: InstanceAttribution | TopInstances, options: BreakdownOptions = {},
 ): Promise<Breakdown> {
   const given = onlyKnown(options, names);
   const by = oneOf(given, "by", "module", ["module", "trainToken", "queryToken"]);
-  requireAttribution(attribution);
-  requireOwn(model, train, queries, attribution);
-  const pairs = pairsOf(attribution, options);
+  requireAttribution(attribution, Array.isArray(model));
+  requireOwnData(train, queries, attribution);
   const { provenance: made, unit } = attribution;
-  const request: BreakdownRequest = { model, train, queries, by, pairs, made, given: options };
-  const { parts, modules, scales } = await (exactMethods.includes(made.method) ? exactParts(request) : featureParts(request));
+  const request = { queries, by, pairs: pairsOf(attribution, options), made };
+  const { parts, modules } = Array.isArray(model)
+    ? await checkpointParts({ ...request, checkpoints: model as readonly Checkpoint[], attribution: attribution as InstanceAttribution, train: train as Instances | readonly GradientStore[], given: { ...options, store: options.store as readonly GradientStore[] | undefined } }, partsOf)
+    : await partsOf({ ...request, model: model as Model, train: train as Instances | GradientStore, given: { ...options, store: options.store as GradientStore | undefined } });
   return Object.freeze({
-    kind: "breakdown", by, modules: Object.freeze(by === "module" ? [...modules] : []), pairs: Object.freeze(scoreParts(request, attribution, { parts, modules, scales })), unit,
-    provenance: provenance({ method: "breakdown", options: { by, attribution: made.method, ...made.options }, model, data: { train: { hash: made.dataHashes["train"] }, queries }, libtorch: libtorchVersion() }),
+    kind: "breakdown", by, modules: Object.freeze(by === "module" ? [...modules] : []), pairs: Object.freeze(scoreParts({ ...request, train: train as Instances }, attribution, parts, modules.length)), unit,
+    provenance: Object.freeze({ ...made, method: "breakdown", options: Object.freeze({ by, attribution: made.method, ...made.options }) }),
   });
 }
 
-function scoreParts({ train, queries, by, pairs }: BreakdownRequest, { queryIds, trainIds }: InstanceAttribution | TopInstances, { parts, modules, scales }: MadeParts): ScoreParts[] {
+function partsOf(request: BreakdownRequest): Promise<MadeParts> {
+  const { model, made: { method, modelHash } } = request;
+  checkFit(model, request.queries, "queries");
+  if (modelHash !== model.hash) throw new AttributionError("mismatch", `The attribution "${method}" is of another model: give the one it was made with`);
+  if (method === "optimizerAwareSimilarity") return optimizerAwareParts(request);
+  return exactMethods.includes(method) ? exactParts(request) : featureParts(request);
+}
+
+function scoreParts(request: Pick<BreakdownRequest, "train" | "queries" | "by" | "pairs">, { queryIds, trainIds }: InstanceAttribution | TopInstances, parts: Float64Array, modules: number): ScoreParts[] {
+  const { train, queries, by, pairs } = request;
   let place = 0;
-  return Array.from(pairs.queries, (query, pair) => {
-    const z = pairs.trains[pair];
-    const tokens = by === "module" ? new Int32Array(0) : by === "queryToken" ? instanceTokens(queries, query).slice() : instanceTokens(train as Instances, z).slice();
-    const size = by === "module" ? modules.length : tokens.length;
-    const own = parts.slice(place, place + size).map((part) => part * (scales?.[pair] ?? 1));
-    place += size;
-    return Object.freeze({ query, train: z, queryId: queryIds[query], trainId: trainIds[z], score: own.reduce((sum, part) => sum + part, 0), parts: own, tokens });
+  return Array.from(partCounts(request, modules), (count, pair) => {
+    const [query, z] = [pairs.queries[pair], pairs.trains[pair]];
+    const tokens = by === "module" ? new Int32Array(0) : by === "queryToken" ? instanceTokens(queries, query) : instanceTokens(train as Instances, z);
+    const own = parts.slice(place, place += count);
+    return Object.freeze({ query, train: z, queryId: queryIds[query], trainId: trainIds[z], score: own.reduce((sum, part) => sum + part, 0), parts: own, tokens: tokens.slice() });
   });
 }
 
-function requireAttribution(attribution: unknown): asserts attribution is InstanceAttribution | TopInstances {
+function requireAttribution(attribution: unknown, hasCheckpoints: boolean): asserts attribution is InstanceAttribution | TopInstances {
   const { kind, provenance: made } = (attribution ?? {}) as Partial<InstanceAttribution>;
-  if ((kind as string) !== "instances" && (kind as string) !== "topInstances") throw expected("attribution", "scores of training instances, or the best of each query", attribution);
-  const known = [...exactMethods, ...featureMethods];
-  if (!known.includes(made!.method)) throw new AttributionError("unsupported", `"${made!.method}" is no single inner product of gradients: a breakdown is of ${known.join(", ")}`);
+  if (((kind as string) !== "instances" && (kind as string) !== "topInstances") || made === undefined) throw expected("attribution", "scores of training instances, or the best of each query", attribution);
+  const ofModel = [...exactMethods, ...featureMethods];
+  if (![...ofModel, ...checkpointMethods].includes(made.method)) throw new AttributionError("unsupported", `"${made.method}" is no sum of inner products of gradients: a breakdown is of ${[...ofModel, ...checkpointMethods].join(", ")}`);
+  if (ofModel.includes(made.method) === hasCheckpoints) throw expected("model", hasCheckpoints ? `the one model of "${made.method}"` : `the list of checkpoints of "${made.method}"`, hasCheckpoints ? "a list" : "a model");
 }
 
-/** Refuses a model, training set and queries other than the attribution's. */
-function requireOwn(model: Model, train: Instances | GradientStore, queries: Instances, { provenance: { method, modelHash, dataHashes }, trainIds }: InstanceAttribution | TopInstances): void {
-  checkFit(model, queries, "queries");
+/** Refuses a training set and queries other than the attribution's. */
+function requireOwnData(train: Instances | GradientStore | readonly GradientStore[], queries: Instances, { provenance: { method, dataHashes }, trainIds }: InstanceAttribution | TopInstances): void {
   const refuse = (what: string) => new AttributionError("mismatch", `The attribution "${method}" is of ${what}: give those it was made with`);
-  if (modelHash !== model.hash) throw refuse("another model");
-  if (dataHashes["queries"] !== queries.hash) throw refuse("other queries");
-  if (isStore(train)) {
-    if (dataHashes["train"] !== train.dataHash) throw refuse("another training set");
+  if (dataHashes["queries"] !== (queries as Instances | null)?.hash) throw refuse("other queries");
+  if (isStore(train) || Array.isArray(train)) {
+    if ([train].flat().some((store) => (store as GradientStore).dataHash !== dataHashes["train"])) throw refuse("another training set");
     return;
   }
-  checkFit(model, train, "train");
+  const { hash, size, ids } = (train ?? {}) as Instances;
   // A store that was appended to has its parts' hashes.
-  const isOwn = dataHashes["train"].includes("+") ? trainIds.length === train.size && trainIds.every((id, i) => id === train.ids[i]) : dataHashes["train"] === train.hash;
+  const isOwn = dataHashes["train"].includes("+") ? trainIds.length === size && trainIds.every((id, i) => id === ids[i]) : dataHashes["train"] === hash;
   if (!isOwn) throw refuse("another training set");
 }
 

@@ -36,7 +36,7 @@ export interface OpenCheckpoint {
   readonly call: BatchOptions;
 }
 
-/** One checkpoint's scores [query, train] (default: the attribution's own) and their weight in the sum. */
+/** One checkpoint's scores [query, train] (default: the attribution's own), or parts of scores, and their weight in the sum. */
 export interface CheckpointPart {
   readonly attribution: InstanceAttribution;
   readonly scores?: ArrayLike<number>;
@@ -69,8 +69,8 @@ export async function sumOverCheckpoints(
     const call = { signal, batchTokens, ...(onProgress === undefined ? {} : { onProgress: staged }) };
     try {
       const { attribution, weight, scores } = await score({ model, directory, learningRate: () => learningRateOf(learningRate, directory, place), call }, place);
-      if (place === 0) sums = new Float64Array(attribution.scores.length);
       const values = scores ?? attribution.scores;
+      if (place === 0) sums = new Float64Array(values.length);
       for (let i = 0; i < sums.length; i++) sums[i] += weight * values[i];
       parts.push({ attribution, weight });
       modelHashes.push(model.hash);

@@ -3,11 +3,13 @@ import type { Instances } from "../../types/data";
 import type { InstanceAttribution } from "../../types/results";
 import type { Model } from "../../types/model";
 import type { NativeOptimizerAwareParams } from "../../types/native";
+import { selectInstances } from "../data/instances";
 import { AttributionError } from "../errors";
 import { handleOf } from "../model/model";
 import { openMoments, readTrainingState } from "../model/training-state";
 import { native, runNative } from "../native";
 import { number, oneOf, onlyKnown } from "../options";
+import { type BreakdownRequest, distinct, isStore, type MadeParts } from "./breakdown-request";
 import { type Checkpoint, checkpointAttribution, checkpointOptionNames, type CheckpointOptions, type OpenCheckpoint, sumOverCheckpoints } from "./checkpoints";
 import { checkPair, type FeatureOptions, featureOptionNames, featureParams, instanceAttribution } from "./features";
 
@@ -51,6 +53,21 @@ export async function optimizerAwareSimilarity(
     unit: `learning rate × ${similarity === "cosine" ? "cosine" : "inner product"} of loss gradient and Adam's step, summed over checkpoints`,
     options: { ...sum.attribution.provenance.options, learningRates: sum.weights },
   });
+}
+
+/** For `breakdown`: parts at one checkpoint, where the vector is Adam's step. */
+export async function optimizerAwareParts({ model, directory, train, queries, by, pairs, made, given }: BreakdownRequest): Promise<MadeParts> {
+  if (by === "trainToken") throw new AttributionError("unsupported", "Adam's step is no sum over the training instance's tokens: break down by \"module\" or \"queryToken\"");
+  if (isStore(train) || given.store !== undefined || given.factors !== undefined) throw new AttributionError("invalid", `"${made.method}" takes training instances, no store and no factors`);
+  const { path, beta1, beta2 } = await adamOf(directory);
+  const { parameters, reduction, similarity, epsilon } = made.options as { parameters: string[]; reduction: "sum" | "mean"; similarity: "dot" | "cosine"; epsilon: number };
+  const params = { ...featureParams(model, { parameters, reduction, batchTokens: given.batchTokens, memory: given.memory }), similarity, epsilon, beta1, beta2 };
+  const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
+  const asked = { ...params, sources: z.places, targets: q.places, parts: by === "module" ? "modules" : "tokens" } as const;
+  using moments = await openMoments(model, path);
+  const { first, second } = moments;
+  const parts = await runNative((control) => native().optimizerAwareParts(handleOf(model), first, second, selectInstances(train, z.chosen), selectInstances(queries, q.chosen), asked, control), { signal: given.signal, onProgress: given.onProgress });
+  return { parts, modules: params.modules };
 }
 
 async function adamOf(directory: string | undefined): Promise<{ path: string; beta1: number; beta2: number }> {

@@ -2,7 +2,7 @@
 // words and colour, and units with their scores.
 import { formatNumber, formatValue } from "./format";
 import { html, type Markup } from "./html";
-import type { InstanceCard, InstanceCards } from "../../types/report";
+import type { InstanceCard, InstanceCards, InstanceEntry } from "../../types/report";
 
 export function renderCards({ cards, truthLabel = "states the fact asked for" }: InstanceCards): Markup {
   return html`${cards.map((card) => renderCard(card, truthLabel))}`;
@@ -26,9 +26,16 @@ function verdict({ prediction, label }: InstanceCard): Markup {
 }
 
 function instanceList({ method, unit, entries }: InstanceCard["instances"][number], truthLabel: string): Markup {
-  return html`<div><h4>${method}${unitOf(unit)}</h4><ol>${entries.map((entry) => html`<li class="entry${entry.isTrue === true ? " true" : ""}"><span class="words" dir="auto">${entry.text}</span><span class="score">${formatNumber(entry.score)}</span>${
+  return html`<div><h4>${method}${unitOf(unit)}</h4><ol>${entries.map((entry) => html`<li class="entry${entry.isTrue === true ? " true" : ""}"><span class="words" dir="auto">${entry.words === undefined ? entry.text : shadedWords(entry.words)}</span><span class="score">${formatNumber(entry.score)}</span>${
     entry.label === undefined ? null : html`<small>${entry.label}</small>`}${entry.isTrue === true ? html`<span class="badge">✓ ${truthLabel}</span>` : null}</li>
 `)}</ol>${entries.length === 0 ? html`<p class="note">None.</p>` : null}</div>`;
+}
+
+/** Tokens over a ground as strong as their share of the largest part, in the colours of signs; the part itself is the tooltip. */
+function shadedWords(words: NonNullable<InstanceEntry["words"]>): Markup {
+  const strongest = Math.max(0, ...words.map(({ score }) => Math.abs(score)));
+  const percent = (score: number) => (strongest > 0 ? Math.round((60 * Math.abs(score)) / strongest) : 0);
+  return html`${words.map(({ text, score }) => html`<span title="${formatNumber(score)}" style="background:color-mix(in srgb, var(--s${score < 0 ? 1 : 0}) ${percent(score)}%, transparent)">${text}</span>`)}`;
 }
 
 function neuronList({ method, unit, entries }: InstanceCard["neurons"][number]): Markup {

@@ -46,6 +46,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<unit_tokens_export>(exports, "unitTokens");
   add<gradient_similarity_export>(exports, "gradientSimilarity");
   add<optimizer_aware_export>(exports, "optimizerAwareSimilarity");
+  add<optimizer_aware_parts_export>(exports, "optimizerAwareParts");
   add<influence_export>(exports, "influence");
   add<self_influence_export>(exports, "selfInfluence");
   add<influence_parts_export>(exports, "influenceParts");

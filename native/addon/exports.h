@@ -34,6 +34,7 @@ Napi::Value fine_tune_export(const Napi::CallbackInfo& info);
 // instance_exports.cpp
 Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info);
 Napi::Value optimizer_aware_export(const Napi::CallbackInfo& info);
+Napi::Value optimizer_aware_parts_export(const Napi::CallbackInfo& info);
 Napi::Value influence_export(const Napi::CallbackInfo& info);
 Napi::Value self_influence_export(const Napi::CallbackInfo& info);
 Napi::Value influence_parts_export(const Napi::CallbackInfo& info);

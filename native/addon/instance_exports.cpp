@@ -20,6 +20,16 @@ void read_features(FeatureOptions& o, const Napi::Object& p) {
   o.memory_bytes = integer_field(p, "memoryBytes");
 }
 
+OptimizerAwareOptions optimizer_aware_options(const Napi::Object& p) {
+  OptimizerAwareOptions o;
+  read_features(o, p);
+  o.cosine = choice_field<bool>(p, "similarity", {{"dot", false}, {"cosine", true}});
+  o.beta1 = number_field(p, "beta1");
+  o.beta2 = number_field(p, "beta2");
+  o.epsilon = number_field(p, "epsilon");
+  return o;
+}
+
 InfluenceOptions influence_options(const Napi::Object& p) {
   InfluenceOptions o;
   read_features(o, p);
@@ -69,16 +79,23 @@ Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info) {
 Napi::Value optimizer_aware_export(const Napi::CallbackInfo& info) {
   const auto model = model_of(info[0]), first = model_of(info[1]), second = model_of(info[2]);
   const Instances train = instances_of(info[3]), queries = instances_of(info[4]);
-  const auto p = info[5].As<Napi::Object>();
-  OptimizerAwareOptions o;
-  read_features(o, p);
-  o.cosine = choice_field<bool>(p, "similarity", {{"dot", false}, {"cosine", true}});
-  o.beta1 = number_field(p, "beta1");
-  o.beta2 = number_field(p, "beta2");
-  o.epsilon = number_field(p, "epsilon");
+  const OptimizerAwareOptions o = optimizer_aware_options(info[5].As<Napi::Object>());
   return start_job(info, info[6].As<Napi::Object>(), [=](const Control& control) -> Build {
     const at::Tensor scores = optimizer_aware_similarity(*model, {*first, *second}, train, queries, o, control);
     return [scores](Napi::Env env) { return float32_array(env, scores); };
+  });
+}
+
+Napi::Value optimizer_aware_parts_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]), first = model_of(info[1]), second = model_of(info[2]);
+  const Instances train = instances_of(info[3]), queries = instances_of(info[4]);
+  const auto p = info[5].As<Napi::Object>();
+  const OptimizerAwareOptions o = optimizer_aware_options(p);
+  const BreakdownPairs pairs{integers_of(field(p, "sources"), "sources"), integers_of(field(p, "targets"), "targets")};
+  const Parts parts = parts_field(p);
+  return start_job(info, info[6].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const at::Tensor made = optimizer_aware_parts(*model, {*first, *second}, train, queries, pairs, parts, o, control);
+    return [made](Napi::Env env) { return float64_array(env, made); };
   });
 }
 

@@ -10,16 +10,21 @@
 namespace attribution {
 namespace {
 
-int64_t width_of(const ModuleFactors& m) { return m.gradients.size(1) * (m.inputs.size(1) + (m.bias ? 1 : 0)); }
+/// Parameters of each module.
+std::vector<int64_t> module_widths(const Model& model, const ModuleSelection& modules) {
+  std::vector<int64_t> widths;
+  for (size_t i = 0; i < modules.size(); ++i) widths.push_back(parameter_width(model, ModuleSelection(model.architecture, {module_name(model.architecture, modules.id(i))})));
+  return widths;
+}
 
 /// Σ g Vᵀ a by module [vector, module] or token [vector, token], of the one instance whose factors they are; double on the CPU.
-at::Tensor parts_of(const at::Tensor& vectors, const Factors& factors, bool by_module) {
+at::Tensor parts_of(const at::Tensor& vectors, const Factors& factors, const std::vector<int64_t>& widths, bool by_module) {
   std::vector<at::Tensor> modules;
   at::Tensor total;
   int64_t place = 0;
-  for (const ModuleFactors& m : factors.modules) {
-    const at::Tensor own = vector_products(vectors.narrow(1, place, width_of(m)), {{m}, factors.instances}).to(at::kDouble);
-    place += width_of(m);
+  for (size_t i = 0; i < widths.size(); ++i) {
+    const at::Tensor own = vector_products(vectors.narrow(1, place, widths[i]), {{factors.modules[i]}, factors.instances}).to(at::kDouble);
+    place += widths[i];
     if (by_module) modules.push_back(own.sum(1));
     else total = total.defined() ? total + own : own;
   }
@@ -81,6 +86,49 @@ Factors token_factors(const Factors& factors, const Model& model, const Batch& b
   return own;
 }
 
+namespace {
+
+/// What stays the same over the blocks of vectors that whole gradients are split with.
+struct Splitting {
+  const Model& model;
+  const Instances& targets;
+  const ModuleSelection& modules;
+  Reduction reduction;
+  Parts parts;
+  bool cosine;
+  int64_t pairs;
+  const Control& control;
+  int64_t done = 0;
+  std::vector<int64_t> widths = module_widths(model, modules);
+
+  /// Puts the parts of all pairs whose sources these are: vectors [source, parameter], or one source's [token, parameter].
+  void operator()(Placed& placed, const std::vector<int64_t>& sources, const at::Tensor& vectors) {
+    const at::Tensor norms = cosine ? row_lengths(vectors).cpu() : at::Tensor();
+    for (const auto& [target, own] : placed.by_target(sources)) {
+      control.progress(done, pairs, "breaking down");
+      done += static_cast<int64_t>(own.size());
+      const Batch batch = make_batch(targets, {target}, model.device);
+      const Factors factors = gradient_factors(model, batch, modules, reduction);
+      if (parts == Parts::vector_tokens) {
+        const at::Tensor split = parts_of(vectors, factors, widths, false).squeeze(1);
+        for (const size_t pair : own) placed.put(pair, split);
+        continue;
+      }
+      const at::Tensor rows = placed.rows(own, sources);
+      at::Tensor split = parts_of(vectors.index_select(0, rows.to(model.device)), parts == Parts::tokens ? token_factors(factors, model, batch, modules) : factors, widths, parts == Parts::modules);
+      if (cosine) split = over_norms(split, norms.index_select(0, rows).unsqueeze(1) * squared_norms(factors).to(at::kCPU, at::kDouble).clamp_min(0).sqrt());
+      for (size_t k = 0; k < own.size(); ++k) placed.put(own[k], split[static_cast<int64_t>(k)]);
+    }
+  }
+};
+
+int64_t part_count(const ModuleSelection& modules, const Instances& sources, const Instances& targets, const BreakdownPairs& pairs, Parts parts, size_t pair) {
+  if (parts == Parts::modules) return static_cast<int64_t>(modules.size());
+  return parts == Parts::tokens ? targets.token_count(pairs.targets[pair]) : sources.token_count(pairs.sources[pair]);
+}
+
+}  // namespace
+
 at::Tensor influence_parts(const Model& model, const Instances& train, const Instances& sources, const Instances& targets, const BreakdownPairs& pairs, Parts parts,
                            const InfluenceOptions& o, bool cosine, const Control& control) {
   check_instances(model, train, "train");
@@ -88,34 +136,23 @@ at::Tensor influence_parts(const Model& model, const Instances& train, const Ins
   check_instances(model, targets, "targets");
   if (cosine && (o.inverse != Inverse::identity || parts == Parts::vector_tokens)) fail(Code::unsupported, "The cosine is of gradients, by module or by token of the target");
   const ModuleSelection modules(model.architecture, o.modules);
-  Placed placed(pairs, sources.size(), targets.size(), [&](size_t i) -> int64_t {
-    if (parts == Parts::modules) return static_cast<int64_t>(modules.size());
-    return parts == Parts::tokens ? targets.token_count(pairs.targets[i]) : sources.token_count(pairs.sources[i]);
-  });
-  const InfluenceProblem problem{model, train, modules, o, control};
-  int64_t done = 0;
-  const auto total = static_cast<int64_t>(pairs.sources.size());
-  const auto use = [&](const InverseBlock& block) {
-    const at::Tensor norms = cosine ? row_lengths(block.vectors).cpu() : at::Tensor();
-    for (const auto& [target, own] : placed.by_target(block.instances)) {
-      control.progress(done, total, "breaking down");
-      done += static_cast<int64_t>(own.size());
-      const Batch batch = make_batch(targets, {target}, model.device);
-      const Factors factors = gradient_factors(model, batch, modules, o.reduction);
-      if (parts == Parts::vector_tokens) {
-        const at::Tensor split = parts_of(block.vectors, factors, false).squeeze(1);  // the block is one source's tokens
-        for (const size_t pair : own) placed.put(pair, split);
-        continue;
-      }
-      const at::Tensor rows = placed.rows(own, block.instances);
-      at::Tensor split = parts_of(block.vectors.index_select(0, rows.to(model.device)), parts == Parts::tokens ? token_factors(factors, model, batch, modules) : factors, parts == Parts::modules);
-      if (cosine) split = over_norms(split, norms.index_select(0, rows).unsqueeze(1) * squared_norms(factors).to(at::kCPU, at::kDouble).clamp_min(0).sqrt());
-      for (size_t k = 0; k < own.size(); ++k) placed.put(own[k], split[static_cast<int64_t>(k)]);
-    }
-  };
-  const auto split = [&](const Factors& factors, const Batch& batch) { return token_factors(factors, model, batch, modules); };
-  for_inverse_gradients(problem, sources, use, parts == Parts::vector_tokens ? SplitFactors(split) : SplitFactors());
-  control.progress(total, total, "breaking down");
+  Placed placed(pairs, sources.size(), targets.size(), [&](size_t i) { return part_count(modules, sources, targets, pairs, parts, i); });
+  Splitting split{model, targets, modules, o.reduction, parts, cosine, static_cast<int64_t>(pairs.sources.size()), control};
+  const auto tokens = [&](const Factors& factors, const Batch& batch) { return token_factors(factors, model, batch, modules); };
+  for_inverse_gradients({model, train, modules, o, control}, sources, [&](const InverseBlock& block) { split(placed, block.instances, block.vectors); },
+                        parts == Parts::vector_tokens ? SplitFactors(tokens) : SplitFactors());
+  return placed.result();
+}
+
+at::Tensor optimizer_aware_parts(const Model& model, const Moments& moments, const Instances& train, const Instances& queries, const BreakdownPairs& pairs, Parts parts,
+                                 const OptimizerAwareOptions& o, const Control& control) {
+  check_instances(model, train, "train");
+  check_instances(model, queries, "queries");
+  if (parts == Parts::vector_tokens) fail(Code::unsupported, "Adam's step is no sum over the training instance's tokens");
+  const ModuleSelection modules(model.architecture, o.modules);
+  Placed placed(pairs, train.size(), queries.size(), [&](size_t i) { return part_count(modules, train, queries, pairs, parts, i); });
+  Splitting split{model, queries, modules, o.reduction, parts, o.cosine, static_cast<int64_t>(pairs.sources.size()), control};
+  for_adam_steps(model, moments, train, o, control, [&](const std::vector<int64_t>& instances, const at::Tensor& steps) { split(placed, instances, steps); });
   return placed.result();
 }
 
@@ -139,7 +176,7 @@ at::Tensor feature_parts(const Model& model, const Instances& targets, const at:
     const Factors split = parts == Parts::tokens ? token_factors(factors, model, batch, extractor.modules()) : factors;
     for (const size_t pair : own) {  // one vector at a time: spread, it may be as wide as the gradient
       const at::Tensor spread = extractor.spread(vectors.narrow(0, pairs.sources[pair], 1).to(factors.modules[0].gradients.options()));
-      placed.put(pair, parts_of(spread, split, parts == Parts::modules)[0]);
+      placed.put(pair, parts_of(spread, split, extractor.spread_widths(), parts == Parts::modules)[0]);
     }
   }
   control.progress(total, total, "breaking down");

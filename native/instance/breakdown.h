@@ -5,6 +5,7 @@
 #include "instance/factors.h"
 #include "instance/gradient_features.h"
 #include "instance/influence.h"
+#include "instance/optimizer_aware.h"
 
 namespace attribution {
 
@@ -23,6 +24,10 @@ struct BreakdownPairs {
 /// after the other, double: one for each module, token of the target, or token of the source.
 at::Tensor influence_parts(const Model& model, const Instances& train, const Instances& sources, const Instances& targets, const BreakdownPairs& pairs, Parts parts,
                            const InfluenceOptions& options, bool cosine, const Control& control);
+
+/// The same with Adam's steps on the training instances (the sources) as vectors: by module, or by token of the query.
+at::Tensor optimizer_aware_parts(const Model& model, const Moments& moments, const Instances& train, const Instances& queries, const BreakdownPairs& pairs, Parts parts,
+                                 const OptimizerAwareOptions& options, const Control& control);
 
 /// The same of gradient features: `vectors` [source, width] are in the features' space.
 at::Tensor feature_parts(const Model& model, const Instances& targets, const at::Tensor& vectors, const BreakdownPairs& pairs, Parts parts, const FeatureSettings& settings,

@@ -25,6 +25,12 @@ Factors FeatureExtractor::projected(const Factors& factors) const {
   return made;
 }
 
+std::vector<int64_t> FeatureExtractor::spread_widths() const {
+  std::vector<int64_t> widths;
+  for (const Projection& p : projections_) widths.push_back(p.output.width * p.input.width);
+  return widths;
+}
+
 at::Tensor FeatureExtractor::spread(const at::Tensor& features) const {
   std::vector<at::Tensor> parts;
   for (size_t i = 0; i < projections_.size(); ++i) {

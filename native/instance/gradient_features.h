@@ -43,6 +43,8 @@ class FeatureExtractor {
   Factors projected(const Factors& factors) const;
   /// Vectors of features [vector, width] as vectors of such factors' products, so that inner products with them are those of features.
   at::Tensor spread(const at::Tensor& features) const;
+  /// Parameters of each module in that layout.
+  std::vector<int64_t> spread_widths() const;
 
   int64_t width() const { return width_; }
   /// First feature of each module, and the end.

@@ -51,6 +51,10 @@ std::vector<std::vector<int64_t>> small_batches(const Instances& instances, int6
   return batches;
 }
 
+AdamStep adam_step(const Moments& moments, const ModuleSelection& modules, const OptimizerAwareOptions& o) {
+  return {parameter_vector(moments.first, modules).mul(o.beta1), parameter_vector(moments.second, modules).mul(o.beta2).add_(o.epsilon), o.beta1, o.beta2};
+}
+
 }  // namespace
 
 at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments, const Instances& train, const Instances& queries,
@@ -58,7 +62,7 @@ at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
   const ModuleSelection modules(model.architecture, o.modules);
-  const AdamStep step{parameter_vector(moments.first, modules).mul(o.beta1), parameter_vector(moments.second, modules).mul(o.beta2).add_(o.epsilon), o.beta1, o.beta2};
+  const AdamStep step = adam_step(moments, modules, o);
   // Vectors of the parameters' size: the moments, the queries' gradients, and four of each training instance (its gradient twice while it is made, Γ and √).
   const int64_t vectors = o.memory_bytes / (step.first.numel() * static_cast<int64_t>(step.first.element_size())) - 2;
   if (vectors < 5) fail(Code::memory, "Seven vectors of the parameters take ", 7 * step.first.nbytes() >> 20, " MB, but the budget is ", o.memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
@@ -85,6 +89,19 @@ at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments
   }
   control.progress(total, total, "comparing with Adam's steps");
   return scores;
+}
+
+void for_adam_steps(const Model& model, const Moments& moments, const Instances& train, const OptimizerAwareOptions& o, const Control& control,
+                    const std::function<void(const std::vector<int64_t>&, const at::Tensor&)>& each) {
+  const ModuleSelection modules(model.architecture, o.modules);
+  const AdamStep step = adam_step(moments, modules, o);
+  const int64_t vectors = o.memory_bytes / step.first.nbytes() - 2;  // beside the moments
+  if (vectors < 4) fail(Code::memory, "Six vectors of the parameters take ", 6 * step.first.nbytes() >> 20, " MB, but the budget is ", o.memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
+  for (auto members : small_batches(train, o.batch_tokens, std::max<int64_t>(1, vectors / 4))) {
+    control.check();
+    std::sort(members.begin(), members.end());
+    each(members, step(gradients_of(model, train, members, modules, o.reduction)));
+  }
 }
 
 }  // namespace attribution

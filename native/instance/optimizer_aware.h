@@ -20,4 +20,8 @@ struct Moments {
 at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments, const Instances& train, const Instances& queries,
                                       const OptimizerAwareOptions& options, const Control& control);
 
+/// Γ of the training instances [instance, parameter], some at a time; six vectors of the parameters' size must fit the memory.
+void for_adam_steps(const Model& model, const Moments& moments, const Instances& train, const OptimizerAwareOptions& options, const Control& control,
+                    const std::function<void(const std::vector<int64_t>& instances, const at::Tensor& steps)>& each);
+
 }  // namespace attribution

@@ -11,6 +11,8 @@ import { influence, type InfluenceOptions } from "../../lib/instance/influence";
 import { modulesOf } from "../../lib/instance/parameters";
 import { randomInstances } from "../../lib/instance/random";
 import { tracInCheckpoints } from "../../lib/instance/tracin-checkpoints";
+import { load } from "../../lib/results/load";
+import { save } from "../../lib/results/save";
 import { top } from "../../lib/results/top";
 import type { Breakdown, InstanceAttribution } from "../../types/results";
 import { relativeDifference } from "../model/golden-cases";
@@ -198,6 +200,14 @@ describe("pairs", () => {
     expect(made.provenance).toMatchObject({ method: "breakdown", options: { by: "trainToken", attribution: "gradientSimilarity" }, dataHashes: { train: pair.train.hash, queries: pair.queries.hash } });
   });
 
+  test("are a result that can be saved and loaded", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "attribution-breakdown-"));
+    const made = await split(await gradientSimilarity(pair.model, pair.train, pair.queries), { by: "queryToken" });
+    await save(made, join(folder, "saved"));
+    expect(await load(join(folder, "saved"))).toEqual(made);
+    await rm(folder, { recursive: true });
+  });
+
   test("without a gradient have parts 0, never NaN", async () => {
     const silent = createInstances({ kind: "classification", rows: [[3, 4], [5, 6]], labels: [-1, 1] });
     const attribution = await gradientSimilarity(pair.model, pair.train, silent, { similarity: "cosine" });
@@ -228,15 +238,14 @@ describe("breakdown refuses", () => {
   test("another model, training set or queries, and scores that no product of gradients gives", async () => {
     const { model, train, queries } = pair;
     const attribution = await gradientSimilarity(model, train, queries);
-    const single = await goldenPair("float32");
     await expect(breakdown(model, queries, queries, attribution)).rejects.toMatchObject(refusal("mismatch", /another training set/));
     await expect(breakdown(model, train, train, attribution)).rejects.toMatchObject(refusal("mismatch", /other queries/));
     using other = await open("opt-classification");
     await expect(breakdown(other, train, queries, attribution)).rejects.toMatchObject(refusal("mismatch", /another model/));
-    single.model.close();
     await expect(breakdown(model, train, queries, await randomInstances(train, queries))).rejects.toMatchObject(refusal("unsupported", /random/));
     await expect(breakdown(model, train, queries, {} as never)).rejects.toMatchObject(refusal("invalid", /"attribution"/));
     const sum = await tracInCheckpoints([{ model, learningRate: 1 }], train, queries);
-    await expect(breakdown(model, train, queries, sum)).rejects.toMatchObject(refusal("unsupported", /tracInCheckpoints/));
+    await expect(breakdown(model, train, queries, sum)).rejects.toMatchObject(refusal("invalid", /list of checkpoints/));
+    await expect(breakdown([{ model }], train, queries, attribution)).rejects.toMatchObject(refusal("invalid", /one model/));
   });
 });

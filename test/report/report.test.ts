@@ -45,6 +45,14 @@ describe("a report", () => {
 
   test("draws no coordinate that is not a number", () => expect(page).not.toMatch(/NaN|Infinity|undefined|\[object/));
 
+  test("shades an entry's tokens by their share of the largest part, in the colour of their sign", () => {
+    const entry = (scores: readonly number[]) => ({ id: "t", text: "a b", score: 1, words: scores.map((score, t) => ({ text: `w${t}`, score })) });
+    const card = (scores: readonly number[]): ReportBlock => ({ kind: "instances", cards: [{ id: "q", text: "q", prediction: { label: "x" }, instances: [{ method: "m", entries: [entry(scores)] }], neurons: [] }] });
+    const page = renderReport(reportOf(card([2, -1, 0])));
+    expect([...page.matchAll(/var\(--s(\d)\) (\d+)%, transparent\)">(w\d)/g)].map((match) => match.slice(1))).toEqual([["0", "60", "w0"], ["1", "30", "w1"], ["0", "0", "w2"]]);
+    expect(renderReport(reportOf(card([0, 0])))).not.toMatch(/NaN/);
+  });
+
   test("escapes every text of every block", () => {
     const dirty = JSON.parse(JSON.stringify(sampleReport), (key, value: unknown) => (typeof value === "string" && !["kind", "scale", "format", "role"].includes(key) ? hostile : value)) as Report;
     const rendered = renderReport(dirty);

@@ -66,6 +66,7 @@ const cards: InstanceCards = {
       entries: [0, 1, 2].map((rank) => ({
         id: `t${rank}`, label: "Supported", text: ["The capital of Austria is Vienna.", "Austria borders Hungary, Slovakia, Slovenia, Italy, Germany, Liechtenstein, Switzerland and the Czech Republic.", "Wien ist die Hauptstadt."][(rank + index) % 3],
         score: (3 - rank) * 10 ** (index - 3), isTrue: (rank + index) % 3 === 0,
+        ...(index === 1 ? { words: ["The", " capital", " of", " Austria", " is", " Vienna", "."].map((text, t) => ({ text, score: (t % 3 - 0.5) * 10 ** (index - 3) })) } : {}),
       })),
     })),
     neurons: ["Integrated gradients", "IA-Neurons"].map((method) => ({
