@@ -9,24 +9,32 @@ export interface RefineOptions {
   readonly share?: number;
   /** What each row selects. @default { fractionOfMaximum: 0.2 } (Dai et al.) */
   readonly select?: Selection;
-  /** Prompts that share words but not the fact: units refined from them (by the same rule) are left out. */
+  /**
+   * Prompts of other facts: units refined from them are left out. Of a list, each is refined by itself, one fact each, so what any
+   * of the other facts rests on is left out; as one attribution, only what more than a share p of all its rows select.
+   */
   readonly negatives?: NeuronAttribution | readonly NeuronAttribution[];
+  /** What each row of `negatives` selects: the higher its threshold, the fewer units are left out. @default as `select` */
+  readonly negativeSelect?: Selection;
 }
 
 /**
  * Units that are selected in more than a share p of the rows, one row being one phrasing of the same fact, minus the units so
- * refined from `negatives`. Largest share first, then highest score; `share` is the share of rows, `score` the mean over all rows.
+ * refined from `negatives`. Most units that a fact's phrasings share serve its relation, not the fact: with a list of other facts
+ * as negatives the fact's own are left (`npm run demo -- facts` tests both kinds). Largest share first, then highest score;
+ * `share` is the share of rows, `score` the mean over all rows.
  * Pure. Source: Dai et al. 2022 (knowledge neurons). Cost: one pass over the scores.
  * @example refineNeurons(await integratedGradients(model, phrasings), { negatives: await integratedGradients(model, others) })
  */
 export function refineNeurons(attributions: NeuronAttribution | readonly NeuronAttribution[], options?: RefineOptions): RefinedNeuron[] {
-  const given = onlyKnown(options, ["share", "select", "negatives"]);
+  const given = onlyKnown(options, ["share", "select", "negatives", "negativeSelect"]);
   const share = number(given, "share", 0.5, 0, 1);
   const selection = options?.select ?? { fractionOfMaximum: 0.2 };
   const phrasings = listOf("attributions", attributions);
   const negatives = given["negatives"] === undefined ? [] : listOf("negatives", options!.negatives!);
+  if (negatives.length === 0 && given["negativeSelect"] !== undefined) throw new AttributionError("missing", '"negativeSelect" needs "negatives"');
   requireOneSite([...phrasings, ...negatives]);
-  const left = new Set(negatives.length === 0 ? [] : [...sharesOf(negatives, selection)].filter(([, found]) => found > share).map(([index]) => index));
+  const left = new Set(negatives.flatMap((other) => [...sharesOf([other], options?.negativeSelect ?? selection)].flatMap(([index, found]) => (found > share ? [index] : []))));
   const [{ units, site }] = phrasings;
   return [...sharesOf(phrasings, selection)]
     .filter(([index, found]) => found > share && !left.has(index))

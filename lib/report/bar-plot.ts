@@ -1,5 +1,5 @@
 // Bars per category, series side by side: how many chosen units lie in each layer, how methods compare. Whiskers are intervals.
-import { at, box, renderFigure, seriesClass, xLabels, yAxis } from "./frame";
+import { at, box, height, lineHeight, renderFigure, seriesClass, type Tick, xLabels, yAxis } from "./frame";
 import { formatValue } from "./format";
 import { html, type Markup } from "./html";
 import { scaleOf, type Scale } from "./scale";
@@ -8,16 +8,20 @@ import type { Estimate } from "../../types/results";
 
 /** Room for a category's text, per character. */
 const characterWidth = 6.6;
+/** Lines that a category's text may take. */
+const mostLines = 3;
 
 export function renderBarPlot(plot: BarPlot): Markup {
   const values = plot.series.flatMap((series) => series.values.map(estimateOf)).flatMap(({ mean, low, high }) => [mean, low, high]);
   const y = scaleOf([0, ...values], "linear", box.bottom, box.top, true);
   const band = (box.right - box.left) / Math.max(1, plot.categories.length);
   const classes = plot.series.map((series, index) => seriesClass(index, series.role));
+  const ticks = categoryTicks(plot.categories, band);
   return renderFigure({
     title: plot.title, caption: plot.caption,
     legend: plot.series.length < 2 ? [] : plot.series.map(({ label }, index) => ({ label, sample: html`<rect class="${classes[index]} bar" x="6" width="14" height="12" rx="2"/>` })),
-    drawing: html`${yAxis(y, plot.y)}${xLabels(categoryTicks(plot.categories, band), plot.x.label)}${
+    drawingHeight: height + (Math.max(1, ...ticks.map(({ lines }) => lines.length)) - 1) * lineHeight,
+    drawing: html`${yAxis(y, plot.y)}${xLabels(ticks, plot.x.label)}${
       plot.series.map((series, index) => bars(series, index, plot, band, y, classes[index]))}`,
     numbers: {
       caption: plot.title, columns: [{ label: plot.x.label }, ...plot.series.map(({ label }) => ({ label }))],
@@ -30,17 +34,27 @@ function estimateOf(value: number | Estimate): Estimate {
   return typeof value === "number" ? { mean: value, low: value, high: value } : value;
 }
 
-/** Every category, or every n-th where their texts would run into each other; long texts are cut. */
-function categoryTicks(categories: readonly string[], band: number): { place: number; text: string }[] {
-  const longest = Math.max(1, ...categories.map((category) => Math.min(14, category.length)));
-  const every = Math.max(1, Math.ceil((longest * characterWidth + 4) / band));
-  const allNumbers = categories.every((category) => /^\d+$/.test(category));
-  return categories.flatMap((category, index) => {
-    if (allNumbers && index % every !== 0) return [];
-    const room = allNumbers ? 14 : Math.max(3, Math.floor(band / characterWidth));
-    const text = category.length > room ? `${category.slice(0, room - 1)}…` : category;
-    return [{ place: box.left + (index + 0.5) * band, text }];
-  });
+/** Numbers: each, or every n-th where they would run into each other. Texts: all, on at most three lines, then cut. */
+function categoryTicks(categories: readonly string[], band: number): Tick[] {
+  const places = categories.map((_, index) => box.left + (index + 0.5) * band);
+  if (categories.every((category) => /^\d+$/.test(category))) {
+    const longest = Math.max(1, ...categories.map(({ length }) => length));
+    const every = Math.max(1, Math.ceil((longest * characterWidth + 4) / band));
+    return categories.flatMap((category, index) => (index % every === 0 ? [{ place: places[index], lines: [category] }] : []));
+  }
+  const room = Math.max(3, Math.floor(band / characterWidth));
+  return categories.map((category, index) => ({ place: places[index], lines: wrapped(category, room) }));
+}
+
+/** Lines of at most `room` characters, broken between words. */
+function wrapped(text: string, room: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1) ?? ""} ${word}`;
+    if (lines.length > 0 && (longer.length <= room || lines.length === mostLines)) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines.map((line) => (line.length > room ? `${line.slice(0, room - 1)}…` : line));
 }
 
 function bars(series: BarSeries, index: number, plot: BarPlot, band: number, y: Scale, name: string): Markup {

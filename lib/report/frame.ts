@@ -52,14 +52,21 @@ export function yAxis(scale: Scale, axis: Omit<PlotAxis, "scale">): Markup {
 /** Ticks and label of the x axis. */
 export function xAxis(scale: Scale, axis: PlotAxis): Markup {
   const digits = axis.scale === "log" ? undefined : tickDigits(scale.ticks, axis.format);
-  const ticks = scale.ticks.map((tick) => ({ place: scale(tick), text: formatValue(tick, axis.format, digits) }));
+  const ticks = scale.ticks.map((tick) => ({ place: scale(tick), lines: [formatValue(tick, axis.format, digits)] }));
   return xLabels(ticks, axis.label);
 }
 
-export function xLabels(ticks: readonly { readonly place: number; readonly text: string }[], label: string): Markup {
+/** Room for a further line of a tick's text. */
+export const lineHeight = 14;
+
+export interface Tick { readonly place: number; readonly lines: readonly string[] }
+
+export function xLabels(ticks: readonly Tick[], label: string): Markup {
+  const lines = Math.max(1, ...ticks.map((tick) => tick.lines.length));
   return html`<g class="axis"><line class="edge" x1="${box.left}" x2="${box.right}" y1="${box.bottom}" y2="${box.bottom}"/>
-${ticks.map(({ place, text }) => html`<line class="edge" x1="${at(place)}" x2="${at(place)}" y1="${box.bottom}" y2="${box.bottom + 5}"/><text x="${at(place)}" y="${box.bottom + 18}" text-anchor="middle">${text}</text>`)}
-<text class="label" x="${(box.left + box.right) / 2}" y="${height - 8}" text-anchor="middle">${label}</text></g>`;
+${ticks.map((tick) => html`<line class="edge" x1="${at(tick.place)}" x2="${at(tick.place)}" y1="${box.bottom}" y2="${box.bottom + 5}"/>${
+    tick.lines.map((text, line) => html`<text x="${at(tick.place)}" y="${box.bottom + 18 + line * lineHeight}" text-anchor="middle">${text}</text>`)}`)}
+<text class="label" x="${(box.left + box.right) / 2}" y="${height - 8 + (lines - 1) * lineHeight}" text-anchor="middle">${label}</text></g>`;
 }
 
 /** Digits that tell neighbouring ticks apart. */

@@ -36,10 +36,11 @@ a { color: var(--accent); text-decoration: none } a:hover { text-decoration: und
 section { padding-top: 40px }
 .table { overflow-x: auto; margin: 16px 0 24px }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem }
-caption { text-align: left; font-weight: 600; padding-bottom: 6px }
+caption { text-align: left; font-weight: 600; padding-bottom: 6px; max-width: calc(100vw - 48px) }
 th, td { padding: 5px 14px; border-bottom: 1px solid var(--grid); vertical-align: baseline }
 th:first-child, td:first-child { padding-left: 0 } thead th { border-bottom: 1.5px solid var(--line); vertical-align: bottom }
-tbody th { font-weight: 500 } .text { text-align: left } .number { text-align: right }
+tbody th { font-weight: 500; min-width: 8rem } @media (min-width: 800px) { td.number { white-space: nowrap } }
+.text { text-align: left } .number { text-align: right }
 .note { margin: 6px 0 0 }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 20px; margin: 16px 0 }
 figure { margin: 0; padding: 16px 18px 12px; background: var(--panel); border-radius: 10px; max-width: 720px; min-width: 0 }

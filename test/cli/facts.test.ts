@@ -1,8 +1,9 @@
-// The facts demo end to end on a tiny model that was trained on three facts; and what units write, against the plain computation.
+// The facts demo end to end on a tiny model that was trained on seven facts; and what units write, against the plain computation.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readFactsArguments } from "../../lib/cli/facts/arguments";
+import { keep } from "../../lib/cli/facts/asking";
 import { factsDemo, type FactsSize } from "../../lib/cli/facts/facts";
 import { asked, countryQuiz, type Quiz } from "../../lib/cli/facts/questions";
 import { placeOf, randomLike } from "../../lib/cli/facts/units";
@@ -17,18 +18,19 @@ import type { Model } from "../../types/model";
 import { refusal } from "../storage/refusal";
 
 const quiz: Quiz = {
-  origin: "three facts made for the test", start: "",
+  origin: "seven facts made for the test", start: "",
   relations: [
     { name: "capital", phrasings: ["The capital of {s} is", "{s} is governed from", "The government of {s} sits in"] },
     { name: "language", phrasings: ["People in {s} speak", "The language of {s} is", "In {s} one speaks"] },
   ],
   facts: [
-    { id: "capital of France", subject: "France", relation: 0, answer: "Paris" }, { id: "capital of Japan", subject: "Japan", relation: 0, answer: "Tokyo" },
-    { id: "language of Chile", subject: "Chile", relation: 1, answer: "Spanish" },
+    ...[["France", "Paris"], ["Japan", "Tokyo"], ["Egypt", "Cairo"], ["Peru", "Lima"]].map(([subject, answer]) => ({ id: `capital of ${subject}`, subject, relation: 0, answer })),
+    ...[["Chile", "Spanish"], ["Brazil", "Portuguese"], ["Iran", "Persian"]].map(([subject, answer]) => ({ id: `language of ${subject}`, subject, relation: 1, answer })),
   ],
 };
 const size: FactsSize = {
-  keeping: { facts: 3, enough: 2, keptOut: 1 }, nodes: 4, refining: { fractionOfMaximum: 0.1, share: 0.5, most: 4 }, top: 5, tokens: 3, controls: 2,
+  keeping: { facts: 3, negatives: 2, enough: 2, keptOut: 1 }, nodes: 4,
+  refining: { fractionOfMaximum: 0.1, share: 0.5, most: 4, specificFraction: 0.01, negativeFraction: 0.3 }, top: 5, tokens: 3, controls: 2,
   curves: { neurons: [1, 5], heads: [1, 2], controls: 2 },
 };
 
@@ -46,7 +48,7 @@ beforeAll(async () => {
 });
 afterAll(() => [base, model].forEach((each) => each.close()));
 
-test("tables and report of three facts, the same for the same seed", async () => {
+test("tables and report of the facts, the same for the same seed", async () => {
   const directory = mkdtempSync(join(tmpdir(), "facts-"));
   const run = async (): Promise<string[]> => {
     const written: string[] = [];
@@ -56,7 +58,7 @@ test("tables and report of three facts, the same for the same seed", async () =>
   };
   const written = await run();
   const text = written.join("");
-  for (const words of ["Facts known", "Refined units", "its phrasings kept out", "other facts, other relation", "What does it say without them?", "Random units", "two phrasings of one fact", "Pushes up"]) expect(text).toContain(words);
+  for (const words of ["Facts known", "Refined and specific units", "specific, suppressed", "Without the specific ones", "specific neurons", "its phrasings kept out", "other facts, same relation", "other facts, other relation", "What does it say without them?", "Random units", "two phrasings of one fact", "Pushes up"]) expect(text).toContain(words);
   expect(text).not.toMatch(/NaN|undefined/);
   expect(readFileSync(join(directory, "index.html"), "utf8")).toContain("Where Tiny keeps what it knows");
   expect(await run()).toEqual(written);
@@ -66,7 +68,18 @@ test("tables and report of three facts, the same for the same seed", async () =>
 test("a model that knows nothing is told so", async () => {
   const session = startSession({ seed: 7, write: () => undefined, startStep: () => ({ onProgress: () => undefined, done: () => undefined }) });
   const unknown = { ...quiz, facts: quiz.facts.map((fact) => ({ ...fact, answer: "capital" })) };
-  await expect(factsDemo(session, { model, modelName: "Tiny", quiz: unknown, size }, "unused")).rejects.toMatchObject(refusal("missing", /knows 0 of 3 facts/));
+  await expect(factsDemo(session, { model, modelName: "Tiny", quiz: unknown, size }, "unused")).rejects.toMatchObject(refusal("missing", /knows 0 of 7 facts/));
+});
+
+test("known facts are attributed, compared with or left to test on, the relations taking turns", () => {
+  const right = quiz.facts.map(() => [true, true, true]);
+  const answers = { questions: createInstances({ kind: "causalLM", rows: [[1]] }), right, first: quiz.facts.map((_, fact) => 3 * fact), wholeAnswers: 7 };
+  const { facts, negatives, unseen } = keep(quiz, answers, size.keeping, 5);
+  expect([facts, negatives, unseen].map((part) => part.map(({ relation }) => relation))).toEqual([[0, 1, 0], [1, 0], [1, 0]]);
+  expect(new Set([...facts, ...negatives, ...unseen].map(({ id }) => id)).size).toBe(7);
+  for (const { keptOut, refining } of [...facts, ...unseen]) expect([keptOut.length, refining.length, new Set([...keptOut, ...refining]).size]).toEqual([1, 2, 3]);
+  right[0] = [true, false, false];
+  expect(keep(quiz, answers, size.keeping, 5).unseen).toHaveLength(1);
 });
 
 test("what a unit writes: turned around, the best token becomes the last; scaled, nothing changes", async () => {

@@ -8,7 +8,8 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeUnitSetResult, NativeUnitSets } from "../../types/native";
 import { relativeDifference } from "../model/golden-cases";
-import { familyCases, goldenTensors, open, raggedInstances, rowsOf } from "../model/golden-tensors";
+import { familyCases, open, raggedInstances } from "../model/golden-tensors";
+import { neuronGolden } from "../neuron/golden-instances";
 import { refusal } from "../storage/refusal";
 
 /** The golden values hold to 1e-7 in float64. */
@@ -33,11 +34,10 @@ const someSets = (instances: Instances, units: number) => Array.from({ length: i
   [], [i % units], [(i * 3) % units, units + ((i * 5) % units)], [2 * units - 1], Array.from({ length: units }, (_, u) => u),
 ]);
 
-describe.each(["opt-classification", "llama", "gpt-neox", "bloom", "gpt2"])("%s", (name) => {
+describe.each(familyCases)("%s", (name) => {
   test.each([false, true])("suppressed, kept, doubled and ablated units equal PyTorch's (full forwards: %s)", async (fullPath) => {
     using model = await open(name, { dtype: "float64" });
-    const wanted = await goldenTensors("neuron", `${name}.safetensors`);
-    const instances = createInstances({ kind: model.architecture.head.kind, rows: rowsOf("tokens" in wanted ? wanted : await goldenTensors(name, "golden.safetensors")) });
+    const { wanted, instances } = await neuronGolden(name, model.architecture.head.kind);
     for (const site of ["neurons", "heads"] as const) {
       const { data, shape: [rows, count, size] } = wanted[`${site}.sets`];
       const sets = Array.from({ length: rows }, (_, row) => Array.from({ length: count }, (_, set) => Array.from(data.slice((row * count + set) * size, (row * count + set + 1) * size))));

@@ -10,7 +10,8 @@ import { createRandom } from "../../lib/random";
 import type { Instances } from "../../types/data";
 import type { Estimate, NeuronAttribution, NeuronFaithfulness } from "../../types/results";
 import { neuronsOf, provenanceOf } from "../results/sample";
-import { goldenTensors, open, raggedInstances, rowsOf } from "../model/golden-tensors";
+import { open, raggedInstances } from "../model/golden-tensors";
+import { neuronGolden } from "../neuron/golden-instances";
 import { refusal } from "../storage/refusal";
 
 /** Probabilities in float32, by two orders of the same sums. */
@@ -43,8 +44,7 @@ describe("the curves", () => {
 
   test("take the top units of each instance: the change of one is PyTorch's ablation", async () => {
     using model = await open("gpt2", { dtype: "float64" });
-    const wanted = await goldenTensors("neuron", "gpt2.safetensors");
-    const instances = createInstances({ kind: "causalLM", rows: rowsOf("tokens" in wanted ? wanted : await goldenTensors("gpt2", "golden.safetensors")) });
+    const { wanted, instances } = await neuronGolden("gpt2", "causalLM");
     const base = await integratedGradients(model, instances);
     const all = base.layers * base.units;
     const top = [3, base.units + 7, 11]; // another unit for each row

@@ -1,20 +1,29 @@
 """Writes neuron/CASE.safetensors: neuron scores the slow and obvious way, one full forward and backward per layer and node, in fp64.
 
-    python test/golden/neuron.py
+    python test/golden/neuron.py [CASE...]
 
-Only the readout (last) position of the site is changed; everything above it is recomputed. F is the probability of the predicted class
-or next token of the unchanged model.
+Only the readout (last) position of the site is changed; everything above it is recomputed. F is the probability of the predicted class,
+choice or next token of the unchanged model. Of a choice only the predicted choice's row is changed; the other rows keep their scores.
 """
 
 import os
+import sys
 
 import numpy
 import torch
 
 from families import HERE, attention_output, blocks, down_projection, draw_rows, one, open_case, ragged, up_projection, write
 
-CASES = ("opt-classification", "llama", "gpt-neox", "bloom", "gpt2")
-GATED = ("llama",)
+WHOLE = ("opt-classification", "llama", "gpt-neox", "bloom", "gpt2")
+# In fp32 for size, but for F, of which small differences are taken.
+COMPACT = (
+    "opt", "opt-post-norm-projected", "bloom-odd-heads", "gpt-neox-sequential", "llama-gqa", "mistral", "qwen2", "qwen3",
+    "gpt-neox-classification", "bloom-classification", "llama-classification", "gpt2-classification", "gpt-neox-choice",
+)
+TARGETS = ("targetValues", "baselineTarget", "ablation", "nodes", "weights")
+CHOICES = {"gpt-neox-choice": (3, 2)}  # rows of each instance
+CHOICE_ROWS = (9, 5, 12, 7, 4)
+GATED = ("llama", "mistral", "qwen")
 NODES = 20
 CONDUCTANCE_NODES = 21
 SETS, SET_SIZE = 3, {"neurons": 5, "heads": 2}
@@ -26,14 +35,19 @@ def gauss_legendre(count):
 
 
 class Probe:
-    """One row of one model: F with the readout values of a site replaced."""
+    """One instance of one model, a row or the rows of a choice: F with the readout values of a site replaced."""
 
-    def __init__(self, model, row):
-        self.model, self.row = model, row
-        self.layers = blocks(model)
-        logits = self.logits(1).detach()
+    def __init__(self, model, rows):
+        self.model, self.layers = model, blocks(model)
+        self.choices = None
+        found = []
+        for self.row in rows:
+            found.append(self.logits(1).detach())
+        logits = torch.cat(found, 1) if len(rows) > 1 else found[0]
         self.label = int(logits.argmax())
         self.value = float(logits.softmax(-1)[0, self.label])
+        if len(rows) > 1:
+            self.row, self.choices = rows[self.label], logits
 
     def modules(self, site):
         if site == "preActivation":
@@ -42,7 +56,9 @@ class Probe:
 
     def logits(self, copies):
         found = self.model(one(self.row).repeat(copies, 1)).logits
-        return found[:, -1] if found.dim() == 3 else found
+        if self.choices is None:
+            return found[:, -1] if found.dim() == 3 else found
+        return torch.cat([found if i == self.label else self.choices[:, i : i + 1].expand(copies, 1) for i in range(self.choices.shape[1])], 1)
 
     def probability(self, copies=1):
         return self.logits(copies).softmax(-1)[:, self.label]
@@ -134,6 +150,11 @@ def residual_at(probe, site, layer):
     return last["x"] if site == "heads" else last["out"] - last["mlp"]
 
 
+def post_norm(model):
+    """There is no residual then that a later norm alone reads."""
+    return not getattr(model.config, "do_layer_norm_before", True)
+
+
 def read(probe, residuals):
     """log p of the label with the last block's readout output replaced, [n]."""
     def edit(_, inputs, output):
@@ -169,10 +190,12 @@ def reading_of(probe, site, heads):
     """Scores that need no path over the site: what a unit writes, and conductance."""
     rows = {"valueNorm": [], "logProbabilityIncrease": []}
     for layer in range(len(probe.layers)):
-        written, residual = writes(probe, site, layer, heads), residual_at(probe, site, layer)
+        written = writes(probe, site, layer, heads)
         rows["valueNorm"].append(written.norm(dim=-1))
-        rows["logProbabilityIncrease"].append(read(probe, residual + written) - read(probe, residual[None]))
-    found = {f"{site}.{name}": torch.stack(values) for name, values in rows.items()}
+        if not post_norm(probe.model):
+            residual = residual_at(probe, site, layer)
+            rows["logProbabilityIncrease"].append(read(probe, residual + written) - read(probe, residual[None]))
+    found = {f"{site}.{name}": torch.stack(values) for name, values in rows.items() if values}
     through = conductance(probe, site, CONDUCTANCE_NODES)
     return {**found, f"{site}.conductance": per_head(through, heads) if site == "heads" else through}
 
@@ -206,32 +229,48 @@ def changed_sets(probe, site, heads, generator):
     return {f"{site}.sets": torch.tensor(units, dtype=torch.int32), **{f"{site}.{name}": torch.stack(found) for name, found in rows.items()}}
 
 
+def instances_of(case):
+    """[instance][row]"""
+    if case not in CHOICES:
+        return [[row] for row in draw_rows("neurons of " + case)]
+    rows = iter(draw_rows("neurons of " + case, CHOICE_ROWS))
+    return [[next(rows) for _ in range(count)] for count in CHOICES[case]]
+
+
+def stored(name, value, case):
+    compact = case in COMPACT and value.dtype == torch.float64 and name.split(".")[-1] not in TARGETS
+    return value.float() if compact else value
+
+
 def make(case):
     model = open_case(case, torch.float64)
-    rows = draw_rows("neurons of " + case)
+    instances = instances_of(case)
     heads = model.config.num_attention_heads
     golden, labels, values = {}, [], []
-    for index, row in enumerate(rows):
-        probe = Probe(model, row)
+    for index, rows in enumerate(instances):
+        probe = Probe(model, rows)
         labels.append(probe.label)
         values.append(probe.value)
         generator = numpy.random.default_rng(index)
         found = {**scores_of(probe, "neurons", heads), **scores_of(probe, "heads", heads)}
         found.update({**changed_sets(probe, "neurons", heads, generator), **changed_sets(probe, "heads", heads, generator)})
         found.update({**reading_of(probe, "neurons", heads), **reading_of(probe, "heads", heads)})
-        if case not in GATED:
+        if not case.startswith(GATED):
             found.update(paper_of(probe))
         for name, value in found.items():
             golden.setdefault(name, []).append(value)
     golden = {name: torch.stack(found) for name, found in golden.items()}
     golden["targetValues"] = torch.tensor(values, dtype=torch.float64)
     golden["targetLabels"] = torch.tensor(labels, dtype=torch.int32)
-    nodes, weights = gauss_legendre(NODES)
-    write(os.path.join(HERE, "neuron", case + ".safetensors"), {**ragged(rows), "nodes": nodes, "weights": weights, **golden})
     gaps = [(golden[f"{site}.integratedGradients"].sum(-1) - (golden["targetValues"][:, None] - golden[f"{site}.baselineTarget"])).abs().max() for site in ("neurons", "heads")]
     print(f"{case}: F {[round(value, 3) for value in values]}, completeness gaps {gaps[0]:.1e} {gaps[1]:.1e}")
+    nodes, weights = gauss_legendre(NODES)
+    tensors = {**ragged([row for rows in instances for row in rows]), "nodes": nodes, "weights": weights, **golden}
+    if case in CHOICES:
+        tensors["groupOffsets"] = torch.tensor(numpy.cumsum([0, *CHOICES[case]]), dtype=torch.int32)
+    write(os.path.join(HERE, "neuron", case + ".safetensors"), {name: stored(name, value, case) for name, value in tensors.items()})
 
 
 if __name__ == "__main__":
-    for case in CASES:
+    for case in sys.argv[1:] or WHOLE + COMPACT:
         make(case)

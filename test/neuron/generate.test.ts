@@ -1,4 +1,4 @@
-// Continuations with units changed: the same as repeated forwards of a model whose weights lack the units, and of interventions.
+// Continuations with units changed: PyTorch's with hooks, and the same as repeated forwards of a model whose weights lack the units.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { generate } from "../../lib/neuron/generate";
 import { intervene } from "../../lib/neuron/intervene";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
-import { open, raggedInstances } from "../model/golden-tensors";
+import { goldenTensors, open, raggedInstances, rowsOf } from "../model/golden-tensors";
 import { refusal } from "../storage/refusal";
 
 const tokens = 6;
@@ -46,6 +46,22 @@ async function withoutUnits(model: Model): Promise<Model> {
   rmSync(directory, { recursive: true });
   return edited;
 }
+
+describe.each(["gpt2", "opt", "bloom-odd-heads", "qwen3"])("units of %s's first layer, in prompts up to the last position", (name) => {
+  test.each(["float64", "float32"] as const)("go on as PyTorch with hooks in %s", async (dtype) => {
+    using model = await open(name, { dtype });
+    const wanted = await goldenTensors("generation", `${name}.safetensors`);
+    const prompts = createInstances({ kind: "causalLM", rows: rowsOf(wanted) });
+    const row = (tensor: string, i: number) => Array.from(wanted[tensor].data.slice(i * wanted[tensor].shape[1], (i + 1) * wanted[tensor].shape[1]));
+    const chosen = Array.from({ length: prompts.size }, (_, i) => (["neurons", "heads"] as const).flatMap((site) => row(site, i).map((unit) => ({ layer: 0, unit, site }))));
+    const baseline = { neurons: wanted["replacement.neurons"].data as Float32Array, heads: wanted["replacement.heads"].data as Float32Array };
+    const kinds = { suppressed: {}, scaled: { kind: "scale", factor: wanted["factor"].data[0] }, replaced: { kind: "replace", baseline }, keptOnly: { kind: "keepOnly" } } as const;
+    for (const [kind, options] of Object.entries(kinds)) {
+      const found = await said(model, prompts, chosen, { tokens: wanted["before"].shape[1], ...options });
+      expect([kind, found]).toEqual([kind, found.map((_, i) => [row("before", i), row(kind, i)])]);
+    }
+  });
+});
 
 test("a prompt of one token goes on as in a model whose weights lack the units", async () => {
   using model = await open("llama");

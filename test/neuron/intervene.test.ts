@@ -8,9 +8,10 @@ import { top } from "../../lib/results/top";
 import { load } from "../../lib/results/load";
 import { save } from "../../lib/results/save";
 import type { Intervention } from "../../types/results";
-import { goldenTensors, open, raggedInstances, rowsOf } from "../model/golden-tensors";
+import { open, raggedInstances } from "../model/golden-tensors";
 import { relativeDifference } from "../model/golden-cases";
 import { refusal } from "../storage/refusal";
+import { neuronGolden } from "./golden-instances";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,10 +21,9 @@ const doubleTolerance = 1e-6;
 /** Probabilities in float32, by two orders of the same sums. */
 const singleTolerance = 1e-5;
 
-test.each(["opt-classification", "llama", "bloom"])("suppressed, scaled and kept units of %s equal PyTorch's, one list per instance", async (name) => {
+test.each(["opt-classification", "llama", "bloom", "qwen3", "gpt-neox-choice"])("suppressed, scaled and kept units of %s equal PyTorch's, one list per instance", async (name) => {
   using model = await open(name, { dtype: "float64" });
-  const wanted = await goldenTensors("neuron", `${name}.safetensors`);
-  const instances = createInstances({ kind: model.architecture.head.kind, rows: rowsOf("tokens" in wanted ? wanted : await goldenTensors(name, "golden.safetensors")) });
+  const { wanted, instances } = await neuronGolden(name, model.architecture.head.kind);
   for (const site of ["neurons", "heads"] as const) {
     const count = site === "heads" ? model.architecture.heads : model.architecture.intermediate;
     const { data, shape: [rows, sets, size] } = wanted[`${site}.sets`];

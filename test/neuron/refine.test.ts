@@ -33,6 +33,21 @@ test("leave out what negative prompts share by the same rule", () => {
   expect(refineNeurons(phrasings, { select, negatives: neuronsOf([[0, 0, 9, 0]], 2) }).map(({ index }) => index)).toEqual([0, 3]);
 });
 
+test("leave out what any fact of a list of negatives shares, each refined by itself", () => {
+  const [one, other] = [neuronsOf([[9, 0, 0, 0], [9, 9, 0, 0]], 2), neuronsOf([[0, 0, 0, 9]], 2)];
+  expect(refineNeurons(phrasings, { select, negatives: [one, other] })).toEqual([]);
+  expect(refineNeurons(phrasings, { select, share: 0.4, negatives: [one, other] })).toEqual([]); // unit 1 is in half of the first's rows
+  const pooled = neuronsOf([[9, 0, 0, 0], [9, 9, 0, 0], [0, 0, 0, 9]], 2);
+  expect(refineNeurons(phrasings, { select, negatives: pooled }).map(({ index }) => index)).toEqual([3]);
+});
+
+test("select of the negatives by a rule of their own", () => {
+  const negatives = neuronsOf([[9, 0, 0, 5]], 2);
+  expect(refineNeurons(phrasings, { select, negatives })).toEqual([]);
+  expect(refineNeurons(phrasings, { select, negatives, negativeSelect: { fractionOfMaximum: 0.6 } }).map(({ index }) => index)).toEqual([3]);
+  expect(refineNeurons(phrasings, { select, negatives, negativeSelect: { topK: 1 } }).map(({ index }) => index)).toEqual([3]);
+});
+
 test("by default select above a fifth of each row's maximum, as Dai et al. do", () => {
   expect(refineNeurons(neuronsOf([[10, 2.1, 2, 0], [10, 2.1, 9, 0]], 2)).map(({ index }) => index)).toEqual([0, 1]);
 });
@@ -42,5 +57,6 @@ test("refuse other units, none at all, and a share that is none", () => {
   expect(() => refineNeurons(phrasings, { negatives: neuronsOf([[1, 2, 3, 4]], 2, { site: "heads" }) })).toThrow(/heads/);
   expect(() => refineNeurons([])).toThrow(expect.objectContaining(refusal("invalid", /"attributions"/)) as Error);
   expect(() => refineNeurons(phrasings, { share: 2 })).toThrow(expect.objectContaining(refusal("invalid", /"share"/)) as Error);
+  expect(() => refineNeurons(phrasings, { negativeSelect: select })).toThrow(expect.objectContaining(refusal("missing", /"negatives"/)) as Error);
   expect(() => refineNeurons(phrasings, { negative: phrasings } as never)).toThrow(expect.objectContaining(refusal("unknown", /"negative"/)) as Error);
 });

@@ -77,6 +77,15 @@ describe("a report", () => {
     expect(drawing).not.toMatch(/="[^"]*(NaN|Infinity|undefined)/);
   });
 
+  test("writes the names of bars in full, on several lines where they are long", () => {
+    const categories = ["the fact itself", "its phrasings kept out", "other facts, same relation", "other facts, other relation"];
+    const drawing = renderReport(reportOf({ kind: "bars", title: "p", x: { label: "Asked" }, y: { label: "y" }, categories, series: [{ label: "s", values: [1, 2, 3, 4] }] }));
+    const [svg] = /<svg viewBox="0 0 520 \d+" role="img".*?<\/svg>/s.exec(drawing) ?? [""];
+    for (const line of [">the fact itself<", ">its phrasings<", ">kept out<", ">other facts,<", ">same relation<", ">other relation<"]) expect(svg).toContain(line);
+    expect(svg).not.toContain("…");
+    expect(svg).toContain('viewBox="0 0 520 314"');
+  });
+
   test("shows a missing interval as no band and a series of its own as a line", () => {
     const plot: LinePlot = { kind: "lines", title: "p", x: { label: "x" }, y: { label: "y" }, series: [{ label: "a", points: [{ x: 2, y: 1 }, { x: 1, y: 2 }] }] };
     const page_ = renderReport(reportOf(plot)).split("</style>")[1];

@@ -20,10 +20,19 @@ export interface Answers {
   readonly wholeAnswers: number;
 }
 
-/** A fact that is attributed, with the questions that refine its units and those kept out. */
+/** A known fact, with the questions that refine its units and those kept out. */
 export interface KnownFact extends Fact {
   readonly refining: readonly number[];
   readonly keptOut: readonly number[];
+}
+
+export interface KeptFacts {
+  /** Those that are attributed. */
+  readonly facts: readonly KnownFact[];
+  /** Others, asked once each: what their answers rest on is not specific to a fact. */
+  readonly negatives: readonly KnownFact[];
+  /** The rest, in which specificity is tested. */
+  readonly unseen: readonly KnownFact[];
 }
 
 export async function ask(session: Session, model: Model, quiz: Quiz): Promise<Answers> {
@@ -50,8 +59,10 @@ async function questionsOf({ tokenizer }: Model, quiz: Quiz): Promise<Omit<Answe
 }
 
 export interface Keeping {
-  /** Facts to keep at most, the relations taking turns. */
+  /** Facts to attribute at most, the relations taking turns. */
   readonly facts: number;
+  /** Further ones to compare with. */
+  readonly negatives: number;
   /** Phrasings that a fact must be known in. */
   readonly enough: number;
   /** How many of these are kept out of the refinement. */
@@ -64,15 +75,22 @@ export function knownFacts({ right }: Answers, { enough }: Keeping): number[] {
 }
 
 /** Known facts to work on, drawn by the seed; "missing" with fewer than two. */
-export function keep(quiz: Quiz, answers: Answers, keeping: Keeping, seed: number): KnownFact[] {
+export function keep(quiz: Quiz, answers: Answers, keeping: Keeping, seed: number): KeptFacts {
   const known = knownFacts(answers, keeping);
   const piles = quiz.relations.map((_, relation) => shuffle(known.filter((fact) => quiz.facts[fact].relation === relation), createRandom(seed, 11, relation)));
-  const order = Array.from({ length: known.length }, (_, round) => piles.flatMap((pile) => pile.slice(round, round + 1))).flat().slice(0, keeping.facts);
+  const order = Array.from({ length: known.length }, (_, round) => piles.flatMap((pile) => pile.slice(round, round + 1))).flat();
   if (order.length < 2) throw new AttributionError("missing", `The model knows ${order.length} of ${quiz.facts.length} facts in at least ${keeping.enough} phrasings; two are needed to compare`);
-  return order.map((fact) => {
+  const all = order.map((fact) => {
     const right = shuffle(answers.right[fact].flatMap((isRight, phrasing) => (isRight ? [answers.first[fact] + phrasing] : [])), createRandom(seed, 12, fact));
     return { ...quiz.facts[fact], keptOut: right.slice(0, keeping.keptOut), refining: right.slice(keeping.keptOut) };
   });
+  const attributed = keeping.facts, compared = attributed + keeping.negatives;
+  return { facts: all.slice(0, attributed), negatives: all.slice(attributed, compared), unseen: all.slice(compared) };
+}
+
+/** Whether two facts have the same answer: then each one's units rightly serve the other. */
+export function sameAnswer({ questions: { labels } }: Answers, one: KnownFact, other: KnownFact): boolean {
+  return labels[one.refining[0]] === labels[other.refining[0]];
 }
 
 /** The questions with these numbers. */

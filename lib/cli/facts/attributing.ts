@@ -1,5 +1,5 @@
 // Which units each fact is owed to: integrated gradients of neurons and heads over all layers, for every phrasing that refines;
-// and the units that the phrasings of a fact share.
+// the units that the phrasings of a fact share (refined); and those of them that other facts do not rest on (specific).
 import { integratedGradients } from "../../neuron/integrated-gradients";
 import { refineNeurons } from "../../neuron/refine";
 import { quantile } from "../../statistics";
@@ -7,11 +7,14 @@ import type { Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
 import type { NeuronAttribution } from "../../../types/results";
 import type { Session } from "../demo/session";
-import { questionsAt, type Answers, type KnownFact } from "./asking";
+import { questionsAt, sameAnswer, type Answers, type KeptFacts } from "./asking";
 import { rowsOf } from "./units";
 
 /** The gap, as a share of the probability, above which paths are bisected. */
 export const completeness = 1e-3;
+
+export const unitKinds = ["refined", "specific"] as const;
+export type UnitKind = (typeof unitKinds)[number];
 
 export interface Attributed {
   /** The refining questions of all facts, one fact after the other. */
@@ -22,8 +25,8 @@ export interface Attributed {
   readonly rows: readonly (readonly number[])[];
   /** Of both sites. */
   readonly scores: NeuronAttribution;
-  /** [fact] its refined units, best first. */
-  readonly refined: readonly Int32Array[];
+  /** [fact] its refined units and its specific ones, best first. */
+  readonly units: Readonly<Record<UnitKind, readonly Int32Array[]>>;
   /** Completeness gaps of the neurons' layers as shares of the probability, in the first question. */
   readonly gap: { readonly layer: number; readonly worst: number; readonly median: number };
 }
@@ -35,18 +38,36 @@ export interface Refining {
   readonly share: number;
   /** Kept at most. */
   readonly most: number;
+  /** As `fractionOfMaximum`, for the specific units: lower, as the highest scores are of units that all facts rest on. */
+  readonly specificFraction: number;
+  /** A unit is left out where it is refined so, with this fraction, from another fact. */
+  readonly negativeFraction: number;
 }
 
-export async function attribute(session: Session, model: Model, answers: Answers, facts: readonly KnownFact[], nodes: number, refining: Refining): Promise<Attributed> {
-  const questions = questionsAt(answers, facts.flatMap((fact) => fact.refining));
+export async function attribute(session: Session, model: Model, answers: Answers, kept: KeptFacts, nodes: number, refining: Refining): Promise<Attributed> {
+  const { facts, negatives } = kept;
   const factOf = facts.flatMap((fact, number) => fact.refining.map(() => number));
   const rows = facts.map((_, number) => factOf.flatMap((fact, row) => (fact === number ? [row] : [])));
-  const scores = await session.step(`Integrated gradients of ${questions.size} questions, neurons and heads`, (call) => integratedGradients(model, questions, { site: "both", of: "gold", nodes, completeness, ...call }));
-  const { fractionOfMaximum, share, most } = refining;
-  const refined = rows.map((own) => Int32Array.from(refineNeurons(rowsOf(scores, own), { select: { fractionOfMaximum }, share }).slice(0, most), ({ index }) => index));
+  const own = facts.flatMap((fact) => fact.refining);
+  const all = questionsAt(answers, [...own, ...negatives.map((fact) => fact.refining[0])]);
+  const found = await session.step(`Integrated gradients of ${all.size} questions, neurons and heads`, (call) => integratedGradients(model, all, { site: "both", of: "gold", nodes, completeness, ...call }));
   const sample = questionsAt(answers, facts[0].refining.slice(0, 1));
   const gap = await session.step("Completeness of integrated gradients", (call) => gapOf(model, sample, nodes, call));
-  return { questions, factOf, rows, scores, refined, gap };
+  const scores = rowsOf(found, own.map((_, row) => row));
+  return { questions: questionsAt(answers, own), factOf, rows, scores, units: unitsOf(answers, kept, found, rows, refining), gap };
+}
+
+function unitsOf(answers: Answers, { facts, negatives }: KeptFacts, found: NeuronAttribution, rows: readonly (readonly number[])[], refining: Refining): Attributed["units"] {
+  const { fractionOfMaximum, share, most, specificFraction, negativeFraction } = refining;
+  const attributions = rows.map((own) => rowsOf(found, own));
+  const alone = negatives.map((_, at) => rowsOf(found, [rows.flat().length + at]));
+  const first = (refined: readonly { readonly index: number }[]) => Int32Array.from(refined.slice(0, most), ({ index }) => index);
+  const specific = facts.map((fact, at) => {
+    const others = [...facts, ...negatives].flatMap((other, i) => (sameAnswer(answers, fact, other) ? [] : [[...attributions, ...alone][i]]));
+    const left = others.length === 0 ? {} : { negatives: others, negativeSelect: { fractionOfMaximum: negativeFraction } };
+    return first(refineNeurons(attributions[at], { select: { fractionOfMaximum: specificFraction }, share, ...left }));
+  });
+  return { refined: attributions.map((own) => first(refineNeurons(own, { select: { fractionOfMaximum }, share }))), specific };
 }
 
 /** The worst and the median layer's gap as shares of the probability. */

@@ -10,7 +10,7 @@ import { startSession, totalTime, type Session } from "../demo/session";
 import { progressSteps } from "../progress";
 import { fetchSmolLM2 } from "../smollm2";
 import { help, readFactsArguments } from "./arguments";
-import { ask, keep, type Answers, type Keeping, type KnownFact } from "./asking";
+import { ask, keep, type Answers, type KeptFacts, type Keeping } from "./asking";
 import { attribute, type Attributed, type Refining } from "./attributing";
 import { changeFacts, type Changed } from "./changing";
 import { drawCurves, type Curves, type CurveSizes } from "./curves";
@@ -41,7 +41,7 @@ export interface FactsFindings {
   readonly quiz: Quiz;
   readonly size: FactsSize;
   readonly answers: Answers;
-  readonly facts: readonly KnownFact[];
+  readonly kept: KeptFacts;
   readonly attributed: Attributed;
   readonly changed: readonly Changed[];
   readonly said: readonly Said[];
@@ -54,7 +54,8 @@ const countries = 80;
 
 export function factsSize(facts: number): FactsSize {
   return {
-    keeping: { facts, enough: 4, keptOut: 2 }, nodes: 6, refining: { fractionOfMaximum: 0.1, share: 0.5, most: 10 }, top: 20, tokens: 8, controls: 5,
+    keeping: { facts, negatives: 8, enough: 4, keptOut: 2 }, nodes: 6,
+    refining: { fractionOfMaximum: 0.1, share: 0.5, most: 10, specificFraction: 0.02, negativeFraction: 0.05 }, top: 20, tokens: 8, controls: 5,
     curves: { neurons: [1, 2, 5, 10, 100, 1000, 10_000], heads: [1, 2, 5, 10, 20, 100], controls: 3 },
   };
 }
@@ -84,12 +85,13 @@ export async function factsDemo(session: Session, given: Pick<FactsFindings, "mo
 async function findAll(session: Session, given: Pick<FactsFindings, "model" | "modelName" | "quiz" | "size">): Promise<FactsFindings> {
   const { model, quiz, size } = given;
   const answers = await ask(session, model, quiz);
-  const facts = keep(quiz, answers, size.keeping, session.seed);
-  const attributed = await attribute(session, model, answers, facts, size.nodes, size.refining);
-  const changed = await changeFacts(session, model, answers, facts, attributed, size.controls);
+  const kept = keep(quiz, answers, size.keeping, session.seed);
+  const { facts } = kept;
+  const attributed = await attribute(session, model, answers, kept, size.nodes, size.refining);
+  const changed = await changeFacts(session, model, answers, kept, attributed, size.controls);
   const said = await sayWithout(session, model, answers, facts, attributed, size.tokens);
   const curves = await drawCurves(session, model, answers, facts, attributed, size.curves);
   const vocabulary = await readUnits(session, model, answers, facts, attributed, size.controls);
   const shared = sharedUnits(model.architecture, facts, attributed, size.top, session.seed);
-  return { ...given, answers, facts, attributed, changed, said, curves, shared, vocabulary };
+  return { ...given, answers, kept, attributed, changed, said, curves, shared, vocabulary };
 }

@@ -1,10 +1,12 @@
 // The report of the facts demo: sections in reading order, and what frames them.
 import { libtorchVersion } from "../../native";
 import { libraryVersion } from "../../provenance";
+import { formatNumber } from "../../report/format";
 import type { Report, ReportSection } from "../../../types/report";
 import { totalTime, type Session } from "../demo/session";
 import { knownFacts } from "./asking";
-import { completeness } from "./attributing";
+import { completeness, type UnitKind } from "./attributing";
+import type { Changed } from "./changing";
 import type { FactsFindings } from "./facts";
 import { changeSection, curveSections, saidSection } from "./tests-sections";
 import { layersSection, refinedSection, sharedSection, vocabularySection } from "./units-sections";
@@ -16,17 +18,17 @@ export function sectionsOf(findings: FactsFindings): ReportSection[] {
 export const timesTitle = "Time";
 
 export function reportOf(session: Session, findings: FactsFindings, sections: readonly ReportSection[]): Report {
-  const { model, modelName, quiz, facts, size } = findings;
+  const { model, modelName, quiz, kept: { facts, negatives, unseen }, size } = findings;
   const { family, layers, intermediate, heads } = model.architecture;
   const rows = session.times.map(({ title, seconds }) => [title, seconds]);
   return {
     title: `Where ${modelName.split(" ")[0]} keeps what it knows`, summary: summaryOf(findings),
     facts: [
-      { name: "Model", value: `${modelName}: ${family}, ${layers} layers, ${layers} × ${intermediate} neurons, ${layers} × ${heads} heads, ${model.parameters} parameters, ${model.dtype}` },
+      { name: "Model", value: `${modelName}: ${family}, ${layers} layers, ${layers} × ${intermediate} neurons, ${layers} × ${heads} heads, ${formatNumber(model.parameters)} parameters, ${model.dtype}` },
       { name: "Model fingerprint", value: model.hash.slice(0, 12) },
       { name: "Data", value: quiz.origin },
       { name: "Before each question", value: quiz.start === "" ? "nothing" : `${quiz.start} (measured on 400 other facts: 29.0 % right after it, 22.75 % after nothing, 19.5 % after <|im_start|>)` },
-      { name: "Attributed", value: `${facts.length} facts; probability of the answer's first token at the last position; integrated gradients with ${size.nodes} Gauss-Legendre nodes, bisected where they leave more than ${100 * completeness} % of the probability, baseline zero` },
+      { name: "Attributed", value: `${facts.length} facts, and one question each of ${negatives.length} others to compare with (${unseen.length} more are left to test on); probability of the answer's first token at the last position; integrated gradients with ${size.nodes} Gauss-Legendre nodes, bisected where they leave more than ${100 * completeness} % of the probability, baseline zero` },
       { name: "Seed", value: String(session.seed) },
       { name: "Versions", value: `attribution ${libraryVersion()}, libtorch ${libtorchVersion()}, Node ${process.versions.node}` },
       { name: "Time", value: totalTime(session.times) },
@@ -35,13 +37,16 @@ export function reportOf(session: Session, findings: FactsFindings, sections: re
   };
 }
 
-function summaryOf({ modelName, answers, quiz, size, facts, changed, attributed }: FactsFindings): string {
+function summaryOf({ modelName, answers, quiz, size, kept: { facts }, changed, attributed }: FactsFindings): string {
   const known = knownFacts(answers, size.keeping).length;
-  const own = changed.find(({ change, group }) => change === "suppressed" && group === "its phrasings kept out");
-  const refined = attributed.refined.map(({ length }) => length);
-  const units = refined.reduce((sum, length) => sum + length, 0) / refined.length;
-  const tested = own === undefined ? "" : ` Without them the answer's probability in phrasings kept out changes by ${own.refined.mean.toFixed(2)} (from ${own.before.toFixed(2)}), without as many random units of the same layers by ${own.random.mean.toFixed(2)}.`;
-  return `${modelName} knows ${known} of ${quiz.facts.length} facts in at least ${size.keeping.enough} phrasings; ${facts.length} of them were attributed, and their phrasings share ${units.toFixed(1)} neurons and heads on average.${tested}`;
+  const without = (kind: UnitKind): string => {
+    const [own, others] = (["its phrasings kept out", "other facts, same relation"] as const).map((group) => changed.find((row) => row.kind === kind && row.change === "suppressed" && row.group === group));
+    if (own === undefined) return "";
+    const words = (row: Changed) => `${row.chosen.mean.toFixed(2)} (from ${row.before.toFixed(2)}`;
+    return ` Without a fact's ${kind} units its answer's probability in phrasings kept out changes by ${words(own)}; random units: ${own.random.mean.toFixed(2)})${others === undefined ? "" : `, that of other facts of the relation by ${words(others)})`}.`;
+  };
+  const mean = (kind: UnitKind): string => (attributed.units[kind].reduce((sum, { length }) => sum + length, 0) / facts.length).toFixed(1);
+  return `${modelName} knows ${known} of ${quiz.facts.length} facts in at least ${size.keeping.enough} phrasings; ${facts.length} of them were attributed. Their phrasings share ${mean("refined")} neurons and heads on average (at most ${size.refining.most} are kept; refined units); leaving out what other facts rest on, ${mean("specific")} (specific units).${without("refined")}${without("specific")}`;
 }
 
 function askedSection({ quiz, answers, size }: FactsFindings): ReportSection {

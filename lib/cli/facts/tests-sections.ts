@@ -2,46 +2,55 @@
 import type { NeuronFaithfulness } from "../../../types/results";
 import type { BarPlot, LinePlot, ReportSection, ReportTable } from "../../../types/report";
 import type { NeuronTest } from "../demo/stages/neuron-tests";
+import { unitKinds, type UnitKind } from "./attributing";
 import { changes, groups, type Changed } from "./changing";
 import type { FactsFindings } from "./facts";
 
-export function changeSection({ changed, size: { controls } }: FactsFindings): ReportSection {
+export function changeSection({ changed, size: { controls, refining: { most } } }: FactsFindings): ReportSection {
+  const others = groups.slice(2).some((group) => changed.some((row) => row.group === group));
   return {
-    title: "Do the refined units hold the fact?",
-    explanation: `The refined units of each fact are set to zero (suppressed) or doubled at the last position, beside ${controls} draws of as many random units of the same layers. If they hold this fact alone, its answer's probability changes, in phrasings kept out too, and that of other facts does not.`,
+    title: "Do the units hold the fact?",
+    explanation: `Each fact's refined units, then its specific ones (at most ${most} each), are set to zero (suppressed) or doubled at the last position, beside ${controls} draws of as many random units of the same layers. Units that hold this fact alone change its answer's probability, in phrasings kept out too, and leave that of other facts alone.`,
     blocks: [
       {
         kind: "table", caption: "Change of the answer's probability",
         columns: [
-          { label: "Units" }, { label: "Asked" }, { label: "Questions", digits: 0 }, { label: "Before", digits: 3 }, { label: "Refined", digits: 3 }, { label: "Random", digits: 3 },
-          { label: "Other answer, refined", unit: "%", digits: 1 }, { label: "Other answer, random", unit: "%", digits: 1 },
+          { label: "Units" }, { label: "Asked" }, { label: "Questions", digits: 0 }, { label: "Before", digits: 3 }, { label: "Change", digits: 3 }, { label: "Change, random units", digits: 3 },
+          { label: "Other answer", unit: "%", digits: 1 }, { label: "Other answer, random units", unit: "%", digits: 1 },
         ],
-        rows: changed.map((row) => [row.change, row.group, row.questions, row.before, row.refined, row.random, 100 * row.refinedFlips, 100 * row.randomFlips]),
-        notes: ["Means over facts with 95 % bootstrap intervals. Other answer: share of questions whose most probable token changes."],
+        rows: changed.map((row) => [`${row.kind}, ${row.change}`, row.group, row.questions, row.before, row.chosen, row.random, 100 * row.chosenFlips, 100 * row.randomFlips]),
+        notes: [
+          "Means over facts with 95 % bootstrap intervals. Other answer: share of questions whose most probable token changes.",
+          others ? "Other facts have another answer and took no part in choosing the units." : "All known facts were attributed or compared with, so that none is left as the other facts.",
+        ],
       },
       ...changes.flatMap((change) => changeBars(change, changed)),
     ],
   };
 }
 
-export function saidSection({ said, facts, size: { tokens } }: FactsFindings): ReportSection[] {
+export function saidSection({ said, kept: { facts }, size: { tokens } }: FactsFindings): ReportSection[] {
   if (said.length === 0) return [];
   return [{
     title: "What does it say without them?",
-    explanation: `The model goes on greedily for ${tokens} tokens, as it is and with the fact's refined units suppressed from the question's last token on. The question is one of the phrasings kept out.`,
+    explanation: `The model goes on greedily for ${tokens} tokens, as it is and with the fact's refined or specific units suppressed from the question's last token on. The question is one of the phrasings kept out.`,
     blocks: [{
-      kind: "table", caption: "Continuations", columns: [{ label: "Fact" }, { label: "Question" }, { label: "As it is" }, { label: "Refined units suppressed" }],
-      rows: said.map(({ fact, question, before, after }) => [facts[fact].id, question, before.trim(), after.trim()]),
+      kind: "table", caption: "Continuations", columns: [{ label: "Fact" }, { label: "Question" }, { label: "As it is" }, { label: "Without the refined units" }, { label: "Without the specific ones" }],
+      rows: said.map(({ fact, question, before, after }) => [facts[fact].id, question, before.trim(), after.refined?.trim() ?? null, after.specific?.trim() ?? null]),
     }],
   }];
 }
 
 function changeBars(change: Changed["change"], all: readonly Changed[]): BarPlot[] {
-  const own = groups.flatMap((group) => all.filter((row) => row.change === change && row.group === group));
-  if (own.length === 0) return [];
+  const of = (kind: UnitKind) => groups.flatMap((group) => all.filter((row) => row.kind === kind && row.change === change && row.group === group));
+  const asked = groups.filter((group) => unitKinds.every((kind) => of(kind).some((row) => row.group === group)));
+  if (asked.length === 0) return [];
   return [{
-    kind: "bars", title: `Units ${change}`, x: { label: "Asked" }, y: { label: "Change of probability" }, categories: own.map(({ group }) => group),
-    series: [{ label: "Refined units", values: own.map(({ refined }) => refined) }, { label: "Random units, same layers", role: "control", values: own.map(({ random }) => random) }],
+    kind: "bars", title: `Units ${change}`, x: { label: "Asked" }, y: { label: "Change of probability" }, categories: asked,
+    series: [
+      { label: "Refined units", values: of("refined").map(({ chosen }) => chosen) }, { label: "Specific units", values: of("specific").map(({ chosen }) => chosen) },
+      { label: "Random units, layers of the refined", role: "control", values: of("refined").map(({ random }) => random) },
+    ],
   }];
 }
 

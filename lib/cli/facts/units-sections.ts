@@ -2,22 +2,25 @@
 import { layerHistogram } from "../../analysis/overlap";
 import { quantile } from "../../statistics";
 import type { BarPlot, ReportSection } from "../../../types/report";
+import { unitKinds } from "./attributing";
 import type { FactsFindings } from "./facts";
 import { placeOf, siteOf, unitName } from "./units";
 
-export function refinedSection({ facts, attributed, size: { refining, nodes }, model: { architecture } }: FactsFindings): ReportSection {
-  const rows = facts.map((fact, at) => {
-    const places = Array.from(attributed.refined[at], (index) => placeOf(architecture, index));
+export function refinedSection({ kept: { facts }, attributed: { units, scores, rows: rowsOf, gap }, size: { refining, nodes }, model: { architecture } }: FactsFindings): ReportSection {
+  const rows = unitKinds.flatMap((kind) => facts.map((fact, at) => {
+    const places = Array.from(units[kind][at], (index) => placeOf(architecture, index));
     const heads = places.filter(({ site }) => site === "heads").length;
-    return [fact.id, fact.answer, fact.refining.length, attributed.scores.targetValues[attributed.rows[at][0]], places.length - heads, heads, places.slice(0, 3).map(unitName).join(", ")];
-  });
+    return [kind, fact.id, fact.answer, fact.refining.length, scores.targetValues[rowsOf[at][0]], places.length - heads, heads, places.slice(0, 3).map(unitName).join(", ")];
+  }));
+  const percent = (share: number) => `${Number((100 * share).toFixed(1))} %`;
+  const { fractionOfMaximum, share, most, specificFraction, negativeFraction } = refining;
   return {
     title: "Which units is each fact owed to?",
-    explanation: `Integrated gradients score all ${architecture.layers} layers' neurons and heads in every phrasing; a unit is kept where its score is above ${100 * refining.fractionOfMaximum} % of the highest in more than ${100 * refining.share} % of the phrasings (at most ${refining.most} units). Two phrasings of each fact are kept out.`,
+    explanation: `Integrated gradients score all ${architecture.layers} layers' neurons and heads in every phrasing; a unit is refined where its score is above ${percent(fractionOfMaximum)} of the highest in more than ${percent(share)} of the phrasings (at most ${most} units). Specific units are chosen above ${percent(specificFraction)}, but for those above ${percent(negativeFraction)} in a fact with another answer. Two phrasings of each fact are kept out.`,
     blocks: [{
-      kind: "table", caption: "Refined units",
-      columns: [{ label: "Fact" }, { label: "Answer" }, { label: "Phrasings", digits: 0 }, { label: "Probability", digits: 3 }, { label: "Neurons", digits: 0 }, { label: "Heads", digits: 0 }, { label: "Best first" }],
-      rows, notes: [`${attributed.refined.filter(({ length }) => length === 0).length} of the facts have no such unit; they are left out of the next section.`, `Completeness: with ${nodes} nodes, the scores of a layer's neurons add up to the answer's probability minus that at the baseline; in the first question the median layer misses that by ${(100 * attributed.gap.median).toFixed(2)} % of the probability, the worst, layer ${attributed.gap.layer}, by ${(100 * attributed.gap.worst).toFixed(2)} %.`],
+      kind: "table", caption: "Refined and specific units",
+      columns: [{ label: "Units" }, { label: "Fact" }, { label: "Answer" }, { label: "Phrasings", digits: 0 }, { label: "Probability", digits: 3 }, { label: "Neurons", digits: 0 }, { label: "Heads", digits: 0 }, { label: "Best first" }],
+      rows, notes: [`${units.refined.filter(({ length }) => length === 0).length} of the facts have no refined unit and ${units.specific.filter(({ length }) => length === 0).length} no specific one; they are left out of the next section.`, `Completeness: with ${nodes} nodes, the scores of a layer's neurons add up to the answer's probability minus that at the baseline; in the first question the median layer misses that by ${(100 * gap.median).toFixed(2)} % of the probability, the worst, layer ${gap.layer}, by ${(100 * gap.worst).toFixed(2)} %.`],
     }],
   };
 }
@@ -70,24 +73,24 @@ function fifths(layers: number): (readonly [number, number])[] {
   return Array.from({ length: parts }, (_, at) => [Math.round((at * layers) / parts), Math.round(((at + 1) * layers) / parts)] as const);
 }
 
-export function vocabularySection({ vocabulary: { units, randomRanks }, facts, model: { architecture } }: FactsFindings): ReportSection {
-  const shown = facts.flatMap((_, fact) => units.filter((unit) => unit.fact === fact).slice(0, 3));
+export function vocabularySection({ vocabulary: { units, randomRanks }, kept: { facts }, model: { architecture } }: FactsFindings): ReportSection {
+  const shown = facts.flatMap((_, fact) => unitKinds.flatMap((kind) => units.filter((unit) => unit.fact === fact && unit.kind === kind).slice(0, 2)));
   const summary = (name: string, ranks: readonly number[]) => {
     const sorted = Float64Array.from(ranks).sort();
     return [name, ranks.length, ...(ranks.length === 0 ? [null, null, null] : [quantile(sorted, 0.5), ...[10, 100].map((most) => (100 * sorted.filter((rank) => rank <= most).length) / ranks.length)])];
   };
-  const ranksOf = (site: "neurons" | "heads") => units.filter((unit) => unit.site === site).map(({ rank }) => rank);
+  const ranks = unitKinds.flatMap((kind) => (["neurons", "heads"] as const).map((site) => summary(`${kind} ${site}`, units.filter((unit) => unit.kind === kind && unit.site === site).map(({ rank }) => rank))));
   return {
     title: "What do the units write?",
-    explanation: `Each refined unit's write in the fact's first question (a neuron's value times its output column, a head's output), read alone through the final norm and the unembedding as the tokens it pushes up most. If it writes the answer itself, the answer ranks high among the ${architecture.vocabulary} tokens.`,
+    explanation: `Each unit's write in the fact's first question (a neuron's value times its output column, a head's output), read alone through the final norm and the unembedding as the tokens it pushes up most. If it writes the answer itself, the answer ranks high among the ${architecture.vocabulary} tokens.`,
     blocks: [
       {
-        kind: "table", caption: "The best units of each fact", columns: [{ label: "Fact" }, { label: "Answer" }, { label: "Unit" }, { label: "Score", digits: 3 }, { label: "Value", digits: 2 }, { label: "Rank of the answer", digits: 0 }, { label: "Pushes up" }],
-        rows: shown.map((unit) => [facts[unit.fact].id, facts[unit.fact].answer, unitName(unit), unit.score, unit.site === "heads" ? null : unit.value, unit.rank, unit.tokens.map((token) => token.trim() || "␣").join(" · ")]),
+        kind: "table", caption: "The best units of each fact", columns: [{ label: "Fact" }, { label: "Answer" }, { label: "Units" }, { label: "Unit" }, { label: "Score", digits: 3 }, { label: "Value", digits: 2 }, { label: "Rank of the answer", digits: 0 }, { label: "Pushes up" }],
+        rows: shown.map((unit) => [facts[unit.fact].id, facts[unit.fact].answer, unit.kind, unitName(unit), unit.score, unit.site === "heads" ? null : unit.value, unit.rank, unit.tokens.map((token) => token.trim() || "␣").join(" · ")]),
       },
       {
         kind: "table", caption: "Where the answer ranks in what units write", columns: [{ label: "Units" }, { label: "Count", digits: 0 }, { label: "Median rank", digits: 0 }, { label: "In the top 10", unit: "%", digits: 1 }, { label: "In the top 100", unit: "%", digits: 1 }],
-        rows: [summary("refined neurons", ranksOf("neurons")), summary("refined heads", ranksOf("heads")), summary("random units of the same layers", randomRanks)],
+        rows: [...ranks, summary("random units of the refined units' layers", randomRanks)],
       },
     ],
   };

@@ -1,4 +1,4 @@
-// What each fact's first units write, read as tokens; and where the fact's answer ranks in it, beside random units of the same layers.
+// What each fact's units write, read as tokens; and where the fact's answer ranks in it, beside random units of the same layers.
 import { capture } from "../../model/states";
 import { unitTokens, type UnitTokens, type UnitWrite } from "../../neuron/unit-tokens";
 import { createRandom } from "../../random";
@@ -7,10 +7,11 @@ import type { CallOptions } from "../../../types/common";
 import type { Model } from "../../../types/model";
 import type { Session } from "../demo/session";
 import { questionsAt, type Answers, type KnownFact } from "./asking";
-import type { Attributed } from "./attributing";
+import { unitKinds, type Attributed, type UnitKind } from "./attributing";
 import { placeOf, randomLike, type PlacedUnit } from "./units";
 
 export interface ReadUnit extends PlacedUnit {
+  readonly kind: UnitKind;
   readonly fact: number;
   readonly score: number;
   /** The neuron's value in the fact's first question; NaN of a head. */
@@ -23,26 +24,26 @@ export interface ReadUnit extends PlacedUnit {
 
 export interface Vocabulary {
   readonly units: readonly ReadUnit[];
-  /** Ranks that the answers have in random units of the same layers. */
+  /** Ranks that the answers have in random units of the refined units' layers. */
   readonly randomRanks: readonly number[];
 }
 
-/** The refined units of every fact. */
+/** The units of every fact, the refined and the specific ones. */
 export async function readUnits(session: Session, model: Model, answers: Answers, facts: readonly KnownFact[], attributed: Attributed, controls: number): Promise<Vocabulary> {
-  return session.step("What the refined units write, as tokens", async (call) => {
+  return session.step("What the units write, as tokens", async (call) => {
     const questions = questionsAt(answers, facts.map(({ refining }) => refining[0]));
     const values = { neurons: (await capture(model, questions, { site: "neurons", ...call })).values, heads: (await capture(model, questions, { site: "heads", ...call })).values };
     const read = (chosen: readonly Chosen[]) => readChosen(model, values, questions.labels, chosen, call);
-    const refined = attributed.refined.flatMap((units, fact) => Array.from(units, (index) => ({ fact, index })));
-    const random = attributed.refined.flatMap((units, fact) => Array.from({ length: controls }, (_, draw) => Array.from(randomLike(model.architecture, units, createRandom(session.seed, 41, fact, draw)), (index) => ({ fact, index }))).flat());
-    const found = await read(refined);
+    const chosen = unitKinds.flatMap((kind) => attributed.units[kind].flatMap((units, fact) => Array.from(units, (index) => ({ kind, fact, index }))));
+    const random = attributed.units.refined.flatMap((units, fact) => Array.from({ length: controls }, (_, draw) => Array.from(randomLike(model.architecture, units, createRandom(session.seed, 41, fact, draw)), (index) => ({ fact, index }))).flat());
+    const found = await read(chosen);
     const units: ReadUnit[] = [];
-    for (const [at, { fact, index }] of refined.entries()) {
+    for (const [at, { kind, fact, index }] of chosen.entries()) {
       const { rank, tokens } = found[at];
       const rows = attributed.rows[fact];
       const place = placeOf(model.architecture, index);
       const texts = await model.tokenizer.tokenTexts(tokens.map(({ id }) => id));
-      units.push({ ...place, fact, rank, tokens: texts, score: rows.reduce((sum, row) => sum + rowScores(attributed.scores, row)[index], 0) / rows.length, value: valueOf(model, values, { fact, ...place })[0] });
+      units.push({ ...place, kind, fact, rank, tokens: texts, score: rows.reduce((sum, row) => sum + rowScores(attributed.scores, row)[index], 0) / rows.length, value: valueOf(model, values, { fact, ...place })[0] });
     }
     return { units, randomRanks: (await read(random)).map(({ rank }) => rank) };
   });

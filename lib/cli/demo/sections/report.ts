@@ -52,7 +52,7 @@ function hundredths(value: number): string {
 function factsOf(session: Session, { data, model, train, heldOut, queries, base }: Subject): Report["facts"] {
   const { family, layers, hidden, intermediate, heads } = model.architecture;
   return [
-    { name: "Model", value: `${family}, ${layers} layers, ${hidden} features, ${layers} × ${intermediate} neurons, ${layers} × ${heads} heads, ${model.parameters} parameters, ${model.dtype}` },
+    { name: "Model", value: `${family}, ${layers} layers, ${hidden} features, ${layers} × ${intermediate} neurons, ${layers} × ${heads} heads, ${formatNumber(model.parameters)} parameters, ${model.dtype}` },
     { name: "Model fingerprint", value: `${model.hash.slice(0, 12)} (base ${base.hash.slice(0, 12)})` },
     { name: "Data", value: data.origin },
     { name: "Claims", value: `${train.size} training, ${heldOut.size} held out, ${queries.size} of these the queries` },

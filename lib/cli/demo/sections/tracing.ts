@@ -24,7 +24,7 @@ export function tracingSection(findings: Findings, seed: number): ReportSection 
     blocks: [{
       kind: "table", caption: `Recall@${k} and mean reciprocal rank of the true training claims`,
       columns: [
-        { label: "Method" }, { label: `Same claim: recall@${k}`, digits: 3 }, { label: "MRR", digits: 3 }, { label: `Same fact: recall@${k}`, digits: 3 }, { label: "MRR", digits: 3 },
+        { label: "Method" }, { label: `Same claim: recall@${k}`, digits: 3 }, { label: "Same claim: MRR", digits: 3 }, { label: `Same fact: recall@${k}`, digits: 3 }, { label: "Same fact: MRR", digits: 3 },
       ],
       rows,
       notes: [
