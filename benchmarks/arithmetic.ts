@@ -48,3 +48,13 @@ export function featureWork(a: Architecture, tokens: number, rank: number): numb
   const lowest = a.hidden * outputs.reduce((sum, output) => sum + output, 0);
   return (2 * trainingWork(a, tokens)) / 3 + tokens * (a.layers * rank * projected - lowest);
 }
+
+export interface SimilarityWork { readonly gradients: number; /** Of token pairs. */ readonly products: number; /** Instead of them: each training instance's dense gradient, times every query's. */ readonly dense: number }
+
+/** Multiply-adds of exact gradient similarity over the MLPs' weights: forward and input backward of every token, then the products. */
+export function similarityWork(a: Architecture, trainTokens: number, queryTokens: number, train: number, queries: number): SimilarityWork {
+  const seen = (trainTokens + queryTokens) / (train + queries) / 2;
+  const sides = a.layers * (a.gated ? 3 : 2) * (a.hidden + a.intermediate);
+  const weights = a.layers * (a.gated ? 3 : 2) * a.hidden * a.intermediate;
+  return { gradients: 2 * a.layers * (trainTokens + queryTokens) * blockWork(a, seen), products: trainTokens * queryTokens * sides, dense: weights * (trainTokens + queries * train) };
+}

@@ -6,11 +6,12 @@ import { evaluation } from "./cases/evaluation";
 import { exactSimilarity } from "./cases/exact-similarity";
 import { gradientFeatures } from "./cases/gradient-features";
 import { gradientFeaturesPeers } from "./cases/gradient-features-peers";
+import { growth } from "./cases/growth";
 import { integratedGradients } from "./cases/integrated-gradients";
 import { lissa } from "./cases/lissa";
 import { neuronFaithfulness } from "./cases/neuron-faithfulness";
 import { storeQuery } from "./cases/store-query";
 
 export const benchmarks: readonly Benchmark[] = [
-  integratedGradients, neuronFaithfulness, ablation, gradientFeatures, gradientFeaturesPeers, exactSimilarity, ekfac, lissa, storeQuery, evaluation,
+  integratedGradients, neuronFaithfulness, ablation, gradientFeatures, gradientFeaturesPeers, exactSimilarity, ekfac, lissa, storeQuery, growth, evaluation,
 ];

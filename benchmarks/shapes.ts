@@ -31,6 +31,9 @@ export const pythia160m = {
   initializer_range: 0.02, attention_bias: true, bos_token_id: 0, eos_token_id: 0, tie_word_embeddings: false,
 };
 
+/** A GPT-NeoX of 4 layers of 256, for what would take hours on a larger one. */
+export const neoxSmall = { ...pythia160m, vocab_size: 8192, hidden_size: 256, num_hidden_layers: 4, num_attention_heads: 4, intermediate_size: 1024, max_position_embeddings: 256 };
+
 export const pythiaTiny = { ...pythia160m, vocab_size: 96, hidden_size: 32, num_hidden_layers: 3, num_attention_heads: 4, intermediate_size: 40, max_position_embeddings: 64 };
 
 export type Shape = typeof opt125m;

@@ -1,15 +1,9 @@
 // node store-query-child.js JOB: asks a store once and prints seconds, peak resident memory and the scores. Linux only.
 import { readFileSync } from "node:fs";
-import { native, runNative } from "../lib/native";
-import { jobOf, randomQueries, type StoreAnswer } from "./cases/store-query";
+import { askStore, jobOf, type StoreAnswer } from "./cases/store-query";
 
 async function asked(text: string): Promise<StoreAnswer> {
-  const { store, width, queries, params } = jobOf(text);
-  const features = randomQueries(queries, width);
-  native();
-  const start = performance.now();
-  const { scores } = await runNative((control) => native().storeScores(store, { ...params, queries: features }, control));
-  const seconds = (performance.now() - start) / 1000;
+  const { seconds, scores } = await askStore(jobOf(text));
   const peak = Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) * 1024;
   return { seconds, peak, scores: Array.from(scores) };
 }

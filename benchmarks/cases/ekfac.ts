@@ -6,7 +6,7 @@ import { pearson } from "../../lib/statistics";
 import { atLeast, type Benchmark, type Context, type Measurement, type Row } from "../benchmark";
 import { peakMemory } from "../memory";
 import { floats, openReference, python, type Reference } from "../reference";
-import { classifier, languageModel, type LanguageShape, mnliLengths, opt125m, pythia160m, randomRows, type Shape, type Subject } from "../shapes";
+import { classifier, languageModel, type LanguageShape, mnliLengths, neoxSmall, opt125m, randomRows, type Shape, type Subject } from "../shapes";
 import { stages } from "../stages";
 import { type Contender, interleaved, spreadOf, timeRows } from "../timing";
 
@@ -22,9 +22,8 @@ export interface Settings {
   readonly large: { readonly shape: Shape; readonly train: number; readonly budget: number } | undefined;
 }
 
-const neox = { ...pythia160m, vocab_size: 8192, hidden_size: 256, num_hidden_layers: 4, num_attention_heads: 4, intermediate_size: 1024, max_position_embeddings: 128 };
-const quickSettings: Settings = { shape: neox, train: 64, queries: 32, tokens: 64, batch: 16, rounds: 1, large: undefined };
-const fullSettings: Settings = { shape: neox, train: 512, queries: 32, tokens: 64, batch: 16, rounds: 2, large: { shape: opt125m, train: 64, budget: 2048 } };
+const quickSettings: Settings = { shape: neoxSmall, train: 64, queries: 32, tokens: 64, batch: 16, rounds: 1, large: undefined };
+const fullSettings: Settings = { shape: neoxSmall, train: 512, queries: 32, tokens: 64, batch: 16, rounds: 2, large: { shape: opt125m, train: 64, budget: 2048 } };
 
 export const ekfac: Benchmark = {
   name: "ekfac",

@@ -16,26 +16,34 @@ import type { Instances } from "../../types/data";
 import type { Estimate, InstanceAttribution } from "../../types/results";
 import type { Benchmark, Context, Measurement } from "../benchmark";
 import { factFiles, readFacts, type FactsData } from "../evaluation/facts";
+import type { LabelledData } from "../evaluation/labelled";
 import { type Method, methodsOf } from "../evaluation/methods";
-import { pairFiles, readPairs, type PairsData } from "../evaluation/pairs";
+import { pairFiles, readPairs } from "../evaluation/pairs";
+import { readRelations } from "../evaluation/relations";
 import { dataFolder, kept, stateFolder } from "../evaluation/state";
-import { baseFolder, type EvaluationSize, factsSubject, pairsSubject, type Subject } from "../evaluation/subjects";
+import { baseFolder, type EvaluationSize, factsSubject, pairsSubject, relationsSubject, type Subject } from "../evaluation/subjects";
 import { type MethodResult, measurementOf } from "../evaluation/table";
 
 const recipe = { batchSize: 16, learningRate: 1e-3, weightDecay: 0.01, dropout: false, keep: "last" } as const;
 
+const relations = { P1303: "instrument", P413: "position on a team", P176: "manufacturer", P39: "position held", P449: "network", P159: "headquarters" };
+
 const full: EvaluationSize = {
   facts: { queries: 100, sentences: 800, background: 10_000, longest: 25 },
-  pairs: { train: 1000, queries: 80, longest: 30, wrong: 0.1, inspected: 100 },
+  relations: { train: 1000, queries: 80, longest: 25, wrong: 0.1, inspected: 100, relations },
+  pairs: { train: 1000, queries: 80, longest: 30, wrong: 0.1, inspected: 100, classes: ["entailment", "contradiction"], taught: 4500 },
   shape: { vocabulary: 8000, hidden: 160, layers: 4, heads: 4 },
   training: { ...recipe, epochs: 2, batchSize: 32, learningRate: 2e-3, warmupSteps: 50 },
-  tuning: { facts: { ...recipe, epochs: 4 }, pairs: { ...recipe, epochs: 2, learningRate: 3e-4 } }, // more of it and a subset's model depends on chance alone
+  tuning: { facts: { ...recipe, epochs: 4 }, relations: { ...recipe, epochs: 2 }, pairs: { ...recipe, epochs: 2, learningRate: 3e-4 } }, // more of it and a subset's model depends on chance alone
+  teaching: { ...recipe, epochs: 3 },
   subsets: 40, seed: 42,
 };
 
 const quick: EvaluationSize = {
-  ...full, facts: { ...full.facts, queries: 20, sentences: 150, background: 600 }, pairs: { ...full.pairs, train: 160, queries: 20, inspected: 16 },
-  shape: { ...full.shape, hidden: 64, layers: 2 }, tuning: { facts: { ...recipe, epochs: 2 }, pairs: { ...recipe, epochs: 2 } }, subsets: 6,
+  ...full, facts: { ...full.facts, queries: 20, sentences: 150, background: 600 }, relations: { ...full.relations, train: 160, queries: 20, inspected: 16 },
+  pairs: { ...full.pairs, train: 160, queries: 20, inspected: 16, taught: 160 },
+  shape: { ...full.shape, hidden: 64, layers: 2 }, tuning: { facts: { ...recipe, epochs: 2 }, relations: { ...recipe, epochs: 2 }, pairs: { ...recipe, epochs: 2 } },
+  teaching: { ...recipe, epochs: 1 }, subsets: 6,
 };
 
 export const evaluation: Benchmark = {
@@ -49,19 +57,21 @@ export async function measureEvaluation(size: EvaluationSize, { log }: Context, 
   native().setThreads(1); // so small a model runs fastest on one thread, and its CPU seconds are seconds
   await mkdir(state, { recursive: true });
   log(`state: ${state}`);
-  const [facts, pairs] = [readFacts(data, size.facts, size.seed), await readPairs(data, size.pairs, size.seed)];
-  const base = await baseFolder(state, facts, pairs, size, log);
+  const [facts, relations, pairs] = [readFacts(data, size.facts, size.seed), await readRelations(data, size.relations, size.seed), await readPairs(data, size.pairs, size.seed)];
+  const base = await baseFolder(state, facts, pairs, relations, size, log);
   const results: MethodResult[] = [];
   const notes: string[] = [];
-  for (const subject of [await factsSubject(state, base, facts, size), await pairsSubject(state, base, pairs, size)]) {
+  const subjects = [() => factsSubject(state, base, facts, size), () => relationsSubject(state, base, relations, size), () => pairsSubject(state, base, pairs, size, log)];
+  for (const make of subjects) {
+    const subject = await make();
     const { base: untuned, model, train, queries } = subject;
     const before = await evaluate(untuned, queries);
     const after = await evaluate(model, queries);
     notes.push(`${subject.name}: ${train.size} training instances, ${train.tokens.length} tokens; the queries' loss falls from ${before.meanLoss.toFixed(2)} to ${after.meanLoss.toFixed(2)} nats`
-      + (subject.name === "pairs" ? `, accuracy ${(100 * after.accuracy).toFixed(0)} %` : ""));
+      + (subject.name === "facts" ? "" : `, accuracy ${(100 * before.accuracy).toFixed(0)} % before, ${(100 * after.accuracy).toFixed(0)} % after`));
     const outputs = await outputsOf(subject, size, state, log);
-    for (const method of methodsOf(size.seed).filter(({ only }) => only === undefined || only === subject.name)) {
-      results.push(await resultOf(method, subject, outputs, subject.name === "facts" ? facts : pairs, state, log));
+    for (const method of methodsOf(size.seed).filter(({ only }) => only === undefined || (only === "classifiers" && subject.name !== "facts"))) {
+      results.push(await resultOf(method, subject, outputs, { facts, relations, pairs }[subject.name], state, log));
     }
     model.close();
     untuned.close();
@@ -88,7 +98,7 @@ async function outputsOf({ name, base, train, queries, recipe: fineTune }: Subje
   return all as SubsetOutputs;
 }
 
-async function resultOf(method: Method, subject: Subject, outputs: SubsetOutputs, data: FactsData | PairsData, state: string, log: (text: string) => void): Promise<MethodResult> {
+async function resultOf(method: Method, subject: Subject, outputs: SubsetOutputs, data: FactsData | LabelledData, state: string, log: (text: string) => void): Promise<MethodResult> {
   const { train, queries } = subject;
   const inspected = "inspected" in data ? data.inspected : [];
   const asked = inspected.length === 0 ? queries : concatInstances([queries, selectInstances(train, inspected)]);

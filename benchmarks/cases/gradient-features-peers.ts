@@ -51,13 +51,21 @@ async function openPeers(notes: string[]): Promise<Peer[]> {
   const opened: Peer[] = [];
   for (const [name, variable] of peers) {
     try {
-      opened.push({ name, reference: await openReference("gradient_peers.py", { interpreter: process.env[variable] ?? python() }) });
+      const reference = await openReference("gradient_peers.py", { interpreter: process.env[variable] ?? python() });
+      if (reference.versions[name] !== undefined) {
+        opened.push({ name, reference });
+        continue;
+      }
+      await reference[Symbol.asyncDispose]();
+      notes.push(leftOut(name, variable, "this Python has no such package"));
     } catch (error) {
-      notes.push(`${name} is left out: ${(error as Error).message.split(". ")[0]}; name a Python that has it, ${variable}=/path/to/python`);
+      notes.push(leftOut(name, variable, (error as Error).message.split(". ")[0]));
     }
   }
   return opened;
 }
+
+const leftOut = (name: string, variable: string, why: string): string => `${name} is left out: ${why}; name a Python that has it, ${variable}=/path/to/python`;
 
 async function measured(settings: Settings, opened: readonly Peer[], context: Context, notes: string[]): Promise<Measurement> {
   const rows: Row[] = [];
@@ -109,9 +117,9 @@ async function best(name: string, run: (budget: number) => Promise<number>, budg
   return { name, run: () => run(chosen), note: `${formatNumber(chosen)} tokens a batch` };
 }
 
-/** The fastest peer over ours in each group; the least of float32 first. */
+/** The fastest peer over ours in each group that has one; the least of float32 first. */
 function barsOf(rows: readonly Row[]): Bar[] {
-  const groups = [...new Set(rows.map(({ group }) => group))];
+  const groups = [...new Set(rows.filter(({ name }) => name !== "ours").map(({ group }) => group))];
   const ratios = groups.map((group) => ({ group, ratio: Math.min(...rows.filter((row) => row.group === group && row.name !== "ours").map(({ timesOurs }) => timesOurs ?? Number.NaN)) }));
   return (["float32", "bfloat16"] as const).flatMap((dtype) => {
     const own = ratios.filter(({ group }) => group.includes(dtype)).sort((a, b) => a.ratio - b.ratio);

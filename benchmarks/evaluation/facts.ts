@@ -53,7 +53,7 @@ export function readFacts(data: string, size: FactsSize, seed: number): FactsDat
   };
 }
 
-function lines(path: string): unknown[] {
+export function lines(path: string): unknown[] {
   return readFileSync(path, "utf8").split("\n").filter((line) => line.trim() !== "").map((line) => JSON.parse(line) as unknown);
 }
 

@@ -31,8 +31,8 @@ export interface Scored {
 
 export interface Method {
   readonly name: string;
-  /** @default both */
-  readonly only?: Subject["name"];
+  /** @default all subjects */
+  readonly only?: "classifiers";
   /** The score of an instance with itself is the same for all: says nothing of wrong labels. */
   readonly isNormalised?: boolean;
   readonly score: (subject: Subject, queries: Instances, scratch: string) => Promise<Scored>;
@@ -40,7 +40,7 @@ export interface Method {
 
 const memory = "3 GB";
 
-function direct(name: string, score: (subject: Subject, queries: Instances) => Promise<InstanceAttribution>, only?: Subject["name"]): Method {
+function direct(name: string, score: (subject: Subject, queries: Instances) => Promise<InstanceAttribution>, only?: Method["only"]): Method {
   return { name, only, score: async (subject, queries) => ({ attribution: await score(subject, queries), bytes: 0 }) };
 }
 
@@ -91,18 +91,19 @@ const normalised = (method: Method): Method => ({ ...method, isNormalised: true 
 export function methodsOf(seed: number): readonly Method[] {
   return [
     direct("random", ({ train }, queries) => randomInstances(train, queries, { seed })),
-    normalised(direct("same label", byLabel, "pairs")),
+    normalised(direct("same label", byLabel, "classifiers")),
     direct("BM25", ({ train }, queries) => bm25(train, queries)),
     normalised(direct("hidden-state cosine", ({ model, train }, queries) => representationSimilarity(model, train, queries))),
-    normalised(direct("NA-Instances, integrated gradients", byNeurons, "pairs")),
+    normalised(direct("NA-Instances, integrated gradients", byNeurons, "classifiers")),
     direct("gradient dot, MLP, exact", ({ model, train }, queries) => gradientSimilarity(model, train, queries, { memory })),
     normalised(direct("gradient cosine, MLP, exact", ({ model, train }, queries) => gradientSimilarity(model, train, queries, { memory, similarity: "cosine" }))),
     stored("gradient dot", 16, async ({ model }, queries, [store]) => storeSimilarity(store, await queryFeatures(model, queries, store))),
     normalised(stored("gradient cosine", 16, async ({ model }, queries, [store]) => storeSimilarity(store, await queryFeatures(model, queries, store), { similarity: "cosine" }))),
     stored("TracIn-CP, all epochs", 16, ({ checkpoints }, queries, stores) => tracInCheckpoints(checkpoints, stores, queries), "all"),
     direct("optimizer-aware (LESS), MLP, all epochs", ({ checkpoints, train }, queries) => optimizerAwareSimilarity(checkpoints, train, queries, { memory })),
-    direct("influence, CG, head", (subject, queries) => raised("damping", subject, queries, { inverse: "cg", parameters: "head", iterations: 30, tolerance: 1e-3, memory }), "pairs"),
-    direct("influence, LiSSA, head", (subject, queries) => raised("scale", subject, queries, { inverse: "lissa", parameters: "head", scale: 100, recursions: 1000, seed, memory }), "pairs"),
+    direct("influence, CG, head", (subject, queries) => raised("damping", subject, queries, { inverse: "cg", parameters: "head", iterations: 30, tolerance: 1e-3, memory }), "classifiers"),
+    direct("influence, LiSSA, head", (subject, queries) => raised("scale", subject, queries, { inverse: "lissa", parameters: "head", scale: 100, recursions: 1000, seed, memory }), "classifiers"),
+    direct("influence, Arnoldi, head", ({ model, train }, queries) => influence(model, train, queries, { inverse: "arnoldi", parameters: "head", iterations: 40, rank: 20, seed, memory })),
     direct("influence, EK-FAC", ({ model, train }, queries) => influence(model, train, queries, { inverse: "ekfac", parameters: "linear", seed, memory })),
     stored("projected Gauss-Newton (LoGra)", 16, ({ model }, queries, [store]) => projectedGaussNewton(model, store, queries)),
     normalised(stored("projected Gauss-Newton, cosine", 16, ({ model }, queries, [store]) => projectedGaussNewton(model, store, queries, { similarity: "cosine" }))),

@@ -1,27 +1,20 @@
-// MNLI rows to tune a classifier on, a share of them with a wrong label on purpose, and held-out rows to ask about.
+// MNLI rows: many that teach a classifier the task first, then those it is tuned on, a share of them with a wrong label on purpose,
+// and held-out rows to ask about.
 import { join } from "node:path";
 import { createDataset } from "../../lib/data/dataset";
 import { loadDataset } from "../../lib/data/load-dataset";
-import { createRandom, sampleWithout, shuffle } from "../../lib/random";
+import { createRandom, shuffle } from "../../lib/random";
 import type { Dataset, Row } from "../../types/data";
+import { labelledData, type LabelledData, type LabelledSize } from "./labelled";
 
-export interface PairsSize {
-  readonly train: number;
-  readonly queries: number;
-  /** Longest premise and hypothesis together, in words. */
-  readonly longest: number;
-  /** Share of training rows whose label is changed. */
-  readonly wrong: number;
-  /** Training rows whose self-influence is asked: so many with a wrong label, as many with a right one. */
-  readonly inspected: number;
+export interface PairsSize extends LabelledSize {
+  /** MNLI's labels that take part; rows of the others are left out. */
+  readonly classes: readonly string[];
+  /** Rows, their labels right, that the classifier has learned before. */
+  readonly taught: number;
 }
 
-export interface PairsData {
-  readonly train: Dataset;
-  readonly queries: Dataset;
-  /** Training rows whose self-influence is asked, the mislabelled ones first. */
-  readonly inspected: readonly number[];
-}
+export interface PairsData extends LabelledData { readonly taught: Dataset }
 
 export const pairFiles = ["mnli/mnli_train.jsonl", "mnli/mnli_dev_matched_first3000.jsonl"] as const;
 
@@ -29,13 +22,11 @@ export async function readPairs(data: string, size: PairsSize, seed: number): Pr
   const [all, held] = await Promise.all(pairFiles.map((file) => loadDataset("mnli", { path: join(data, file), onlyLabelled: true })));
   const random = createRandom(seed, 1);
   const isShort = ({ fields }: Row): boolean => `${String(fields["premise"])} ${String(fields["hypothesis"])}`.split(/\s+/).length <= size.longest;
-  const rows = shuffle(all.rows.filter(isShort), random).slice(0, size.train);
-  const wrong = Array.from(sampleWithout(rows.length, Math.round(size.wrong * rows.length), random));
-  const changed = rows.map((row, i) => (wrong.includes(i) ? { ...row, label: (row.label + 1 + random.below(all.labels.length - 1)) % all.labels.length } : row));
-  const right = shuffle(rows.map((_, i) => i).filter((i) => !wrong.includes(i)), random);
-  return {
-    train: await createDataset(changed, { name: "MNLI, some labels changed", labels: all.labels }),
-    queries: await createDataset(shuffle(held.rows.filter(isShort), random).slice(0, size.queries), { name: "MNLI, matched dev", labels: all.labels }),
-    inspected: [...wrong.slice(0, size.inspected), ...right.slice(0, size.inspected)],
-  };
+  const chosen = (rows: readonly Row[]): Row[] => shuffle(rows.filter(isShort).flatMap((row) => {
+    const label = size.classes.indexOf(all.labels[row.label]);
+    return label < 0 ? [] : [{ ...row, label }];
+  }), random);
+  const [rows, asked] = [chosen(all.rows), chosen(held.rows)];
+  const labelled = await labelledData("MNLI", size.classes, rows.slice(0, size.train), asked.slice(0, size.queries), size, random);
+  return { ...labelled, taught: await createDataset(rows.slice(size.train, size.train + size.taught), { name: "MNLI, taught before", labels: size.classes }) };
 }

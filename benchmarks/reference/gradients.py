@@ -5,13 +5,13 @@ import torch
 import transformers
 from transformers import AutoModelForSequenceClassification
 
-from protocol import base64_floats, clock, serve
+from protocol import base64_doubles, clock, serve
 
 state = {}
 
 
-def load(directory):
-    model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32).eval().requires_grad_(False)
+def load(directory, dtype="float32"):
+    model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
     state["parameters"] = [p for name, p in model.named_parameters() if ".fc1." in name or ".fc2." in name]
     for parameter in state["parameters"]:
         parameter.requires_grad_(True)
@@ -32,7 +32,7 @@ def similarity(train, train_labels, queries, query_labels):
         others = [gradient(row, label) for row, label in zip(train, train_labels)]
     with clock() as products:
         scores = torch.stack([torch.stack([torch.dot(query, other) for other in others]) for query in kept])
-    return {"gradient": gradients[0] / (len(kept) + len(others)), "product": products[0] / scores.numel(), "scores": base64_floats(scores)}
+    return {"gradient": gradients[0] / (len(kept) + len(others)), "product": products[0] / scores.numel(), "scores": base64_doubles(scores)}
 
 
 if __name__ == "__main__":

@@ -31,3 +31,7 @@ def clock():
 
 def base64_floats(tensor):
     return base64.b64encode(tensor.detach().float().contiguous().numpy().tobytes()).decode()
+
+
+def base64_doubles(tensor):
+    return base64.b64encode(tensor.detach().double().contiguous().numpy().tobytes()).decode()
