@@ -4,13 +4,12 @@
 #include <map>
 
 #include "instance/inverse_gradients.h"
+#include "instance/module_products.h"
 #include "model/evaluate.h"
 #include "storage/error.h"
 
 namespace attribution {
 namespace {
-
-int64_t width_of(const ModuleFactors& m) { return m.gradients.size(1) * (m.inputs.size(1) + (m.bias ? 1 : 0)); }
 
 /// Σ g Vᵀ a by module [vector, module] or token [vector, token], of the one instance whose factors they are; double on the CPU.
 at::Tensor parts_of(const at::Tensor& vectors, const Factors& factors, bool by_module) {
@@ -18,8 +17,8 @@ at::Tensor parts_of(const at::Tensor& vectors, const Factors& factors, bool by_m
   at::Tensor total;
   int64_t place = 0;
   for (const ModuleFactors& m : factors.modules) {
-    const at::Tensor own = vector_products(vectors.narrow(1, place, width_of(m)), {{m}, factors.instances}).to(at::kDouble);
-    place += width_of(m);
+    const at::Tensor own = vector_products(vectors.narrow(1, place, gradient_width(m)), {{m}, factors.instances}).to(at::kDouble);
+    place += gradient_width(m);
     if (by_module) modules.push_back(own.sum(1));
     else total = total.defined() ? total + own : own;
   }
@@ -77,7 +76,13 @@ at::Tensor seen_tokens(const Architecture& a, const Batch& batch, bool head) {
 Factors token_factors(const Factors& factors, const Model& model, const Batch& batch, const ModuleSelection& modules) {
   Factors own = factors;
   own.instances = batch.token_total();
-  for (size_t i = 0; i < modules.size(); ++i) own.modules[i].instance = seen_tokens(model.architecture, batch, modules.id(i).module == Module::head);
+  for (size_t i = 0; i < modules.size(); ++i) {
+    ModuleFactors& m = own.modules[i];
+    m.instance = seen_tokens(model.architecture, batch, modules.id(i).module == Module::head);
+    if (!m.head) continue;
+    m.head = std::make_shared<ModuleFactors>(*m.head);
+    m.head->instance = seen_tokens(model.architecture, batch, true);
+  }
   return own;
 }
 
