@@ -134,7 +134,7 @@ export interface NativeUnitSetResult {
 }
 
 export interface NativeFeatureParams extends NativeBudget {
-  /** Names of linear modules, e.g. "layers.0.mlp.up"; see `linearModules`. */
+  /** Names of modules, e.g. "layers.0.mlp.up"; see `moduleNames`. */
   readonly modules: readonly string[];
   readonly reduction: "sum" | "mean";
 }
@@ -273,8 +273,8 @@ export interface NativeAddon {
   closeModel(model: NativeModel): void;
   /** Every weight the architecture has, in the order they are stored. */
   expectedWeights(architecture: Architecture): NativeWeightInfo[];
-  /** Names of linear modules, head last. */
-  linearModules(architecture: Architecture): string[];
+  /** Names of all modules with parameters, in stored order, the head last. */
+  moduleNames(architecture: Architecture): string[];
   /** Writes a safetensors file: header (length prefix included), then the named weights in that order, as `dtype`. */
   writeWeights(model: NativeModel, p: { file: string; header: Uint8Array; weights: readonly string[]; dtype: ComputeType }, c: NativeControl): Promise<void>;
   /** A model with `rows` embedding rows; new rows are the mean of the old ones. */

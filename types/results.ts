@@ -44,7 +44,7 @@ export interface ScoreParts {
 /** Scores of pairs of a query and a training instance, each split into parts that sum to it; see `breakdown`. */
 export interface Breakdown {
   readonly kind: "breakdown";
-  /** What a part belongs to: a linear module, or a token of the training instance or of the query. */
+  /** What a part belongs to: a module, or a token of the training instance or of the query. */
   readonly by: "module" | "trainToken" | "queryToken";
   /** Names in the order of the parts; empty by token. */
   readonly modules: readonly string[];

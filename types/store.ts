@@ -4,7 +4,7 @@ import type { Provenance } from "./results";
 
 /** How gradients become features; two sets of features are comparable where these are equal. */
 export interface FeatureSettings {
-  /** Linear modules in the order of the forward. */
+  /** Modules in the order in which a model stores them. */
   readonly modules: readonly string[];
   /** Rank of each side of a module's projection; 0: the exact gradient. A side shorter than the rank stays whole. */
   readonly rank: number;
@@ -18,8 +18,9 @@ export interface FeatureSettings {
 }
 
 /**
- * A module's part of every row: row-major [output side, input side], of a whole side with a bias the bias last; or rank² values of a
- * sparse projection. A dense projection has one part for all modules, "*".
+ * A module's part of every row: row-major [output side, input side], of a whole side with a bias the bias last (an embedding's sides are
+ * rows and features of its table); a norm's weight, then its bias, or at most rank² values of them; or rank² values of a sparse
+ * projection. A dense projection has one part for all modules, "*".
  */
 export interface FeatureSegment {
   readonly module: string;

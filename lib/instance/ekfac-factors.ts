@@ -22,7 +22,7 @@ import type { Parameters } from "./parameters";
 import { hashOfFile } from "./store-manifest";
 
 export interface EkfacOptions extends BatchOptions {
-  /** Linear modules, each with factors of its own. @default "mlp" */
+  /** Linear modules, each with factors of its own; others are refused ("unsupported"). @default "mlp" */
   readonly parameters?: Parameters;
   /** A causal LM's loss of an instance: summed over its target tokens, or their mean. @default "sum" */
   readonly reduction?: "sum" | "mean";

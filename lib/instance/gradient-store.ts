@@ -22,7 +22,7 @@ import { featureBytes, type GradientStoreOptions, requestOf, requireSame, storeO
 /**
  * Writes the gradient features of every training instance into a folder: per linear module P_out (Σ_t g_t a_tᵀ) P_inᵀ with a_t the
  * module's inputs, g_t its output gradients and P random projections (LoGra, Choe et al. 2024), so that inner products of features
- * are those of gradients in expectation; or another `projection`. Rows as in `train`; memory does not grow with their number. A call that was aborted or
+ * are those of gradients in expectation; or another `projection`. Embeddings and norms: see `rank`. Rows as in `train`; memory does not grow with their number. A call that was aborted or
  * killed at any moment goes on when it is made again, and the finished store is bit for bit that of an uninterrupted call with as
  * many threads. Another model, data or option set is refused ("mismatch"). Cost: one forward and backward per instance.
  * @example const store = await buildGradientStore(model, train, "stores/mnli", { rank: 16, onProgress: ({ secondsLeft }) => say(secondsLeft) });

@@ -15,7 +15,8 @@ export interface InfluenceOptions extends FeatureOptions {
   /**
    * How (H + λI)⁻¹ is applied. "cg": conjugate gradients, exact to `tolerance`; "lissa": a stochastic series; "arnoldi": exactly, but
    * only in the span of `rank` eigenvectors of H of the largest magnitude; "ekfac": H as the Gauss-Newton matrix in Kronecker factors
-   * with corrected eigenvalues, per module; "identity": not at all, which is gradient similarity.
+   * with corrected eigenvalues, per module, linear ones only (embeddings and norms are refused, "unsupported"); "identity": not at all,
+   * which is gradient similarity.
    * @default "cg"
    */
   readonly inverse?: "cg" | "lissa" | "arnoldi" | "ekfac" | "identity";

@@ -15,6 +15,8 @@ import { type GradientStoreOptions, requestOf, storeOptionNames } from "./store-
 
 /** Tokens of the calibration run, in batches. */
 const calibrationBatches = 3;
+/** Features held by a calibration run: 1 GiB of floats, as much as a batch of buildGradientStore's. */
+const mostFeatures = 2 ** 28;
 
 /**
  * Bytes on disk (exact), peak memory and seconds of buildGradientStore with these options. Computes a few batches: the longest
@@ -27,19 +29,21 @@ export async function planGradientStore(model: Model, train: Instances, options?
   checkFit(model, train, "train");
   const request = requestOf(model, train, given);
   const { settings, batchTokens, rowsPerShard, segments } = request;
+  const width = segments[segments.length - 1];
   const order = packedOrder(train);
+  const most = Math.max(1, Math.floor(mostFeatures / width));
   const run = async (indices: readonly number[]) => {
     const instances = selectInstances(train, indices);
     const started = performance.now();
     await runNative((control) => native().gradientFeatures(handleOf(model), instances, { settings: seededSettings(settings), batchTokens }, control), { signal: options?.signal });
     return instances.tokens.length / ((performance.now() - started) / 1000);
   };
-  const peakMemoryBytes = await peakWhile(() => run(longestOf(train, order, batchTokens)));
-  const tokensPerSecond = await run(spreadOf(train, order, calibrationBatches * batchTokens));
+  const peakMemoryBytes = await peakWhile(() => run(longestOf(train, order, batchTokens).slice(0, most)));
+  const tokensPerSecond = await run(spreadOf(train, order, calibrationBatches * batchTokens, most));
   const tokens = train.tokens.length;
   const passes = settings.projection === "pca" ? 2 : 1;
   return Object.freeze({
-    rows: train.size, width: segments[segments.length - 1], tokens, peakMemoryBytes, tokensPerSecond, seconds: (passes * tokens) / tokensPerSecond,
+    rows: train.size, width, tokens, peakMemoryBytes, tokensPerSecond, seconds: (passes * tokens) / tokensPerSecond,
     bytesOnDisk: shardsOf(train.size, rowsPerShard, 0).reduce((sum, { rows }) => sum + shardShape(request, rows).bytes, train.size), bytesFree: await freeBytes(directory),
   });
 }
@@ -54,9 +58,9 @@ function longestOf(train: Instances, order: Int32Array, budget: number): number[
   return chosen;
 }
 
-/** Instances of all lengths in their proportions, of about `budget` tokens. */
-function spreadOf(train: Instances, order: Int32Array, budget: number): number[] {
-  const count = Math.max(1, Math.min(order.length, Math.round((budget * order.length) / train.tokens.length)));
+/** Instances of all lengths in their proportions, of about `budget` tokens, at most so many. */
+function spreadOf(train: Instances, order: Int32Array, budget: number, most: number): number[] {
+  const count = Math.max(1, Math.min(order.length, most, Math.round((budget * order.length) / train.tokens.length)));
   return Array.from({ length: count }, (_, i) => order[Math.floor(((i + 0.5) * order.length) / count)]);
 }
 

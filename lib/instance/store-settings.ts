@@ -8,22 +8,27 @@ import { batchTokensOf, batchOptionNames, type BatchOptions } from "../model/bat
 import { handleOf } from "../model/model";
 import { callNative } from "../native";
 import { integer, oneOf, seedOf } from "../options";
-import { modulesOf, type Parameters } from "./parameters";
+import { isTable, modulesOf, type Parameters } from "./parameters";
 import { seededSettings } from "./store-projection";
 
 /** How gradients become features. */
 export interface ProjectionOptions {
-  /** Linear modules whose gradients are kept. @default "linear" */
+  /** Modules whose gradients are kept. @default "linear" */
   readonly parameters?: Parameters;
-  /** Rank of the projection of each side of a module: rank² features. 0: the exact gradient. @default 16 */
+  /**
+   * Rank of the projection of each side of a module: rank² features. 0: the exact gradient. An embedding counts as the matrix
+   * [row, feature] that is its table: each token takes a column of the rows' projection. A norm's gradient (weight, then bias) is one vector
+   * and is projected as a whole, to rank² features where it has more. @default 16
+   */
   readonly rank?: number;
   /**
    * "gaussian", "rademacher": both sides of each module by random matrices before the outer product (LoGra, Choe et al. 2024).
    * "pca": both sides by the principal directions of the module's inputs and output gradients over the training instances; takes a
-   * pass of its own, keeps what is largest, and is not unbiased.
+   * pass of its own, keeps what is largest, and is not unbiased. Not for embeddings: refused ("unsupported").
    * "dense": the gradient of all modules together as one vector by one Gaussian matrix, rank² features in all; for small models.
    * "sparse": each module's whole gradient by a matrix with one ±1 in each column (SJLT). "factoredSparse": a random part of both
-   * sides first (`mask`), then so (FactGraSS, Hu et al. 2025); at large sizes far cheaper than "sparse".
+   * sides first (`mask`), then so (FactGraSS, Hu et al. 2025); at large sizes far cheaper than "sparse". Of an embedding it keeps only
+   * `mask` of the table's rows, so few tokens; of a norm everything, as "sparse" does.
    * @default "gaussian"
    */
   readonly projection?: Projection;
@@ -70,9 +75,12 @@ export function settingsOf(model: Model, given: Readonly<Record<string, unknown>
   const rank = integer(given, "rank", 16, 0, 65536);
   const takesExact = projection === "gaussian" || projection === "rademacher";
   if (rank === 0 && !takesExact) throw expected("rank", `at least 1 with the projection "${projection}"`, rank);
+  const modules = modulesOf(model.architecture, given["parameters"] ?? "linear");
+  const table = projection === "pca" ? modules.find(isTable) : undefined;
+  if (table !== undefined) throw new AttributionError("unsupported", `"pca" cannot take "${table}": the principal directions of a table's rows are its most frequent rows. Choose another "projection", or leave it out of "parameters"`);
   if (given["mask"] && projection !== "factoredSparse") throw expected("mask", `left out with the projection "${projection}"`, given["mask"]);
   return Object.freeze({
-    modules: Object.freeze(modulesOf(model.architecture, given["parameters"] ?? "linear")), rank, projection,
+    modules: Object.freeze(modules), rank, projection,
     mask: projection === "factoredSparse" ? integer(given, "mask", 4 * rank, 1, 65536) : 0, basis: "",
     seed: seedOf(given), reduction: oneOf(given, "reduction", "sum", ["sum", "mean"]),
   });

@@ -33,7 +33,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<create_model_export>(exports, "createModel");
   add<close_model_export>(exports, "closeModel");
   add<expected_weights_export>(exports, "expectedWeights");
-  add<linear_modules_export>(exports, "linearModules");
+  add<module_names_export>(exports, "moduleNames");
   add<write_weights_export>(exports, "writeWeights");
   add<resize_embedding_export>(exports, "resizeEmbedding");
   add<evaluate_export>(exports, "evaluate");

@@ -16,7 +16,7 @@ Napi::Value open_model_export(const Napi::CallbackInfo& info);
 Napi::Value create_model_export(const Napi::CallbackInfo& info);
 Napi::Value close_model_export(const Napi::CallbackInfo& info);
 Napi::Value expected_weights_export(const Napi::CallbackInfo& info);
-Napi::Value linear_modules_export(const Napi::CallbackInfo& info);
+Napi::Value module_names_export(const Napi::CallbackInfo& info);
 Napi::Value write_weights_export(const Napi::CallbackInfo& info);
 Napi::Value resize_embedding_export(const Napi::CallbackInfo& info);
 Napi::Value evaluate_export(const Napi::CallbackInfo& info);

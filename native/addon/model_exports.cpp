@@ -70,8 +70,8 @@ Napi::Value expected_weights_export(const Napi::CallbackInfo& info) {
   return result;
 }
 
-Napi::Value linear_modules_export(const Napi::CallbackInfo& info) {
-  const auto names = linear_module_names(architecture_of(info[0].As<Napi::Object>()));
+Napi::Value module_names_export(const Napi::CallbackInfo& info) {
+  const auto names = module_names(architecture_of(info[0].As<Napi::Object>()));
   const Napi::Array result = Napi::Array::New(info.Env(), names.size());
   for (uint32_t i = 0; i < names.size(); ++i) result.Set(i, Napi::String::New(info.Env(), names[i]));
   return result;

@@ -4,27 +4,21 @@
 #include <map>
 
 #include "instance/inverse_gradients.h"
+#include "instance/module_products.h"
 #include "model/evaluate.h"
 #include "storage/error.h"
 
 namespace attribution {
 namespace {
 
-/// Parameters of each module.
-std::vector<int64_t> module_widths(const Model& model, const ModuleSelection& modules) {
-  std::vector<int64_t> widths;
-  for (size_t i = 0; i < modules.size(); ++i) widths.push_back(parameter_width(model, ModuleSelection(model.architecture, {module_name(model.architecture, modules.id(i))})));
-  return widths;
-}
-
 /// Σ g Vᵀ a by module [vector, module] or token [vector, token], of the one instance whose factors they are; double on the CPU.
-at::Tensor parts_of(const at::Tensor& vectors, const Factors& factors, const std::vector<int64_t>& widths, bool by_module) {
+at::Tensor parts_of(const at::Tensor& vectors, const Factors& factors, bool by_module) {
   std::vector<at::Tensor> modules;
   at::Tensor total;
   int64_t place = 0;
-  for (size_t i = 0; i < widths.size(); ++i) {
-    const at::Tensor own = vector_products(vectors.narrow(1, place, widths[i]), {{factors.modules[i]}, factors.instances}).to(at::kDouble);
-    place += widths[i];
+  for (const ModuleFactors& m : factors.modules) {
+    const at::Tensor own = vector_products(vectors.narrow(1, place, gradient_width(m)), {{m}, factors.instances}).to(at::kDouble);
+    place += gradient_width(m);
     if (by_module) modules.push_back(own.sum(1));
     else total = total.defined() ? total + own : own;
   }
@@ -82,7 +76,13 @@ at::Tensor seen_tokens(const Architecture& a, const Batch& batch, bool head) {
 Factors token_factors(const Factors& factors, const Model& model, const Batch& batch, const ModuleSelection& modules) {
   Factors own = factors;
   own.instances = batch.token_total();
-  for (size_t i = 0; i < modules.size(); ++i) own.modules[i].instance = seen_tokens(model.architecture, batch, modules.id(i).module == Module::head);
+  for (size_t i = 0; i < modules.size(); ++i) {
+    ModuleFactors& m = own.modules[i];
+    m.instance = seen_tokens(model.architecture, batch, modules.id(i).module == Module::head);
+    if (!m.head) continue;
+    m.head = std::make_shared<ModuleFactors>(*m.head);
+    m.head->instance = seen_tokens(model.architecture, batch, true);
+  }
   return own;
 }
 
@@ -99,7 +99,6 @@ struct Splitting {
   int64_t pairs;
   const Control& control;
   int64_t done = 0;
-  std::vector<int64_t> widths = module_widths(model, modules);
 
   /// Puts the parts of all pairs whose sources these are: vectors [source, parameter], or one source's [token, parameter].
   void operator()(Placed& placed, const std::vector<int64_t>& sources, const at::Tensor& vectors) {
@@ -110,12 +109,12 @@ struct Splitting {
       const Batch batch = make_batch(targets, {target}, model.device);
       const Factors factors = gradient_factors(model, batch, modules, reduction);
       if (parts == Parts::vector_tokens) {
-        const at::Tensor split = parts_of(vectors, factors, widths, false).squeeze(1);
+        const at::Tensor split = parts_of(vectors, factors, false).squeeze(1);
         for (const size_t pair : own) placed.put(pair, split);
         continue;
       }
       const at::Tensor rows = placed.rows(own, sources);
-      at::Tensor split = parts_of(vectors.index_select(0, rows.to(model.device)), parts == Parts::tokens ? token_factors(factors, model, batch, modules) : factors, widths, parts == Parts::modules);
+      at::Tensor split = parts_of(vectors.index_select(0, rows.to(model.device)), parts == Parts::tokens ? token_factors(factors, model, batch, modules) : factors, parts == Parts::modules);
       if (cosine) split = over_norms(split, norms.index_select(0, rows).unsqueeze(1) * squared_norms(factors).to(at::kCPU, at::kDouble).clamp_min(0).sqrt());
       for (size_t k = 0; k < own.size(); ++k) placed.put(own[k], split[static_cast<int64_t>(k)]);
     }
@@ -172,11 +171,11 @@ at::Tensor feature_parts(const Model& model, const Instances& targets, const at:
     control.progress(done, total, "breaking down");
     done += static_cast<int64_t>(own.size());
     const Batch batch = make_batch(targets, {target}, model.device);
-    const Factors factors = extractor.projected(gradient_factors(model, batch, extractor.modules(), settings.reduction));
-    const Factors split = parts == Parts::tokens ? token_factors(factors, model, batch, extractor.modules()) : factors;
+    const Factors factors = gradient_factors(model, batch, extractor.modules(), settings.reduction);
+    const Factors split = extractor.projected(parts == Parts::tokens ? token_factors(factors, model, batch, extractor.modules()) : factors);
     for (const size_t pair : own) {  // one vector at a time: spread, it may be as wide as the gradient
-      const at::Tensor spread = extractor.spread(vectors.narrow(0, pairs.sources[pair], 1).to(factors.modules[0].gradients.options()));
-      placed.put(pair, parts_of(spread, split, extractor.spread_widths(), parts == Parts::modules)[0]);
+      const at::Tensor spread = extractor.spread(vectors.narrow(0, pairs.sources[pair], 1).to(split.modules[0].gradients.options()));
+      placed.put(pair, parts_of(spread, split, parts == Parts::modules)[0]);
     }
   }
   control.progress(total, total, "breaking down");

@@ -116,6 +116,7 @@ void add_squares(at::Tensor& sum, const Turned& t, int64_t instances) {
 
 std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, const ModuleSelection& modules, const InfluenceOptions& o, const Control& control) {
   check_instances(model, train, "train");
+  require_linear(model.architecture, modules, "EK-FAC");
   std::vector<EkfacModule> fitted = fit_bases(model, train, modules, o, control);
   for_labelled_factors(model, train, modules, o, "EK-FAC eigenvalues", control, [&](const Factors& factors) {
     const auto owners = input_owners(factors);

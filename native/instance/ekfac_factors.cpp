@@ -29,12 +29,12 @@ struct Reader {
 }  // namespace
 
 std::vector<EkfacModule> stored_ekfac(const Model& model, const ModuleSelection& modules, const std::vector<WeightSource>& sources) {
-  Model view = model;
+  require_linear(model.architecture, modules, "EK-FAC");
   Reader reader{sources, model.dtype == at::kDouble ? at::kDouble : at::kFloat, model.device, {}};
   std::vector<EkfacModule> fitted;
   for (size_t i = 0; i < modules.size(); ++i) {
     const ModuleId id = modules.id(i);
-    const Linear linear = id.module == Module::head ? head_linear(model) : *linear_of(view, id);
+    const Linear linear = parameters_of(model, id);
     const int64_t output = linear.matrix().size(0), columns = linear.matrix().size(1) + (linear.bias.defined() ? 1 : 0);
     const std::string name = module_name(model.architecture, id);
     fitted.push_back({reader.read(name + ".inputBasis", {columns, columns}), reader.read(name + ".outputBasis", {output, output}), reader.read(name + ".eigenvalues", {output, columns}), linear.bias.defined()});

@@ -2,54 +2,21 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
+#include "instance/module_products.h"
 #include "model/linear.h"
+#include "model/norm.h"
 #include "model/transformer.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
 
-/// [instance, token] with a 1 where the token is the instance's.
-at::Tensor membership(const ModuleFactors& m, int64_t instances) {
-  const int64_t tokens = m.instance.size(0);
-  const at::Tensor ones = at::ones({1, tokens}, m.gradients.options());
-  return at::zeros({instances, tokens}, m.gradients.options()).scatter(0, m.instance.unsqueeze(0), ones);
-}
-
-/// The head sees the readout rows, or a causal LM's target tokens.
-at::Tensor head_instance(const Architecture& a, const Batch& batch) {
-  if (a.head == HeadKind::causal_lm) return batch.token_instance.index_select(0, batch.targets.ne(no_target).nonzero().squeeze(1));
-  return batch.token_instance.index_select(0, batch.readout);
-}
-
-/// Each instance's gradient of one module, [instance, output * input] of the instances first … first + count.
-at::Tensor dense_rows(const ModuleFactors& m, const std::vector<int64_t>& offsets, int64_t first, int64_t count) {
-  at::Tensor rows = at::empty({count, m.gradients.size(1), m.inputs.size(1)}, m.gradients.options());
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t begin = offsets[first + i], tokens = offsets[first + i + 1] - begin;
-    at::Tensor row = rows[i];  // short sums: libtorch's own product beats oneDNN's
-    at::mm_out(row, m.gradients.narrow(0, begin, tokens).t(), m.inputs.narrow(0, begin, tokens));
-  }
-  return rows.view({count, -1});
-}
-
-/// Σ_t gᵀ V a by the cheaper way: V times every token, or the instances' own gradients first.
-void add_weight_products(at::Tensor& total, const at::Tensor& vectors, const ModuleFactors& m, int64_t instances) {
-  const int64_t queries = vectors.size(0), tokens = m.inputs.size(0), output = m.gradients.size(1), input = m.inputs.size(1);
-  if (queries * tokens <= tokens + queries * instances) {
-    for (int64_t v = 0; v < queries; ++v) {
-      const at::Tensor seen = product(m.inputs, vectors[v].view({output, input}));
-      total[v].index_add_(0, m.instance, (seen * m.gradients).sum(1));
-    }
-    return;
-  }
-  const auto offsets = token_offsets(m, instances);
-  const int64_t block = std::max<int64_t>(1, (int64_t{64} << 20) / (output * input * 4));  // 256 MB of dense gradients at a time
-  for (int64_t first = 0; first < instances; first += block) {
-    const int64_t count = std::min(block, instances - first);
-    total.narrow(1, first, count).add_(product(vectors.contiguous(), dense_rows(m, offsets, first, count)));
-  }
-}
+/// A module's output as the forward passed it, and what its gradient needs besides the output's.
+struct Tap {
+  size_t place = 0;
+  ModuleFactors factors;
+  at::Tensor output;
+  at::Tensor normalised;  // norm only
+};
 
 }  // namespace
 
@@ -67,100 +34,117 @@ Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSel
 }
 
 Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective) {
-  Factors factors;
-  factors.instances = batch.size();
-  factors.modules.resize(modules.size());
-  std::vector<at::Tensor> outputs(modules.size());
-  Hooks hooks;
-  hooks.taps_head = modules.has_head();
-  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input) {
-    at::Tensor output = apply(linear, input);
-    const int64_t place = modules.find(id);
-    if (place < 0) return output;
+  std::vector<Tap> taps;
+  auto tap = [&](int64_t place, ModuleId id, at::Tensor output, at::Tensor inputs) -> Tap& {
     if (!output.requires_grad()) output.requires_grad_(true);  // the lowest module: the backward ends here
-    factors.modules[place].inputs = input.detach();
-    factors.modules[place].bias = linear.bias.defined();
-    outputs[place] = output;
+    Tap& made = taps.emplace_back();
+    made.place = static_cast<size_t>(place);
+    made.output = output;
+    made.factors.kind = kind_of(id.module);
+    made.factors.inputs = inputs;
+    made.factors.instance = module_instance(model.architecture, batch, id);
+    return made;
+  };
+  Hooks hooks;
+  hooks.taps_head = modules.taps_head();
+  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input) {
+    const at::Tensor output = apply(linear, input);
+    const int64_t place = modules.find(id);
+    if (place >= 0) tap(place, id, output, input.detach()).factors.bias = linear.bias.defined();
+    return output;
+  };
+  hooks.lookup = [&](ModuleId id, const at::Tensor& table, const at::Tensor& rows) {
+    const at::Tensor output = at::embedding(table, rows);
+    const int64_t place = modules.find(id);
+    if (place >= 0) tap(place, id, output, rows).factors.rows = table.size(0);
+    return output;
+  };
+  hooks.norm = [&](ModuleId id, const Norm& norm, const at::Tensor& input) {
+    const at::Tensor output = apply(model.architecture, norm, input);
+    const int64_t place = modules.find(id);
+    if (place >= 0) tap(place, id, output, {}).normalised = normalised(model.architecture, norm, input.detach());
     return output;
   };
   const at::AutoGradMode grad(true);
   const at::Tensor loss = objective(forward(model, batch, hooks), hooks);
+  std::vector<at::Tensor> outputs;
+  for (const Tap& t : taps) outputs.push_back(t.output);
   const auto gradients = torch::autograd::grad({loss}, outputs, {}, false, false, true);
-  for (size_t i = 0; i < modules.size(); ++i) {
-    factors.modules[i].gradients = gradients[i].defined() ? gradients[i] : at::zeros_like(outputs[i]);
-    factors.modules[i].instance = modules.id(i).module == Module::head ? head_instance(model.architecture, batch) : batch.token_instance;
+  Factors factors{std::vector<ModuleFactors>(modules.size()), batch.size()};
+  for (size_t i = 0; i < taps.size(); ++i) {
+    Tap& t = taps[i];
+    const at::Tensor gradient = gradients[i].defined() ? gradients[i] : at::zeros_like(t.output);
+    t.factors.gradients = t.factors.kind == ModuleKind::norm ? norm_parts(gradient, t.normalised, parameters_of(model, modules.id(t.place)).bias.defined()) : gradient;
+    const bool second = modules.is_tied_table(t.place) && t.factors.kind == ModuleKind::linear;  // the head comes after the embedding
+    if (second) {
+      factors.modules[t.place].head = std::make_shared<ModuleFactors>(t.factors);
+    } else {
+      factors.modules[t.place] = t.factors;
+    }
   }
   return factors;
+}
+
+int64_t factor_bytes(const Model& model, const ModuleSelection& modules) {
+  const Architecture& a = model.architecture;
+  int64_t width = 0, places = 0;
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const ModuleId id = modules.id(i);
+    const Linear p = parameters_of(model, id);
+    const ModuleKind kind = kind_of(id.module);
+    const int64_t heads = id.module == Module::query_norm ? a.heads : id.module == Module::key_norm ? a.key_value_heads : 1;
+    if (kind == ModuleKind::norm) width += (p.bias.defined() ? 4 : 3) * heads * p.weight.numel();  // normalised values, gradients and parts
+    if (kind == ModuleKind::linear || modules.is_tied_table(i)) width += p.weight.size(0) + p.weight.size(1);
+    if (kind == ModuleKind::lookup) {
+      width += p.weight.size(1);
+      places += 1;
+    }
+  }
+  return width * static_cast<int64_t>(at::elementSize(model.dtype)) + places * static_cast<int64_t>(sizeof(int64_t));
 }
 
 at::Tensor pair_products(const Factors& left, const Factors& right) {
   at::Tensor total;
   for (size_t i = 0; i < left.modules.size(); ++i) {
-    const ModuleFactors &l = left.modules[i], &r = right.modules[i];
-    at::Tensor inputs = product(l.inputs, r.inputs);
-    if (l.bias) inputs = inputs + 1;
-    const at::Tensor tokens = inputs * product(l.gradients, r.gradients);  // [left token, right token]
-    const at::Tensor by_left = product(membership(l, left.instances), tokens.t());
-    const at::Tensor pairs = product(by_left, membership(r, right.instances));
+    const at::Tensor pairs = pair_products(left.modules[i], right.modules[i], left.instances, right.instances);
     total = total.defined() ? total + pairs : pairs;
   }
   return total;
 }
 
 at::Tensor squared_norms(const Factors& factors) {
-  std::vector<at::Tensor> norms;
-  std::vector<std::vector<int64_t>> offsets;
-  for (const ModuleFactors& m : factors.modules) offsets.push_back(token_offsets(m, factors.instances));
-  for (int64_t i = 0; i < factors.instances; ++i) {
-    at::Tensor sum;
-    for (size_t k = 0; k < factors.modules.size(); ++k) {
-      const ModuleFactors& m = factors.modules[k];
-      const int64_t begin = offsets[k][i], count = offsets[k][i + 1] - begin;
-      const at::Tensor a = m.inputs.narrow(0, begin, count), g = m.gradients.narrow(0, begin, count);
-      const at::Tensor own = ((at::matmul(a, a.t()) + (m.bias ? 1 : 0)) * at::matmul(g, g.t())).sum();
-      sum = sum.defined() ? sum + own : own;
-    }
-    norms.push_back(sum);
+  at::Tensor total;
+  for (const ModuleFactors& m : factors.modules) {
+    const at::Tensor norms = squared_norms(m, factors.instances);
+    total = total.defined() ? total + norms : norms;
   }
-  return at::stack(norms);
+  return total;
 }
 
 int64_t parameter_width(const Model& model, const ModuleSelection& modules) {
-  Model view = model;
   int64_t width = 0;
   for (size_t i = 0; i < modules.size(); ++i) {
-    const Linear linear = modules.id(i).module == Module::head ? head_linear(model) : *linear_of(view, modules.id(i));
-    width += linear.weight.numel() + (linear.bias.defined() ? linear.bias.numel() : 0);
+    const Linear p = parameters_of(model, modules.id(i));
+    width += p.weight.numel() + (p.bias.defined() ? p.bias.numel() : 0);
   }
   return width;
 }
 
 at::Tensor dense_gradients(const Factors& factors) {
-  std::vector<std::vector<at::Tensor>> rows(static_cast<size_t>(factors.instances));
+  std::vector<at::Tensor> parts;
   for (const ModuleFactors& m : factors.modules) {
-    const auto offsets = token_offsets(m, factors.instances);
-    for (int64_t i = 0; i < factors.instances; ++i) {
-      const int64_t begin = offsets[i], count = offsets[i + 1] - begin;
-      const at::Tensor g = m.gradients.narrow(0, begin, count);
-      rows[i].push_back(at::matmul(g.t(), m.inputs.narrow(0, begin, count)).reshape({-1}));
-      if (m.bias) rows[i].push_back(g.sum(0));
-    }
+    for (const at::Tensor& part : dense_gradients(m, factors.instances)) parts.push_back(part);
   }
-  std::vector<at::Tensor> all;
-  for (const auto& parts : rows) all.push_back(at::cat(parts));
-  return at::stack(all);
+  return at::cat(parts, 1);
 }
 
 at::Tensor vector_products(const at::Tensor& vectors, const Factors& factors) {
   at::Tensor total = at::zeros({vectors.size(0), factors.instances}, vectors.options());
   int64_t place = 0;
   for (const ModuleFactors& m : factors.modules) {
-    const int64_t output = m.gradients.size(1), size = output * m.inputs.size(1);
-    add_weight_products(total, vectors.narrow(1, place, size), m, factors.instances);
-    place += size;
-    if (!m.bias) continue;
-    total.index_add_(1, m.instance, product(vectors.narrow(1, place, output).contiguous(), m.gradients));
-    place += output;
+    const int64_t width = gradient_width(m);
+    add_vector_products(total, vectors.narrow(1, place, width), m, factors.instances);
+    place += width;
   }
   return total;
 }

@@ -15,16 +15,6 @@ struct QueryBlock {
   at::Tensor norms;  // [query], cosine only
 };
 
-int64_t factor_bytes(const Model& model, const ModuleSelection& modules) {
-  Model view = model;
-  int64_t width = 0;
-  for (size_t i = 0; i < modules.size(); ++i) {
-    const Linear linear = modules.id(i).module == Module::head ? head_linear(model) : *linear_of(view, modules.id(i));
-    width += linear.weight.size(0) + linear.weight.size(1);
-  }
-  return width * static_cast<int64_t>(at::elementSize(model.dtype));
-}
-
 at::Tensor lengths(const Factors& factors, bool cosine) {
   if (!cosine) return {};
   return squared_norms(factors).to(at::kDouble).clamp_min(0).sqrt();

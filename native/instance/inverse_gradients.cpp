@@ -70,7 +70,7 @@ Blocks single_blocks(const InfluenceProblem& p, const Instances& instances, int6
 
 std::unique_ptr<Curvature> solver_curvature(const InfluenceProblem& p) {
   const Architecture& a = p.model.architecture;
-  if (p.modules.has_head() && a.head == HeadKind::causal_lm && a.tied_output) fail(Code::unsupported, "A tied output projection is the token embedding; influence cannot take it as a module of its own");
+  if (p.modules.has_head() && a.head == HeadKind::causal_lm && a.tied_output) fail(Code::unsupported, "A tied output projection is the token embedding; influence cannot take it as a module of its own: select \"embedding.token\", whose gradient is of both uses");
   return curvature_of(p.model, p.train, p.modules, p.curvature_options(), p.control);
 }
 

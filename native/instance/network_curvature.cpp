@@ -13,13 +13,13 @@ class NetworkCurvature : public Curvature {
   NetworkCurvature(const Model& model, const Instances& train, const ModuleSelection& modules, const CurvatureOptions& options)
       : model_(model), train_(train), modules_(modules), options_(options), leaves_(model) {
     for (size_t i = 0; i < modules.size(); ++i) {
-      Linear* linear = linear_of(leaves_, modules.id(i));
-      linear->weight = linear->weight.detach().clone().requires_grad_(true);
-      parameters_.push_back(linear->weight);
-      transposed_.push_back(linear->transposed);
-      if (!linear->bias.defined()) continue;
-      linear->bias = linear->bias.detach().clone().requires_grad_(true);
-      parameters_.push_back(linear->bias);
+      const ParameterPlaces own = places_of(leaves_, modules.id(i));  // a tied table is one leaf with two uses
+      *own.weight = own.weight->detach().clone().requires_grad_(true);
+      parameters_.push_back(*own.weight);
+      transposed_.push_back(own.transposed);
+      if (!own.has_bias()) continue;
+      *own.bias = own.bias->detach().clone().requires_grad_(true);
+      parameters_.push_back(*own.bias);
       transposed_.push_back(false);
     }
   }

@@ -11,12 +11,11 @@ namespace {
 
 /// The selected parameters as one vector, laid out as dense_gradients does.
 at::Tensor parameter_vector(const Model& model, const ModuleSelection& modules) {
-  Model view = model;
   std::vector<at::Tensor> parts;
   for (size_t i = 0; i < modules.size(); ++i) {
-    const Linear linear = modules.id(i).module == Module::head ? head_linear(model) : *linear_of(view, modules.id(i));
-    parts.push_back(linear.matrix().reshape({-1}));
-    if (linear.bias.defined()) parts.push_back(linear.bias);
+    const Linear own = parameters_of(model, modules.id(i));
+    parts.push_back(own.matrix().reshape({-1}));
+    if (own.bias.defined()) parts.push_back(own.bias);
   }
   return at::cat(parts);
 }

@@ -1,6 +1,7 @@
 #include "instance/principal_directions.h"
 
 #include "instance/factors.h"
+#include "instance/module_products.h"
 #include "model/evaluate.h"
 #include "model/linear.h"
 #include "storage/error.h"
@@ -30,12 +31,17 @@ at::Tensor largest_directions(const at::Tensor& covariance, int64_t rank) {
 at::Tensor principal_directions(const Model& model, const Instances& d, const FeatureSettings& s, int64_t batch_tokens, const Control& control) {
   check_instances(model, d, "train");
   const ModuleSelection modules(model.architecture, s.modules);
+  for (size_t i = 0; i < modules.size(); ++i) refuse_table_directions(model.architecture, modules.id(i));
   std::vector<at::Tensor> sums(2 * modules.size());
   for_batches(model, d, batch_tokens, "covariances", control, [&](const Batch& batch) {
     const Factors factors = gradient_factors(model, batch, modules, s.reduction);
     const at::NoGradGuard no_grad;
     for (size_t i = 0; i < modules.size(); ++i) {
       const ModuleFactors& m = factors.modules[i];
+      if (m.kind == ModuleKind::norm) {
+        add_covariance(sums[2 * i], instance_sums(m.gradients, m.instance, factors.instances), s.rank * s.rank);
+        continue;
+      }
       add_covariance(sums[2 * i], m.bias ? at::cat({m.inputs, at::ones({m.inputs.size(0), 1}, m.inputs.options())}, 1) : m.inputs, s.rank);
       add_covariance(sums[2 * i + 1], m.gradients, s.rank);
     }
@@ -44,7 +50,8 @@ at::Tensor principal_directions(const Model& model, const Instances& d, const Fe
   for (size_t i = 0; i < sums.size(); ++i) {
     control.check();
     if (!sums[i].defined()) continue;
-    directions.push_back(largest_directions(sums[i], s.rank).flatten());
+    const int64_t kept = kind_of(modules.id(i / 2).module) == ModuleKind::norm ? s.rank * s.rank : s.rank;
+    directions.push_back(largest_directions(sums[i], kept).flatten());
     sums[i] = at::Tensor();
   }
   return directions.empty() ? at::empty({0}, at::kFloat) : at::cat(directions);

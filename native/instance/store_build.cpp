@@ -31,7 +31,7 @@ BuildReport build_store(const Model& model, const Instances& d, const FeatureSet
   BuildReport report;
   const auto started = std::chrono::steady_clock::now();
   int64_t done = 0;
-  for (auto& members : pack(d, batch_tokens)) {
+  for (auto& members : pack(d, batch_tokens, [&](const BatchShape& shape) { return extractor.fits(shape); })) {
     control.progress(done, d.size(), "gradient features");
     done += static_cast<int64_t>(members.size());
     std::vector<int64_t> rows;
@@ -59,7 +59,7 @@ InstanceFeatures instance_features(const Model& model, const Instances& d, const
     const at::Tensor places = of_tokens ? token_places(d, batch) : at::tensor(batch.instances, at::kLong);
     all.values.index_copy_(0, places, features.values);
     all.losses.index_copy_(0, places, features.losses);
-  });
+  }, [&](const BatchShape& shape) { return extractor.fits({of_tokens ? shape.rows * shape.longest : shape.instances, shape.rows, shape.longest}); });
   return all;
 }
 

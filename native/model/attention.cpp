@@ -100,8 +100,8 @@ QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input
     qkv = split(a, run_linear(w.qkv, {Module::qkv, layer}, input, hooks));
   }
   if (a.query_key_norm) {
-    qkv.query = rms_norm(qkv.query, w.query_norm.weight, a.norm_epsilon);
-    qkv.key = rms_norm(qkv.key, w.key_norm.weight, a.norm_epsilon);
+    qkv.query = run_norm(model, w.query_norm, {Module::query_norm, layer}, qkv.query, hooks);
+    qkv.key = run_norm(model, w.key_norm, {Module::key_norm, layer}, qkv.key, hooks);
   }
   if (a.position == PositionKind::rotary) {
     qkv.query = rotate(qkv.query, tables, a.rotary_size);

@@ -13,8 +13,12 @@ namespace attribution {
 /// Where units live: inputs of the MLP's and of the attention's output projection, and the first MLP layer before its activation.
 enum class Site { neurons, heads, pre_activation };
 
-/// A linear module of the forward: which, and in which layer (-1 outside the blocks).
-enum class Module { qkv, query, key, value, attention_output, gate, up, down, head };
+/// A module with parameters: which, and in which layer (-1 outside the blocks).
+enum class Module {
+  token_embedding, position_embedding, embedding_norm, project_in,
+  attention_norm, qkv, query, key, value, query_norm, key_norm, attention_output, mlp_norm, gate, up, down,
+  final_norm, project_out, head
+};
 struct ModuleId {
   Module module;
   int64_t layer;
@@ -30,6 +34,10 @@ struct Hooks {
   std::function<at::Tensor(Site, int64_t layer, const at::Tensor&)> site;
   /// Takes the place of a linear module: input [token, input] to output [token, output].
   std::function<at::Tensor(ModuleId, const Linear&, const at::Tensor&)> linear;
+  /// Takes the place of a norm: [.., feature] to the same.
+  std::function<at::Tensor(ModuleId, const Norm&, const at::Tensor&)> norm;
+  /// Takes the place of an embedding: the table [row, feature] and the tokens' rows [token] to [token, feature].
+  std::function<at::Tensor(ModuleId, const at::Tensor& table, const at::Tensor& rows)> lookup;
   /// `linear` is for the head too; without, a loss may take the head in chunks.
   bool taps_head = false;
   /// Training only.

@@ -15,6 +15,10 @@ at::Tensor drop(const at::Tensor& x, double probability, const Hooks& hooks) {
 
 at::Tensor at_site(Site site, int64_t layer, const at::Tensor& x, const Hooks& hooks) { return hooks.site ? hooks.site(site, layer, x) : x; }
 
+at::Tensor run_lookup(const at::Tensor& table, ModuleId id, const at::Tensor& rows, const Hooks& hooks) {
+  return hooks.lookup ? hooks.lookup(id, table, rows) : at::embedding(table, rows);
+}
+
 const Layer& layer_of(const Model& model, int64_t layer) { return model.weights.layers[static_cast<size_t>(layer)]; }
 
 }  // namespace
@@ -22,33 +26,32 @@ const Layer& layer_of(const Model& model, int64_t layer) { return model.weights.
 at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks) {
   const Architecture& a = model.architecture;
   const Weights& w = model.weights;
-  at::Tensor x = at::embedding(w.token_embedding, batch.tokens);
-  if (a.embedding_size != a.hidden) x = apply(w.project_in, x, hooks.twice_differentiable);
-  if (a.embedding_norm) x = apply(a, w.embedding_norm, x);
-  if (a.position == PositionKind::learned) x = x + at::embedding(w.position_embedding, batch.positions + a.position_offset);
+  at::Tensor x = run_lookup(w.token_embedding, {Module::token_embedding, -1}, batch.tokens, hooks);
+  if (a.embedding_size != a.hidden) x = run_linear(w.project_in, {Module::project_in, -1}, x, hooks);
+  if (a.embedding_norm) x = run_norm(model, w.embedding_norm, {Module::embedding_norm, -1}, x, hooks);
+  if (a.position == PositionKind::learned) x = x + run_lookup(w.position_embedding, {Module::position_embedding, -1}, batch.positions + a.position_offset, hooks);
   return drop(x, hooks.dropout ? hooks.dropout->embedding : 0, hooks);
 }
 
-at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x) {
-  const Architecture& a = model.architecture;
-  return a.post_norm ? x : apply(a, layer_of(model, layer).attention_norm, x);
+at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x, const Hooks& hooks) {
+  return model.architecture.post_norm ? x : run_norm(model, layer_of(model, layer).attention_norm, {Module::attention_norm, layer}, x, hooks);
 }
 
 at::Tensor after_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& heads, const Hooks& hooks) {
   const Layer& w = layer_of(model, layer);
   const at::Tensor seen = at_site(Site::heads, layer, heads, hooks);
   const at::Tensor projected = run_linear(w.attention_output, {Module::attention_output, layer}, seen, hooks);
-  return add_attention(model, layer, x, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks));
+  return add_attention(model, layer, x, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks), hooks);
 }
 
-at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected) {
-  const Architecture& a = model.architecture;
-  return a.post_norm ? apply(a, layer_of(model, layer).attention_norm, x + projected) : x + projected;
+at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected, const Hooks& hooks) {
+  const at::Tensor sum = x + projected;
+  return model.architecture.post_norm ? run_norm(model, layer_of(model, layer).attention_norm, {Module::attention_norm, layer}, sum, hooks) : sum;
 }
 
-at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected) {
-  const Architecture& a = model.architecture;
-  return a.post_norm ? apply(a, layer_of(model, layer).mlp_norm, mid + projected) : mid + projected;
+at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected, const Hooks& hooks) {
+  const at::Tensor sum = mid + projected;
+  return model.architecture.post_norm ? run_norm(model, layer_of(model, layer).mlp_norm, {Module::mlp_norm, layer}, sum, hooks) : sum;
 }
 
 at::Tensor activate(const Architecture& a, const at::Tensor& x) {
@@ -65,7 +68,7 @@ at::Tensor neurons(const Model& model, int64_t layer, const at::Tensor& x, const
   const Architecture& a = model.architecture;
   const Layer& w = layer_of(model, layer);
   const at::Tensor& read = a.parallel_residual ? x : mid;
-  const at::Tensor input = a.post_norm ? read : apply(a, w.mlp_norm, read);
+  const at::Tensor input = a.post_norm ? read : run_norm(model, w.mlp_norm, {Module::mlp_norm, layer}, read, hooks);
   const at::Tensor up = run_linear(w.up, {Module::up, layer}, input, hooks);
   if (a.gated) {
     const at::Tensor gate = run_linear(w.gate, {Module::gate, layer}, input, hooks);
@@ -76,19 +79,19 @@ at::Tensor neurons(const Model& model, int64_t layer, const at::Tensor& x, const
 
 at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& values, const Hooks& hooks) {
   const at::Tensor projected = run_linear(layer_of(model, layer).down, {Module::down, layer}, values, hooks);
-  return add_mlp(model, layer, mid, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks));
+  return add_mlp(model, layer, mid, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks), hooks);
 }
 
-at::Tensor finish(const Model& model, const at::Tensor& x) {
+at::Tensor finish(const Model& model, const at::Tensor& x, const Hooks& hooks) {
   const Architecture& a = model.architecture;
-  const at::Tensor normed = a.final_norm ? apply(a, model.weights.final_norm, x) : x;
-  return a.embedding_size != a.hidden ? apply(model.weights.project_out, normed) : normed;
+  const at::Tensor normed = a.final_norm ? run_norm(model, model.weights.final_norm, {Module::final_norm, -1}, x, hooks) : x;
+  return a.embedding_size != a.hidden ? run_linear(model.weights.project_out, {Module::project_out, -1}, normed, hooks) : normed;
 }
 
 at::Tensor forward_from(const Model& model, const Batch& batch, at::Tensor x, const Hooks& hooks) {
   const PositionTables tables = position_tables(model, batch);
   for (int64_t layer = 0; layer < model.architecture.layers; ++layer) {
-    const QueryKeyValue qkv = project(model, layer, attention_input(model, layer, x), tables, hooks);
+    const QueryKeyValue qkv = project(model, layer, attention_input(model, layer, x, hooks), tables, hooks);
     const at::Tensor heads = attend(model, qkv, batch, tables, hooks);
     const at::Tensor mid = after_attention(model, layer, x, heads, hooks);
     x = after_mlp(model, layer, mid, neurons(model, layer, x, mid, hooks), hooks);
@@ -97,7 +100,7 @@ at::Tensor forward_from(const Model& model, const Batch& batch, at::Tensor x, co
 }
 
 at::Tensor forward(const Model& model, const Batch& batch, const Hooks& hooks) {
-  return finish(model, forward_from(model, batch, embed(model, batch, hooks), hooks));
+  return finish(model, forward_from(model, batch, embed(model, batch, hooks), hooks), hooks);
 }
 
 }  // namespace attribution

@@ -14,7 +14,7 @@
 namespace attribution {
 
 at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks);  // [token, hidden]
-at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x);
+at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x, const Hooks& hooks = {});
 /// The residual after the attention, of heads [token, head * feature].
 at::Tensor after_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& heads, const Hooks& hooks);
 /// The MLP's neurons, [token, intermediate]; `x` is the block's input, `mid` the residual after its attention.
@@ -24,10 +24,10 @@ at::Tensor activate(const Architecture& architecture, const at::Tensor& x);
 /// The block's output.
 at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& neurons, const Hooks& hooks);
 /// The same two sums, of an output already projected (and dropped): the attention's, the MLP's.
-at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected);
-at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected);
+at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected, const Hooks& hooks = {});
+at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected, const Hooks& hooks = {});
 /// Final norm and projection: what the head reads, [token, embedding].
-at::Tensor finish(const Model& model, const at::Tensor& x);
+at::Tensor finish(const Model& model, const at::Tensor& x, const Hooks& hooks = {});
 
 /// The hidden states that the head reads, for every token of the batch.
 at::Tensor forward(const Model& model, const Batch& batch, const Hooks& hooks = {});

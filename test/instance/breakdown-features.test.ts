@@ -87,7 +87,7 @@ test("parts of Gauss-Newton by module are its formula in each module, and by tok
 });
 
 test.each(["gaussian", "rademacher", "pca", "dense", "sparse", "factoredSparse"] as const)("parts of a %s projection are products with its features of tokens, and its modules' parts sum to the scores", async (projection) => {
-  const own = await buildGradientStore(pair.model, pair.train, join(root, projection), { parameters: ["*"], rank: 3, precision: "float32", projection });
+  const own = await buildGradientStore(pair.model, pair.train, join(root, projection), { parameters: projection === "pca" ? ["layers.*"] : ["*"], rank: 3, precision: "float32", projection });
   const features = await queryFeatures(pair.model, pair.queries, own);
   const attribution = await storeSimilarity(own, features, { preconditioner: "none" });
   const tokens = await queryFeatures(pair.model, pair.train, own, { per: "token" });
@@ -99,6 +99,24 @@ test.each(["gaussian", "rademacher", "pca", "dense", "sparse", "factoredSparse"]
   expect(byModule.modules).toEqual(own.settings.modules);
   expectSums(byModule, attribution);
   if (projection === "dense") await expect(breakdown(pair.model, own, pair.queries, attribution)).rejects.toMatchObject(refusal("missing", /dense/));
+});
+
+test.each([["gaussian", 3], ["gaussian", 0], ["rademacher", 4], ["dense", 3], ["sparse", 3], ["factoredSparse", 3]] as const)("parts of embeddings, tied outputs and norms (%s, rank %i) are products with features of tokens", async (projection, rank) => {
+  using model = await open("gpt2", { dtype: "float64" });
+  const [train, asked] = [raggedInstances("causalLM", 4), raggedInstances("causalLM", 2)];
+  const own = await buildGradientStore(model, train, join(root, `tied-${projection}-${rank}`), { parameters: ["embedding.*", "*orm", "layers.1.mlp.down"], rank, precision: "float32", projection });
+  const features = await queryFeatures(model, asked, own);
+  const attribution = await storeSimilarity(own, features);
+  const tokens = await queryFeatures(model, train, own, { per: "token" });
+  const pairs = [[0, 0], [1, 2], [0, 3]] as const;
+  const row = ({ features: values, width }: QueryFeatures, at: number) => Array.from(values.subarray(at * width, (at + 1) * width));
+  const wanted = pairs.flatMap(([q, z]) => Array.from({ length: train.rowOffsets[z + 1] - train.rowOffsets[z] }, (_, t) => dot(row(features, q), row(tokens, train.rowOffsets[z] + t))));
+  const made = await breakdown(model, train, asked, attribution, { by: "trainToken", store: own, pairs });
+  expect(relativeDifference(partsOf(made), wanted)).toBeLessThan(floatTolerance);
+  expectSums(made, attribution);
+  const byModule = await breakdown(model, train, asked, attribution, { store: own, pairs });
+  expectSums(byModule, attribution);
+  expect(byModule.modules).toContain("embedding.token");
 });
 
 describe("features of tokens", () => {
@@ -115,7 +133,7 @@ describe("features of tokens", () => {
     expect(relativeDifference(whole.features, tokens.flatMap((each) => asStored(gradientOf(each))))).toBeLessThan(1e-6);
   });
 
-  test.each(["llama", "gpt-neox-choice", "opt-classification"])("of %s sum to their instance's, head and batches of any size included", async (name) => {
+  test.each(["llama", "gpt2", "gpt-neox-choice", "opt-classification"])("of %s sum to their instance's, head and batches of any size included", async (name) => {
     using model = await open(name, { dtype: "float64" });
     const instances = raggedInstances(model.architecture.head.kind, 4);
     const own = await buildGradientStore(model, instances, join(root, name), { parameters: ["*"], rank: 4, precision: "float32" });

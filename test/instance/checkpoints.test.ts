@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Checkpoint, buildGradientStore, fineTune, gradientSimilarity, loadModel, optimizerAwareSimilarity, selectInstances, tracInCheckpoints, trak, trakCheckpoints } from "../../lib/index";
-import type { GradientStore, Instances, Model } from "../../lib/index";
+import type { GradientStore, Instances, Model, Parameters } from "../../lib/index";
 import { momentFiles, readTrainingState } from "../../lib/model/training-state";
 import { readTensors } from "../../lib/storage/tensors";
 import { relativeDifference } from "../model/golden-cases";
@@ -39,16 +39,20 @@ const each = async <T>(use: (model: Model, place: number) => Promise<T>): Promis
 };
 const rates = () => Promise.all(folders.map(async (folder) => (await readTrainingState(folder))!.learningRate));
 
-/** A moment of the selected modules, laid out as features of rank 0: per module [output, input (+ 1 with a bias)]. GPT-2 stores [input, output]. */
+/**
+ * A moment of the selected modules, laid out as features of rank 0: per module [output, input (+ 1 with a bias)], of a norm weight and bias.
+ * GPT-2 stores [input, output].
+ */
 async function momentOf(model: Model, folder: string, kind: keyof typeof momentFiles, modules: readonly string[]): Promise<number[]> {
-  const isTransposed = model.architecture.family === "gpt2";
   const { tensors } = await readTensors(join(folder, momentFiles[kind]));
   const tensor = (weight: string) => tensors[gradientName(model, weight).replace(/^gradient\./, "")];
   return modules.flatMap((module) => {
     const { data, shape } = tensor(`${module}.weight`);
+    const isTransposed = model.architecture.family === "gpt2" && module.startsWith("layers.");
     const [outputs, inputs] = isTransposed ? [shape[1], shape[0]] : shape;
     const row = (o: number) => (isTransposed ? Array.from({ length: inputs }, (_, i) => data[i * outputs + o]) : Array.from(data.subarray(o * inputs, (o + 1) * inputs)));
     const bias = tensor(`${module}.bias`);
+    if (shape.length === 1) return [...data, ...(bias?.data ?? [])] as number[];
     return Array.from({ length: outputs }, (_, o) => [...row(o), ...(bias === undefined ? [] : [bias.data[o]])]).flat();
   });
 }
@@ -138,7 +142,7 @@ describe("trakCheckpoints is the mean kernel times the mean 1 − p", () => {
 
 describe("optimizerAwareSimilarity is Σ η cos(∇L(q), Γ(z))", () => {
   const norm = (row: readonly number[]) => Math.sqrt(dot(row, row));
-  const wantedAt = async (model: Model, folder: string, [train, queries]: readonly [Instances, Instances], parameters: "mlp" | "head" | "linear", cosine: boolean): Promise<number[]> => {
+  const wantedAt = async (model: Model, folder: string, [train, queries]: readonly [Instances, Instances], parameters: Parameters, cosine: boolean): Promise<number[]> => {
     const settings = settingsFor(model, parameters, { reduction: "mean" });
     const rate = (await readTrainingState(folder))!.learningRate;
     const [rows, asked] = [(await featuresOf(model, train, settings)).rows, (await featuresOf(model, queries, settings)).rows];
@@ -146,12 +150,12 @@ describe("optimizerAwareSimilarity is Σ η cos(∇L(q), Γ(z))", () => {
     const steps: Matrix = rows.map((g) => g.map((value, i) => (betas[0] * m[i] + (1 - betas[0]) * value) / Math.sqrt(betas[1] * v[i] + (1 - betas[1]) * value ** 2 + 1e-8)));
     return asked.flatMap((q) => steps.map((step) => (rate * dot(q, step)) / (cosine ? norm(q) * norm(step) : 1)));
   };
-  const wanted = async (parameters: "mlp" | "head" | "linear", cosine: boolean): Promise<number[]> => {
+  const wanted = async (parameters: Parameters, cosine: boolean): Promise<number[]> => {
     const parts = await each((model, place) => wantedAt(model, folders[place], [pair.train, pair.queries], parameters, cosine));
     return parts[0].map((_, i) => parts.reduce((sum, part) => sum + part[i], 0));
   };
 
-  test.each([["mlp", "cosine"], ["linear", "cosine"], ["head", "dot"]] as const)("over %s by %s", async (parameters, similarity) => {
+  test.each([["mlp", "cosine"], ["linear", "cosine"], ["head", "dot"], ["embedding", "cosine"], ["norm", "cosine"], ["all", "dot"]] as const)("over %s by %s", async (parameters, similarity) => {
     const found = await optimizerAwareSimilarity(folders, pair.train, pair.queries, { parameters, similarity });
     expect(relativeDifference(found.scores, await wanted(parameters, similarity === "cosine"))).toBeLessThan(stepTolerance);
     expect(found.provenance).toMatchObject({ method: "optimizerAwareSimilarity", options: { betas, similarity, reduction: "mean" } });
@@ -165,6 +169,16 @@ describe("optimizerAwareSimilarity is Σ η cos(∇L(q), Γ(z))", () => {
     using model = await loadModel(join(folder, "epoch-1"));
     const found = await optimizerAwareSimilarity([join(folder, "epoch-1")], train, queries, { parameters: "linear" });
     expect(relativeDifference(found.scores, await wantedAt(model, join(folder, "epoch-1"), [train, queries], "linear", true))).toBeLessThan(stepTolerance);
+  });
+
+  test("of a tied token embedding, whose moments are of both uses", async () => {
+    using base = await open("gpt2");
+    const [train, queries] = [raggedInstances("causalLM", 4), selectInstances(raggedInstances("causalLM", 7), [6, 2])];
+    const folder = join(root, "gpt2-lm");
+    (await fineTune(base, train, { epochs: 1, batchSize: 2, learningRate: 1e-3, betas, dropout: false, checkpoints: folder, optimizerState: true })).close();
+    using model = await loadModel(join(folder, "epoch-1"));
+    const found = await optimizerAwareSimilarity([join(folder, "epoch-1")], train, queries, { parameters: "embedding" });
+    expect(relativeDifference(found.scores, await wantedAt(model, join(folder, "epoch-1"), [train, queries], "embedding", true))).toBeLessThan(stepTolerance);
   });
 
   test("whatever the budget and the batches", async () => {

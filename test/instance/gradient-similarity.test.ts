@@ -83,7 +83,8 @@ describe("gradient similarity", () => {
     const listed = await gradientSimilarity(model, train, queries, { parameters: ["layers.1.mlp.down", "layers.1.mlp.up", "layers.1.mlp.*"] });
     expect(listed.scores).toEqual(await scores(["layers.1.mlp.*"]));
     expect(listed.provenance.options["parameters"]).toEqual(["layers.1.mlp.up", "layers.1.mlp.down"]);
-    expect(modulesOf(model.architecture, ["*"])).toEqual([...modulesOf(model.architecture, "linear"), "score"]);
+    expect(modulesOf(model.architecture, ["*"])).toEqual(modulesOf(model.architecture, "all"));
+    expect(modulesOf(model.architecture, ["*.mlp.*", "*.attention.*"])).toEqual(modulesOf(model.architecture, "linear"));
     model.close();
   });
 
@@ -133,7 +134,7 @@ describe("gradient similarity", () => {
   test.each<[string, object, string, RegExp]>([
     ["modules that are not there", { parameters: ["layers.9.*"] }, "unknown", /layers\.9/],
     ["an empty list", { parameters: [] }, "invalid", /"parameters"/],
-    ["another group", { parameters: "embedding" }, "invalid", /"parameters"/],
+    ["another group", { parameters: "embeddings" }, "invalid", /"parameters"/],
     ["another similarity", { similarity: "euclid" }, "invalid", /"similarity"/],
     ["a misspelt option", { parameter: "mlp" }, "unknown", /"parameter"/],
   ])("refuses %s", async (_name, options, code, words) => {

@@ -143,10 +143,10 @@ TEST(module_names_are_those_of_the_weights) {
   Model model = small_model(a);
   std::set<std::string> weights;
   for (const WeightSlot& slot : slots(model.architecture, model.weights)) weights.insert(slot.name);
-  const auto names = linear_module_names(a);
-  CHECK_EQUAL(names.front(), std::string("layers.0.attention.query"));
+  const auto names = module_names(a);
+  CHECK_EQUAL(names.front(), std::string("embedding.token"));
   CHECK_EQUAL(names.back(), std::string("score"));
-  CHECK_EQUAL(names.size(), size_t{2 * 7 + 1});
+  CHECK_EQUAL(names.size(), size_t{2 + 2 * 9 + 2});
   for (const auto& name : names) CHECK(weights.count(name + ".weight") == 1);
   CHECK(THROWN(ModuleSelection(a, {"layers.2.mlp.up"})).find("layers.2.mlp.up") != std::string::npos);
   CHECK(!THROWN(ModuleSelection(a, {})).empty());
