@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { concatInstances, selectInstances } from "../../lib/data/instances";
+import { breakdown } from "../../lib/instance/breakdown";
 import { dataInf } from "../../lib/instance/data-inf";
 import { fitEkfac } from "../../lib/instance/ekfac-factors";
 import { buildGradientStore } from "../../lib/instance/gradient-store";
@@ -16,6 +17,7 @@ import { trak } from "../../lib/instance/trak";
 import { native } from "../../lib/native";
 import type { Model } from "../../types/model";
 import type { NativeFeatureSettings } from "../../types/native";
+import type { InstanceAttribution } from "../../types/results";
 import { relativeDifference } from "../model/golden-cases";
 import { familyCases, goldenTensors, gradientName, instancesOf, open, raggedInstances } from "../model/golden-tensors";
 import { refusal } from "../storage/refusal";
@@ -270,6 +272,27 @@ describe("methods", () => {
     await expect(fitEkfac(model, train, join(root, "factors"), { parameters })).rejects.toMatchObject(refusal("unsupported", words));
     expect((await influence(model, train, queries, { inverse: "ekfac", parameters: "mlp" })).train).toBe(6);
     model.close();
+  });
+
+  test.each(["qwen3", "opt-post-norm-projected"])("of %s break down into parts that sum to the score, by module and by token", async (name) => {
+    using model = await open(name, { dtype: "float64" });
+    const [train, queries] = [raggedInstances("causalLM", 4), raggedInstances("causalLM", 3)];
+    const pairs = [[0, 0], [2, 1], [1, 3]] as const;
+    const expectSums = async (attribution: InstanceAttribution) => {
+      for (const by of ["module", "trainToken", "queryToken"] as const) {
+        const { pairs: parts } = await breakdown(model, train, queries, attribution, { by, pairs });
+        expect(relativeDifference(parts.map(({ score }) => score), pairs.map(([q, z]) => attribution.scores[q * 4 + z]))).toBeLessThan(singleTolerance);
+        expect(parts.every((part) => part.parts.length === (by === "module" ? modulesOf(model.architecture, "all").length : part.tokens.length))).toBe(true);
+      }
+    };
+    const exact = await gradientSimilarity(model, train, queries, { parameters: "all" });
+    await expectSums(exact);
+    for (const options of [{}, { projection: "sparse" }, { projection: "factoredSparse" }] as const) await expectSums(await dataInf(model, train, queries, { parameters: "all", rank: 2, ...options }));
+    const { modules, pairs: [first] } = await breakdown(model, train, queries, exact, { by: "module", pairs: [[2, 1]] });
+    for (const [m, module] of modules.entries()) {
+      const { scores } = await gradientSimilarity(model, train, queries, { parameters: [module] });
+      expect(Math.abs(first.parts[m] - scores[2 * 4 + 1])).toBeLessThan(doubleTolerance * Math.abs(first.score));
+    }
   });
 
   test("of influence take a tied token embedding, but not the head's part of it", async () => {
