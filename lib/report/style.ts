@@ -40,6 +40,7 @@ caption { text-align: left; font-weight: 600; padding-bottom: 6px; max-width: ca
 th, td { padding: 5px 14px; border-bottom: 1px solid var(--grid); vertical-align: baseline }
 th:first-child, td:first-child { padding-left: 0 } thead th { border-bottom: 1.5px solid var(--line); vertical-align: bottom }
 tbody th { font-weight: 500; min-width: 8rem } @media (min-width: 800px) { td.number { white-space: nowrap } }
+@media (max-width: 799px) { td.text:last-child { min-width: 14rem } }
 .text { text-align: left } .number { text-align: right }
 .note { margin: 6px 0 0 }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 20px; margin: 16px 0 }
