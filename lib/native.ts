@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import type { CallOptions, ErrorCode } from "../types/common";
 import type { NativeAddon, NativeControl } from "../types/native";
-import { AttributionError, expected } from "./errors";
+import { AttributionError } from "./errors";
 
 const codes: readonly string[] = ["invalid", "unknown", "missing", "unsupported", "mismatch", "corrupt", "aborted", "memory", "native"] satisfies ErrorCode[];
 
@@ -34,8 +34,6 @@ export function libtorchVersion(): string {
  */
 export async function runNative<T>(start: (control: NativeControl) => Promise<T>, call: CallOptions = {}): Promise<T> {
   const { signal, onProgress } = call;
-  if (signal !== undefined && !isSignal(signal)) throw expected("signal", "an AbortSignal", signal);
-  if (onProgress !== undefined && typeof onProgress !== "function") throw expected("onProgress", "a function", onProgress);
   if (signal?.aborted) throw new AttributionError("aborted", "The call was aborted before it began", { cause: signal.reason });
   const abort = new Uint8Array(1);
   const stop = (): void => { abort[0] = 1; };
@@ -68,10 +66,6 @@ export function callNative<T>(call: (addon: NativeAddon) => T): T {
   } catch (error) {
     throw translated(error);
   }
-}
-
-function isSignal(value: unknown): value is AbortSignal {
-  return typeof value === "object" && value !== null && typeof (value as AbortSignal).addEventListener === "function" && "aborted" in value;
 }
 
 function translated(error: unknown, signal?: AbortSignal): unknown {

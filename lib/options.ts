@@ -3,14 +3,41 @@ import { AttributionError, expected } from "./errors";
 
 type Bag = Readonly<Record<string, unknown>>;
 
-/** Refuses options that are no object, and names outside `names` (a misspelt option must not be ignored). */
+/**
+ * Refuses options that are no plain object, and names outside `names` (a misspelt option must not be ignored). `signal` and
+ * `onProgress`, which every long call has, are checked here, before anything is begun.
+ */
 export function onlyKnown(options: object | undefined, names: readonly string[]): Bag {
   if (options === undefined) return {};
-  if (typeof options !== "object" || options === null || Array.isArray(options)) throw expected("options", "an object", options);
+  if (Object.prototype.toString.call(options) !== "[object Object]") throw expected("options", "an object", options);
   for (const name of Object.keys(options)) {
-    if (!names.includes(name)) throw new AttributionError("unknown", `Unknown option "${name}". Known options: ${names.join(", ")}`);
+    if (!names.includes(name)) throw new AttributionError("unknown", `Unknown option "${name}"${guess(name, names)}. Known options: ${names.join(", ")}`);
   }
+  const { signal, onProgress } = options as Bag;
+  if (signal !== undefined && !isSignal(signal)) throw expected("signal", "an AbortSignal", signal);
+  if (onProgress !== undefined && typeof onProgress !== "function") throw expected("onProgress", "a function", onProgress);
   return options as Bag;
+}
+
+function isSignal(value: unknown): value is AbortSignal {
+  return typeof value === "object" && value !== null && typeof (value as AbortSignal).addEventListener === "function" && "aborted" in value;
+}
+
+/** `; did you mean "topK"?` where a known name has the same letters but for case and order, or all but one or two of them. */
+function guess(name: string, names: readonly string[]): string {
+  const near = names.map((known) => ({ known, edits: editsBetween(name.toLowerCase(), known.toLowerCase()) })).sort((a, b) => a.edits - b.edits)[0];
+  return near !== undefined && near.edits <= Math.min(2, Math.floor(name.length / 3)) ? `; did you mean "${near.known}"?` : "";
+}
+
+/** Levenshtein's distance. */
+function editsBetween(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + Number(a[i - 1] !== b[j - 1])));
+    row = next;
+  }
+  return row[b.length];
 }
 
 export function integer(options: Bag, name: string, fallback: number, min: number, max = Number.MAX_SAFE_INTEGER): number {
@@ -21,10 +48,13 @@ export function integer(options: Bag, name: string, fallback: number, min: numbe
   return value;
 }
 
-export function number(options: Bag, name: string, fallback: number, min = -Infinity, max = Infinity): number {
+/** Larger numbers are no setting of anything, and overflow in float32. */
+const largest = 1e30;
+
+export function number(options: Bag, name: string, fallback: number, min = -largest, max = largest): number {
   const value = options[name] ?? fallback;
   if (typeof value !== "number" || Number.isNaN(value) || value < min || value > max) {
-    throw expected(name, `a number within ${min}–${max}`, value);
+    throw expected(name, `a number ${min === Number.MIN_VALUE ? `above 0, at most ${max}` : `within ${min}–${max}`}`, value);
   }
   return value;
 }
@@ -45,6 +75,19 @@ export function text(options: Bag, name: string, fallback?: string): string {
   const value = options[name] ?? fallback;
   if (typeof value !== "string" || value === "") throw expected(name, "a non-empty string", value);
   return value;
+}
+
+/** A path, which "" is not. */
+export function pathOf(name: string, what: string, value: unknown): string {
+  if (typeof value !== "string" || value === "" || value.includes("\0")) throw expected(name, what, value);
+  return value;
+}
+
+/** A list of numbers, or a typed array of them, as a plain list; "invalid" where it is neither. */
+export function listOf(name: string, what: string, value: unknown): number[] {
+  const isArray = Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+  if (!isArray) throw expected(name, what, value);
+  return Array.from(value as ArrayLike<number>);
 }
 
 /** Seeds are whole numbers below 2^53; the same seed gives the same numbers on every machine. */

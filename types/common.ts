@@ -15,6 +15,11 @@ export interface CallOptions {
   readonly onProgress?: (progress: Progress) => void;
 }
 
-/** The stable vocabulary of error codes. */
+/**
+ * The stable vocabulary of error codes. "invalid": an argument is not what it must be. "unknown": a name (option, model family, module)
+ * that there is none of. "missing": a file, an option or a value that the call needs is not there. "unsupported": asked for rightly, but
+ * this version cannot. "mismatch": two arguments, each right, do not belong together. "corrupt": a file is damaged. "aborted": by its
+ * signal. "memory": the budget, the machine's memory or the disk is too small. "native": anything else that the core or libtorch says.
+ */
 export type ErrorCode =
   | "invalid" | "unknown" | "missing" | "unsupported" | "mismatch" | "corrupt" | "aborted" | "memory" | "native";

@@ -1,6 +1,7 @@
 // One ranking of the training instances over all queries: the sum of their ranks, so that no query's scale outweighs another's.
 // Where a fine-tuning test needs a single order of the training set. Pure.
 import { ranks } from "../statistics";
+import { requireInstanceAttribution } from "../results/require";
 import { rowScores } from "../results/top";
 import type { InstanceAttribution } from "../../types/results";
 
@@ -18,6 +19,7 @@ export interface GlobalRank {
  * @example const kept = globalRanking(influences).slice(0, 100).map(({ index }) => index);
  */
 export function globalRanking(instanceAttribution: InstanceAttribution): GlobalRank[] {
+  requireInstanceAttribution(instanceAttribution, "instanceAttribution");
   const { queries, train, trainIds } = instanceAttribution;
   const sums = new Float64Array(train);
   for (let query = 0; query < queries; query++) {

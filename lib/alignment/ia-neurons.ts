@@ -2,6 +2,7 @@
 // instance attribution into a neuron attribution. Pure; the counterpart is na-instances.ts.
 import { integer, onlyKnown, oneOf } from "../options";
 import { topIndices } from "../results/ranking";
+import { requireInstanceAttribution, requireNeuronAttribution } from "../results/require";
 import { rowScores } from "../results/top";
 import { alignedProvenance, dataHash, requireSameModel, requireSameTrain } from "./matching";
 import type { InstanceAttribution, NeuronAttribution } from "../../types/results";
@@ -36,6 +37,8 @@ const paper = { faithfulness: { instances: 100, neurons: 1 }, comparison: { inst
  */
 export function iaNeurons(instanceAttribution: InstanceAttribution, trainNeurons: NeuronAttribution, options?: IaNeuronsOptions): NeuronAttribution {
   const settings = settingsOf(options);
+  requireInstanceAttribution(instanceAttribution, "instanceAttribution");
+  requireNeuronAttribution(trainNeurons, "trainNeurons");
   requireSameTrain(instanceAttribution, trainNeurons);
   if (settings.acrossModels === "refuse") requireSameModel(instanceAttribution.provenance, trainNeurons.provenance);
   const { queries } = instanceAttribution;

@@ -2,6 +2,7 @@
 // Turns two neuron attributions into an instance attribution. Pure; the counterpart is ia-neurons.ts.
 import { AttributionError, expected } from "../errors";
 import { integer, onlyKnown, oneOf } from "../options";
+import { requireNeuronAttribution } from "../results/require";
 import { rowScores, selectIndices, type Selection } from "../results/top";
 import { alignedProvenance, dataHash, requireSameModel, requireSameUnits } from "./matching";
 import { ndcgScores, paperScores, type NeuronLists } from "./list-scores";
@@ -39,6 +40,8 @@ export interface NaInstancesOptions {
  */
 export function naInstances(queryNeurons: NeuronAttribution, trainNeurons: NeuronAttribution, options?: NaInstancesOptions): InstanceAttribution {
   const settings = settingsOf(options);
+  requireNeuronAttribution(queryNeurons, "queryNeurons");
+  requireNeuronAttribution(trainNeurons, "trainNeurons");
   requireSameUnits(queryNeurons, trainNeurons);
   if (settings.acrossModels === "refuse") requireSameModel(queryNeurons.provenance, trainNeurons.provenance);
   const queryLists = listsOf(queryNeurons, { topK: settings.queryNeurons });

@@ -1,6 +1,7 @@
 // The queries on which two instance attributions disagree most, e.g. influence and NA-Instances: where the two views of what
 // the model knows fall apart. Which of them the prediction rests on is asked with an ablation (lib/faithfulness). Pure.
 import { integer, onlyKnown } from "../options";
+import { requireInstanceAttribution } from "../results/require";
 import { rowScores } from "../results/top";
 import { spearman } from "../statistics";
 import { choicesOf, sharedShare, type ChoiceOptions } from "./choices";
@@ -16,6 +17,8 @@ import type { InstanceAttribution } from "../../types/results";
  */
 export function conflicts(a: InstanceAttribution, b: InstanceAttribution, options?: ChoiceOptions): Conflict[] {
   const k = integer(onlyKnown(options, ["k"]), "k", 10, 1);
+  requireInstanceAttribution(a, "a");
+  requireInstanceAttribution(b, "b");
   requireSameEntries(a, b);
   const [first, second] = [choicesOf(a, k), choicesOf(b, k)];
   const rank = ({ correlation }: Conflict) => (Number.isNaN(correlation) ? 2 : correlation);

@@ -1,8 +1,9 @@
 // How varied the chosen training instances are, and whether that goes with how well a model tuned on them does (Yu et al. 2024,
 // section 5). Losses and readout states are given by the caller: nothing here touches a model.
 import { instanceTokens } from "../data/instance-tokens";
+import { requireInstances } from "../data/require-instances";
 import { AttributionError, expected } from "../errors";
-import { onlyKnown } from "../options";
+import { listOf, onlyKnown } from "../options";
 import { mean, pearson, spearman } from "../statistics";
 import type { Correlation, Diversity } from "../../types/analysis";
 import type { Instances } from "../../types/data";
@@ -21,13 +22,14 @@ export interface DiversityOptions {
  */
 export function diversity(instances: Instances, indices: ArrayLike<number>, options?: DiversityOptions): Diversity {
   onlyKnown(options, ["losses", "states"]);
-  const chosen = [...new Set(Array.from(indices))];
+  requireInstances(instances, "instances");
+  const chosen = [...new Set(listOf("indices", "a list of instance indices", indices))];
   if (chosen.length === 0) throw new AttributionError("invalid", "Expected at least one instance but received none");
   for (const index of chosen) {
     if (!Number.isInteger(index) || index < 0 || index >= instances.size) throw expected("indices", `instances within 0–${instances.size - 1}`, index);
   }
   const { losses, states } = options ?? {};
-  if (losses !== undefined && losses.length !== instances.size) throw expected("losses", `${instances.size} numbers, one per instance`, losses.length);
+  if (losses !== undefined && listOf("losses", "a list of numbers", losses).length !== instances.size) throw expected("losses", `${instances.size} numbers, one per instance`, losses);
   const distinct = new Set<number>();
   let tokens = 0;
   for (const index of chosen) {
@@ -44,8 +46,8 @@ export function diversity(instances: Instances, indices: ArrayLike<number>, opti
 
 /** Σ over pairs of cosines from the sum of unit vectors: (‖Σ u‖² − n) / (n (n − 1)). */
 function meanPairwiseCosine(states: Float32Array, size: number, chosen: readonly number[]): number {
-  const features = states.length / size;
-  if (!Number.isInteger(features) || features < 1) throw expected("states", `one row of features for each of ${size} instances`, states.length);
+  const features = Object.prototype.toString.call(states) === "[object Float32Array]" ? states.length / size : NaN;
+  if (!Number.isInteger(features) || features < 1) throw expected("states", `a Float32Array with one row of features for each of ${size} instances`, states);
   if (chosen.length < 2) return NaN;
   const sum = new Float64Array(features);
   for (const index of chosen) {
@@ -61,8 +63,16 @@ function meanPairwiseCosine(states: Float32Array, size: number, chosen: readonly
 /**
  * Correlation of the diversity of several chosen sets (one measure of `Diversity`) with the result of tuning on each, e.g. the
  * accuracy. NaN where one side does not vary. At least two pairs.
+ * @example diversityCorrelation(shares.map(({ meanLoss }) => meanLoss), accuracies).spearman
  */
 export function diversityCorrelation(diversities: ArrayLike<number>, results: ArrayLike<number>): Correlation {
-  if (diversities.length < 2) throw expected("diversities", "at least two numbers", diversities.length);
-  return Object.freeze({ pairs: diversities.length, pearson: pearson(diversities, results), spearman: spearman(diversities, results) });
+  const [a, b] = [numbersOf("diversities", diversities), numbersOf("results", results)];
+  if (a.length !== b.length) throw new AttributionError("mismatch", `Expected a result for each of ${a.length} diversities but received ${b.length}`);
+  return Object.freeze({ pairs: a.length, pearson: pearson(a, b), spearman: spearman(a, b) });
+}
+
+function numbersOf(name: string, value: unknown): number[] {
+  const list = listOf(name, "a list of at least two numbers", value);
+  if (list.length < 2 || !list.every((number) => Number.isFinite(number))) throw expected(name, "a list of at least two finite numbers", value);
+  return list;
 }

@@ -1,7 +1,8 @@
 // Fact tracing (Akyürek et al. 2022): where the training instances that state a fact are known, how high does an instance
 // attribution rank them? Equal scores are treated as in random order, in expectation, so that a constant score is chance.
 import { AttributionError, expected } from "../errors";
-import { integer, onlyKnown } from "../options";
+import { integer, listOf, onlyKnown } from "../options";
+import { requireInstanceAttribution } from "../results/require";
 import { rowScores } from "../results/top";
 import { bootstrapMean } from "../statistics";
 import type { FactTracing } from "../../types/analysis";
@@ -27,12 +28,14 @@ export function factTracing(attribution: InstanceAttribution, truth: readonly Ar
   const options = onlyKnown(given, ["k", "seed"]);
   const seed = integer(options, "seed", 42, 0);
   const cutoffs = cutoffsOf(options["k"] ?? [10]);
+  requireInstanceAttribution(attribution, "attribution");
+  if (!Array.isArray(truth)) throw expected("truth", "a list of training indices for each query", truth);
   if (truth.length !== attribution.queries) {
     throw new AttributionError("mismatch", `Expected the true training instances of ${attribution.queries} queries but received ${truth.length} lists`);
   }
   const reciprocalRanks = new Float64Array(attribution.queries).fill(NaN);
   const recalls = cutoffs.map((): number[] => []);
-  truth.forEach((list, query) => {
+  truth.forEach((list: ArrayLike<number>, query) => {
     const places = placesOf(rowScores(attribution, query), trueIndices(list, query, attribution.train));
     if (places.length === 0) return;
     reciprocalRanks[query] = expectedReciprocalRank(places);
@@ -54,7 +57,7 @@ function cutoffsOf(given: unknown): readonly number[] {
 }
 
 function trueIndices(list: ArrayLike<number>, query: number, train: number): Set<number> {
-  const indices = new Set(Array.from(list));
+  const indices = new Set(listOf(`truth[${query}]`, "a list of training indices", list));
   for (const index of indices) {
     if (!Number.isInteger(index) || index < 0 || index >= train) throw expected(`truth[${query}]`, `training instances within 0–${train - 1}`, index);
   }

@@ -2,6 +2,7 @@
 // leaveOneOutOutputs (lib/faithfulness); nothing here touches a model.
 import { AttributionError } from "../errors";
 import { integer, onlyKnown } from "../options";
+import { requireInstanceAttribution, requireOutputs } from "../results/require";
 import { rowScores } from "../results/top";
 import { bootstrapMean, spearman } from "../statistics";
 import type { RankAgreement, SubsetOutputs } from "../../types/analysis";
@@ -42,6 +43,8 @@ function agreement(
   attribution: InstanceAttribution, outputs: SubsetOutputs, given: AgreementOptions | undefined, foretell: (scores: Float32Array, mask: Uint8Array) => number,
 ): RankAgreement {
   const seed = integer(onlyKnown(given, ["seed"]), "seed", 42, 0);
+  requireInstanceAttribution(attribution, "attribution");
+  requireOutputs(outputs, "outputs");
   const { subsets, train, queries, masks, values } = outputs;
   const isSame = attribution.train === train && attribution.queries === queries
     && outputs.trainIds.every((id, i) => id === attribution.trainIds[i]) && outputs.queryIds.every((id, i) => id === attribution.queryIds[i]);

@@ -1,8 +1,9 @@
 // Mislabelled training instances stand out by their influence on themselves (Koh & Liang 2017, Pruthi et al. 2020).
 import { AttributionError, expected } from "../errors";
-import { integer, onlyKnown } from "../options";
+import { integer, listOf, onlyKnown } from "../options";
 import { createRandom } from "../random";
 import { descendingOrder } from "../results/ranking";
+import { requireInstanceAttribution } from "../results/require";
 import { auc, quantile } from "../statistics";
 import type { MislabelDetection } from "../../types/analysis";
 import type { InstanceAttribution } from "../../types/results";
@@ -30,7 +31,7 @@ export function mislabelDetection(result: SelfInfluence | InstanceAttribution, m
   const inspect = sharesOf(options["inspect"] ?? [0.05, 0.1, 0.2, 0.3]);
   const scores = selfScores(result);
   const wrong = new Uint8Array(scores.length);
-  for (const index of Array.from(mislabelled)) {
+  for (const index of listOf("mislabelled", "a list of training indices", mislabelled)) {
     if (!Number.isInteger(index) || index < 0 || index >= scores.length) throw expected("mislabelled", `training instances within 0–${scores.length - 1}`, index);
     wrong[index] = 1;
   }
@@ -51,11 +52,17 @@ function sharesOf(given: unknown): readonly number[] {
 }
 
 function selfScores(result: SelfInfluence | InstanceAttribution): Float32Array {
-  if (result.kind === "selfInfluence") return result.scores;
+  if (isSelfInfluence(result)) return result.scores;
+  requireInstanceAttribution(result, "result");
   const { queries, train, scores } = result;
   const isItself = queries === train && result.queryIds.every((id, i) => id === result.trainIds[i]);
   if (!isItself) throw new AttributionError("mismatch", "Expected the attribution of the training instances to themselves: the same ids on both sides");
   return Float32Array.from({ length: train }, (_, i) => scores[i * train + i]);
+}
+
+function isSelfInfluence(value: unknown): value is SelfInfluence {
+  const { kind, scores, train } = (typeof value === "object" && value !== null ? value : {}) as Partial<SelfInfluence>;
+  return kind === "selfInfluence" && Object.prototype.toString.call(scores) === "[object Float32Array]" && scores!.length === train;
 }
 
 /** Resamples positives and negatives apart, so that every resample has both. */

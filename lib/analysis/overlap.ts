@@ -2,6 +2,7 @@
 // Counts of different entries, and the layers they lie in. Pure.
 import { AttributionError, shown } from "../errors";
 import { integer, onlyKnown } from "../options";
+import { requireAttribution, requireNeuronAttribution } from "../results/require";
 import { bootstrapMean } from "../statistics";
 import { choicesOf, sharedShare, widthOf, type ChoiceOptions } from "./choices";
 import type { DistinctCounts, LayerHistogram, Overlap, SetOverlap } from "../../types/analysis";
@@ -22,6 +23,8 @@ export function overlap(a: NeuronAttribution, b: NeuronAttribution, options?: Ov
 export function overlap(a: Attribution, b: Attribution, given?: OverlapOptions): Overlap {
   const options = onlyKnown(given, ["k", "seed"]);
   const k = integer(options, "k", 10, 1);
+  requireAttribution(a, "a");
+  requireAttribution(b, "b");
   requireSameEntries(a, b);
   const [first, second] = [choicesOf(a, k), choicesOf(b, k)];
   const perRow = Float64Array.from(first, (choice, row) => sharedShare(choice, second[row]));
@@ -43,18 +46,26 @@ function union(choices: readonly Int32Array[]): Set<number> {
   return all;
 }
 
-/** How many different training instances or units the rows choose: few means that all predictions share them. */
+/**
+ * How many different training instances or units the rows choose: few means that all predictions share them.
+ * @example distinctCounts(influences, { k: 10 }).share // near 0: the same instances for every query
+ */
 export function distinctCounts(attribution: Attribution, options?: ChoiceOptions): DistinctCounts {
   const k = integer(onlyKnown(options, ["k"]), "k", 10, 1);
+  requireAttribution(attribution, "attribution");
   const choices = choicesOf(attribution, k);
   const chosen = choices.reduce((sum, choice) => sum + choice.length, 0);
   const distinct = union(choices).size;
   return Object.freeze({ k, chosen, distinct, share: chosen === 0 ? 0 : distinct / chosen });
 }
 
-/** In which layers the top k units of every row lie. */
+/**
+ * In which layers the top k units of every row lie.
+ * @example layerHistogram(na, { k: 100 }).shares // [layer], sums to 1
+ */
 export function layerHistogram(attribution: NeuronAttribution, options?: ChoiceOptions): LayerHistogram {
   const k = integer(onlyKnown(options, ["k"]), "k", 10, 1);
+  requireNeuronAttribution(attribution, "attribution");
   const choices = choicesOf(attribution, k);
   const counts = new Float64Array(attribution.layers);
   const distinct = new Float64Array(attribution.layers);

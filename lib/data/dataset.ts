@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { CallOptions } from "../../types/common";
 import type { Dataset, Row } from "../../types/data";
 import { AttributionError, expected } from "../errors";
-import { onlyKnown, text } from "../options";
+import { listOf, onlyKnown, text } from "../options";
 import { pacedBy } from "./pacing";
 
 export interface CreateDatasetOptions extends CallOptions {
@@ -54,12 +54,18 @@ function canonical(row: Row): string {
  */
 export async function selectRows(dataset: Dataset, indices: ArrayLike<number>, options?: CallOptions): Promise<Dataset> {
   onlyKnown(options, ["signal", "onProgress"]);
-  const rows = Array.from(indices, (index) => {
+  requireDataset(dataset);
+  const rows = listOf("indices", "a list of row numbers", indices).map((index) => {
     const row = dataset.rows[index];
     if (row === undefined) throw expected("indices", `whole numbers within 0–${dataset.rows.length - 1}`, index);
     return row;
   });
   return finishDataset(dataset.name, rows, dataset.labels, pacedBy(options?.signal));
+}
+
+export function requireDataset(value: unknown): asserts value is Dataset {
+  const { rows, labels, hash } = (typeof value === "object" && value !== null ? value : {}) as Partial<Dataset>;
+  if (!Array.isArray(rows) || !Array.isArray(labels) || typeof hash !== "string") throw expected("dataset", "a data set from loadDataset or createDataset", value);
 }
 
 /** Array.isArray without its narrowing, which turns readonly arrays into any[]. */

@@ -5,7 +5,7 @@ import type { Dataset, Instances, Row } from "../../types/data";
 import type { Model } from "../../types/model";
 import { AttributionError, expected } from "../errors";
 import { boolean, integer, oneOf, onlyKnown } from "../options";
-import { isList } from "./dataset";
+import { requireDataset } from "./dataset";
 import { layInstances, nextTokens, noTarget } from "./instances";
 import { labelReader } from "./label-reader";
 import { pacedBy } from "./pacing";
@@ -77,7 +77,8 @@ interface EncodedRow { readonly id: string; readonly rows: readonly Int32Array[]
 
 function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions): Plan {
   const bag = onlyKnown(options, ["template", "maxLength", "startToken", "labels", "targets", "answerSeparator", "signal", "onProgress"]);
-  if (!isList(dataset?.rows)) throw expected("dataset", "a data set, as loadDataset gives it", dataset);
+  requireDataset(dataset);
+  if (typeof model?.tokenizer?.encode !== "function" || typeof model.architecture?.head?.kind !== "string") throw expected("model", "a Model, or what has its tokenizer, architecture and labels", model);
   if (dataset.rows.length === 0) throw new AttributionError("invalid", `The data set "${dataset.name}" has no rows`);
   const { head, positions } = model.architecture;
   const template = resolveTemplate(options.template, dataset);

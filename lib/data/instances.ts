@@ -4,7 +4,9 @@ import { createHash } from "node:crypto";
 import type { HeadKind } from "../../types/architecture";
 import type { Instances } from "../../types/data";
 import { AttributionError, expected } from "../errors";
-import { oneOf, onlyKnown } from "../options";
+import { listOf, oneOf, onlyKnown } from "../options";
+import { isList } from "./dataset";
+import { requireInstances } from "./require-instances";
 
 /** Marks a position that predicts nothing that counts, in `targets`. */
 export const noTarget = -100;
@@ -30,6 +32,7 @@ export interface InstanceRows {
  * @example createInstances({ kind: "classification", rows: [[2, 5, 6], [2, 7]], labels: [0, 1] })
  */
 export function createInstances(given: InstanceRows): Instances {
+  if (given === undefined) throw expected("given", "an object with kind and rows", given);
   onlyKnown(given, ["kind", "rows", "groups", "labels", "targets", "ids", "texts"]);
   const kind = oneOf({ ...given }, "kind", "causalLM", ["causalLM", "classification", "choice"]);
   const rows = checkedRows(given.rows);
@@ -79,9 +82,13 @@ function atOnce<T>(steps: Generator<void, T>): T {
   }
 }
 
-/** The instances at `indices`, in that order; an index may come several times. */
+/**
+ * The instances at `indices`, in that order; an index may come several times.
+ * @example const heldOut = selectInstances(train, [0, 5, 7]);
+ */
 export function selectInstances(instances: Instances, indices: ArrayLike<number>): Instances {
-  const chosen = Array.from(indices);
+  requireInstances(instances, "instances");
+  const chosen = listOf("indices", "a list of indices", indices);
   if (chosen.length === 0) throw expected("indices", "at least one index", indices);
   const { rowOffsets, groupOffsets } = instances;
   const rows: [number, number][] = [];
@@ -101,10 +108,14 @@ export function selectInstances(instances: Instances, indices: ArrayLike<number>
   }));
 }
 
-/** All instances of several sets, one set after the other; all of one kind. */
+/**
+ * All instances of several sets, one set after the other; all of one kind.
+ * @example const all = concatInstances([train, heldOut]);
+ */
 export function concatInstances(sets: readonly Instances[]): Instances {
+  if (!isList(sets) || sets.length === 0) throw expected("sets", "a list of at least one set of instances", sets);
+  sets.forEach((set, at) => requireInstances(set, `sets[${at}]`));
   const [first] = sets;
-  if (first === undefined) throw expected("sets", "at least one set of instances", sets);
   const other = sets.find((set) => set.kind !== first.kind);
   if (other !== undefined) throw new AttributionError("mismatch", `Cannot join instances for "${first.kind}" with instances for "${other.kind}"`);
   return atOnce(hashing({

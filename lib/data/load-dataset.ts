@@ -1,7 +1,7 @@
 // loadDataset: a file of a known data set, or your own, as readable rows with labels by name. Streams; downloads nothing.
 import type { CallOptions } from "../../types/common";
 import type { Dataset, Row } from "../../types/data";
-import { AttributionError, expected } from "../errors";
+import { AttributionError, expected, shown } from "../errors";
 import { boolean, integer, onlyKnown, text } from "../options";
 import { checkedLabels, finishDataset } from "./dataset";
 import { averitec } from "./datasets/averitec";
@@ -52,8 +52,8 @@ const optionNames = ["path", "limit", "onlyLabelled", "labels", "fields", "label
  */
 export async function loadDataset(name: DatasetName, options: LoadDatasetOptions): Promise<Dataset> {
   const bag = onlyKnown(options, optionNames);
-  if (!Object.hasOwn(sources, name)) {
-    throw new AttributionError("unknown", `Unknown data set "${String(name)}". Known: ${Object.keys(sources).join(", ")}; your own: "jsonl" or "csv"`);
+  if (typeof name !== "string" || !Object.hasOwn(sources, name)) {
+    throw new AttributionError("unknown", `Unknown data set ${shown(name)}. Known: ${Object.keys(sources).join(", ")}; your own: "jsonl" or "csv"`);
   }
   const path = text(bag, "path");
   const source: DatasetSource = sources[name];

@@ -129,7 +129,7 @@ function isPart(value: unknown): value is Part {
 }
 
 function fieldOf(row: Row, name: string): string {
-  const value = row.fields[name];
+  const value = Object.hasOwn(row.fields, name) ? row.fields[name] : undefined;
   if (typeof value === "string") return value;
   const why = value === undefined ? `has no field "${name}" (it has ${Object.keys(row.fields).join(", ")})` : `has several texts in "${name}"`;
   throw new AttributionError("missing", `Row "${row.id}" ${why}, which the template needs as one text`);

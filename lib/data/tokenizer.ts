@@ -2,6 +2,7 @@
 // nor using one holds the event loop. No truncation, padding or added special tokens here: encode.ts does what is needed.
 import type { Tokenizer } from "../../types/data";
 import { AttributionError, expected } from "../errors";
+import { listOf } from "../options";
 import { pacedBy } from "./pacing";
 import { ask, type TokenizerThread, tokenizerThread } from "./tokenizer-thread";
 import type { Encoded, Opened } from "./tokenizer-worker";
@@ -27,6 +28,7 @@ export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer>
 /**
  * A tokenizer from the contents of tokenizer.json and tokenizer_config.json, e.g. one trained here. `model.vocab` may also be
  * a Map. The objects are copied.
+ * @example const tokenizer = await createTokenizer(JSON.parse(await readFile("tokenizer.json", "utf8")));
  */
 export async function createTokenizer(tokenizerJson: object, tokenizerConfig: object = {}): Promise<Tokenizer> {
   const { model, ...rest } = requireObject("tokenizerJson", tokenizerJson);
@@ -35,7 +37,8 @@ export async function createTokenizer(tokenizerJson: object, tokenizerConfig: ob
   const thread = tokenizerThread();
   const markers = { vocab: Array.isArray(vocab) ? [] : {}, ...(merges === undefined ? {} : { merges: [] }) };
   const json = { ...rest, model: { ...kept, ...markers } };
-  const draft = await ask<number>(thread, { kind: "begin", json, config: requireObject("tokenizerConfig", tokenizerConfig) });
+  const config = requireObject("tokenizerConfig", tokenizerConfig);
+  const draft = await ask<number>(thread, { kind: "begin", json: plain("tokenizerJson", json), config: plain("tokenizerConfig", config) });
   await sendEntries(thread, draft, "vocabulary", entriesOf(vocab));
   await sendEntries(thread, draft, "merges", Array.isArray(merges) ? merges : []);
   return tokenizerOf(thread, await ask<Opened>(thread, { kind: "finish", draft }));
@@ -45,15 +48,19 @@ export async function createTokenizer(tokenizerJson: object, tokenizerConfig: ob
  * The tokenizer with a padding token. One that has a padding token already is returned as it is; otherwise a new tokenizer
  * whose `<pad>` has the next id (`size` of the given one): the model needs an embedding row for it.
  * @param token @default "<pad>"
+ * @example const padded = await withPadToken(await openTokenizer("tokenizers/gpt2"));
  */
 export async function withPadToken(tokenizer: Tokenizer, token = "<pad>"): Promise<Tokenizer> {
   if (typeof token !== "string" || token === "") throw expected("token", "a non-empty string", token);
-  if (tokenizer.special.pad !== undefined) return tokenizer;
   const { thread, handle } = ownerOf(tokenizer);
+  if (tokenizer.special.pad !== undefined) return tokenizer;
   return tokenizerOf(thread, await ask<Opened>(thread, { kind: "pad", handle, token }));
 }
 
-/** Writes tokenizer.json and tokenizer_config.json into a directory (made where it is missing); gives the paths written. */
+/**
+ * Writes tokenizer.json and tokenizer_config.json into a directory (made where it is missing); gives the paths written.
+ * @example await saveTokenizer(model.tokenizer, "tokenizers/mine");
+ */
 export async function saveTokenizer(tokenizer: Tokenizer, directory: string): Promise<readonly string[]> {
   if (typeof directory !== "string" || directory === "") throw expected("directory", "a path", directory);
   const { thread, handle } = ownerOf(tokenizer);
@@ -68,7 +75,7 @@ const forgotten = new FinalizationRegistry<Owner>(({ thread, handle }) => {
 
 function ownerOf(tokenizer: Tokenizer): Owner {
   const owner = owners.get(tokenizer);
-  if (owner === undefined) throw expected("tokenizer", "one made by openTokenizer or createTokenizer", typeof tokenizer);
+  if (owner === undefined) throw expected("tokenizer", "one made by openTokenizer or createTokenizer", tokenizer);
   return owner;
 }
 
@@ -156,7 +163,18 @@ function requireObject(name: string, value: unknown): Json {
   return value as Json;
 }
 
+/** What a JSON file can hold, copied; the worker takes nothing else. */
+function plain(name: string, value: Json): Json {
+  try {
+    return structuredClone(value);
+  } catch {
+    throw expected(name, "an object as its JSON file holds it", value);
+  }
+}
+
 function idsOf(ids: ArrayLike<number>): Int32Array {
-  if (typeof ids !== "object" || ids === null || !Number.isInteger(ids.length)) throw expected("ids", "a list of token ids", ids);
-  return Int32Array.from(ids);
+  const list = listOf("ids", "a list of token ids", ids);
+  const wrong = list.findIndex((id) => !Number.isInteger(id) || id < 0 || id > 0x7fffffff);
+  if (wrong >= 0) throw expected(`ids[${wrong}]`, "a token id, a whole number of at least 0", list[wrong]);
+  return Int32Array.from(list);
 }

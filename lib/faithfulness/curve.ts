@@ -8,7 +8,6 @@ import type { NeuronAttribution } from "../../types/results";
 import { pacedBy } from "../data/pacing";
 import { selectInstances } from "../data/instances";
 import { AttributionError } from "../errors";
-import { checkFit } from "../model/fit";
 import type { BatchOptions } from "../model/batching";
 import { batchOptionNames } from "../model/batching";
 import { type Change, changeUnits } from "../neuron/changed-units";
@@ -51,7 +50,6 @@ export interface Curve {
 const unitsAtOnce = 1 << 22;
 
 export async function curveOf(model: Model, instances: Instances, attribution: NeuronAttribution, plan: SetPlan, change: Change, given: Readonly<Record<string, unknown>>, call?: CallOptions): Promise<Curve> {
-  checkFit(model, instances, "instances");
   checkMatch(model, instances, attribution);
   requireModelOf(model, attribution, given);
   const pace = pacedBy(call?.signal);

@@ -13,6 +13,7 @@ import { libtorchVersion } from "../native";
 import { onlyKnown } from "../options";
 import { provenance } from "../provenance";
 import { createRandom, sampleWithout } from "../random";
+import { requireInstanceAttribution } from "../results/require";
 import { bootstrapMean } from "../statistics";
 
 export type Subset = "most" | "least" | "random";
@@ -66,6 +67,7 @@ export async function fineTuningTest(base: Model, train: Instances, test: Instan
   checkLists(fractions, subsets, seeds);
   checkFit(base, train, "train");
   checkFit(base, test, "test");
+  requireInstanceAttribution(attribution, "attribution");
   if (attribution.train !== train.size || attribution.trainIds.some((id, i) => id !== train.ids[i])) {
     throw new AttributionError("mismatch", "The attribution does not rank these training instances: both must have the same ids in the same order");
   }

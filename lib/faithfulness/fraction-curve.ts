@@ -5,11 +5,13 @@ import type { Estimate, NeuronAttribution, NeuronCurve, NeuronCurvePoint } from 
 import { pacedBy } from "../data/pacing";
 import { expected } from "../errors";
 import { libtorchVersion } from "../native";
+import { checkFit } from "../model/fit";
 import { shownBaseline } from "../neuron/baseline";
 import { targetWords } from "../neuron/neuron-scores";
 import { shownTarget, targetOf, targetOptionNames, type TargetOptions } from "../neuron/target";
 import { integer, onlyKnown, seedOf } from "../options";
 import { provenance } from "../provenance";
+import { requireNeuronAttribution } from "../results/require";
 import { pacedBootstrapMean } from "../statistics";
 import { type Curve, curveOf, type SetOptions, setOptionNames } from "./curve";
 import type { SetPlan } from "./unit-sets";
@@ -23,6 +25,8 @@ const defaultFractions = [0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.
 
 export async function fractionCurve(test: NeuronCurve["test"], model: Model, instances: Instances, attribution: NeuronAttribution, options?: NeuronCurveOptions): Promise<NeuronCurve> {
   const given = onlyKnown(options, [...setOptionNames, ...targetOptionNames, "fractions"]);
+  checkFit(model, instances, "instances");
+  requireNeuronAttribution(attribution, "attribution");
   const fractions = fractionsOf(given["fractions"] ?? defaultFractions);
   const all = attribution.layers * attribution.units;
   const plan: SetPlan = { sizes: fractions.map((fraction) => Math.round(fraction * all)), controls: integer(given, "controls", 10, 1, 1000), controlFrom: "order", seed: seedOf(given) };

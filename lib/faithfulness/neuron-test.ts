@@ -4,10 +4,12 @@ import type { Model } from "../../types/model";
 import type { Estimate, FaithfulnessPoint, NeuronAttribution, NeuronFaithfulness } from "../../types/results";
 import { pacedBy } from "../data/pacing";
 import { expected } from "../errors";
+import { checkFit } from "../model/fit";
 import { shownBaseline } from "../neuron/baseline";
 import { libtorchVersion } from "../native";
 import { integer, oneOf, onlyKnown, seedOf } from "../options";
 import { provenance } from "../provenance";
+import { requireNeuronAttribution } from "../results/require";
 import { pacedBootstrapMean } from "../statistics";
 import { type Curve, curveOf, type SetOptions, setOptionNames } from "./curve";
 import type { SetPlan } from "./unit-sets";
@@ -24,6 +26,8 @@ type Test = NeuronFaithfulness["test"];
 
 export async function neuronTest(test: Test, model: Model, instances: Instances, attribution: NeuronAttribution, options?: NeuronTestOptions): Promise<NeuronFaithfulness> {
   const given = onlyKnown(options, [...setOptionNames, "r", "controlFrom", "preset"]);
+  checkFit(model, instances, "instances");
+  requireNeuronAttribution(attribution, "attribution");
   const paper = given["preset"] !== undefined && oneOf(given, "preset", "paper", ["paper"]) === "paper";
   const plan: SetPlan = {
     sizes: sizesOf(given["r"] ?? (paper ? [1, 2, 5, 10, 50, 100] : [1, 2, 5, 10, 20, 50, 100])),

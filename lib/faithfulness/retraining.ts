@@ -8,6 +8,7 @@ import { type BatchOptions, batchOptionNames } from "../model/batching";
 import { evaluate, type Evaluation } from "../model/evaluate";
 import { fineTune, type FineTuneOptions } from "../model/fine-tune";
 import { checkFit } from "../model/fit";
+import { requireInstanceAttribution } from "../results/require";
 
 export interface RetrainingOptions extends BatchOptions {
   /** One fine-tuning per part and seed; outputs are their means. @default [42] */
@@ -26,6 +27,7 @@ export function seedsOf(given: readonly number[] | undefined): readonly number[]
 }
 
 export function checkRanks(attribution: InstanceAttribution, train: Instances, queries: Instances): void {
+  requireInstanceAttribution(attribution, "attribution");
   const isSame = attribution.train === train.size && attribution.queries === queries.size
     && attribution.trainIds.every((id, i) => id === train.ids[i]) && attribution.queryIds.every((id, i) => id === queries.ids[i]);
   if (!isSame) throw new AttributionError("mismatch", "The attribution is not of these queries and training instances: both must have the same ids in the same order");

@@ -5,6 +5,7 @@ import type { Model } from "../../types/model";
 import { AttributionError, expected } from "../errors";
 import { integer, number, oneOf, onlyKnown, seedOf } from "../options";
 import { createRandom, sampleWithout } from "../random";
+import { requireOutputs } from "../results/require";
 import { checkLabelled, retrainingNames, type RetrainingOptions, seedsOf, tuneAndRead } from "./retraining";
 
 export interface OutputOptions extends RetrainingOptions {
@@ -29,6 +30,7 @@ export interface SubsetOutputsOptions extends OutputOptions {
  */
 export async function subsetOutputs(base: Model, train: Instances, queries: Instances, options: SubsetOutputsOptions = {}): Promise<SubsetOutputs> {
   const given = onlyKnown(options, [...retrainingNames, "output", "subsets", "from", "fraction", "seed"]);
+  checkLabelled(base, train, queries);
   const [subsets, from, seed] = [integer(given, "subsets", 40, 1), integer(given, "from", 0, 0), seedOf(given)];
   const count = Math.round(number(given, "fraction", 0.5, 0, 1) * train.size);
   if (count < 1 || count >= train.size) throw expected("fraction", "a share that keeps at least one instance and leaves one out", options.fraction ?? 0.5);
@@ -45,6 +47,7 @@ export async function leaveOneOutOutputs(base: Model, train: Instances, queries:
   readonly leaveOut?: readonly number[];
 } = {}): Promise<SubsetOutputs> {
   onlyKnown(options, [...retrainingNames, "output", "leaveOut"]);
+  checkLabelled(base, train, queries);
   const all = Array.from({ length: train.size }, (_, i) => i);
   const { leaveOut = all } = options;
   const isIndices = Array.isArray(leaveOut) && leaveOut.length > 0 && leaveOut.every((i) => Number.isInteger(i) && i >= 0 && i < train.size);
@@ -53,8 +56,13 @@ export async function leaveOneOutOutputs(base: Model, train: Instances, queries:
   return measured(base, train, queries, leaveOut.map((out) => all.filter((i) => i !== out)), options, "leave-one-out models");
 }
 
-/** Outputs of two runs over the same instances, one after the other. */
+/**
+ * Outputs of two runs over the same instances, one after the other: subsets add up, masks and values follow each other.
+ * @example joinSubsetOutputs(await subsetOutputs(base, train, queries, { subsets: 20 }), await subsetOutputs(base, train, queries, { subsets: 20, from: 20 }))
+ */
 export function joinSubsetOutputs(first: SubsetOutputs, second: SubsetOutputs): SubsetOutputs {
+  requireOutputs(first, "first");
+  requireOutputs(second, "second");
   const isSame = first.output === second.output && JSON.stringify([first.trainIds, first.queryIds]) === JSON.stringify([second.trainIds, second.queryIds]);
   if (!isSame) throw new AttributionError("mismatch", "Expected two runs over the same training instances and queries, with the same output");
   return Object.freeze({
@@ -63,7 +71,6 @@ export function joinSubsetOutputs(first: SubsetOutputs, second: SubsetOutputs): 
 }
 
 async function measured(base: Model, train: Instances, queries: Instances, parts: readonly ArrayLike<number>[], options: OutputOptions, stage: string): Promise<SubsetOutputs> {
-  checkLabelled(base, train, queries);
   const seeds = seedsOf(options.seeds);
   const output = oneOf({ ...options }, "output", "logProbability", ["logProbability", "logOdds"]);
   const masks = new Uint8Array(parts.length * train.size);

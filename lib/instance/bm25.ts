@@ -2,7 +2,7 @@
 // makes; every comparison of instance attributions carries it.
 import { instanceTokens } from "../data/instance-tokens";
 import { pacedBy } from "../data/pacing";
-import { AttributionError } from "../errors";
+import { requireSome } from "../data/require-instances";
 import { number, onlyKnown } from "../options";
 import { provenance } from "../provenance";
 import type { CallOptions } from "../../types/common";
@@ -24,10 +24,11 @@ export interface Bm25Options extends CallOptions {
  * @example const byWords = await bm25(train, queries);
  */
 export async function bm25(train: Instances, queries: Instances, given?: Bm25Options): Promise<InstanceAttribution> {
-  const { signal, onProgress } = given ?? {};
   const options = onlyKnown(given, ["k1", "b", "signal", "onProgress"]);
+  const { signal, onProgress } = given ?? {};
   const settings = { k1: number(options, "k1", 1.5, 0), b: number(options, "b", 0.75, 0, 1) };
-  if (train.size === 0) throw new AttributionError("invalid", "Expected at least one training instance but received none");
+  requireSome(train, "train");
+  requireSome(queries, "queries");
   const pace = pacedBy(signal);
   const postings = await indexTerms(train, settings, pace);
   const scores = new Float32Array(queries.size * train.size); // [query, train]

@@ -10,6 +10,7 @@ import { AttributionError, expected } from "../errors";
 import type { BatchOptions } from "../model/batching";
 import { loadModel } from "../model/load-model";
 import { readTrainingState } from "../model/training-state";
+import { requireStore } from "./store-scores";
 
 /**
  * A model of a training run: a folder that fineTune's `checkpoints` wrote, or any model with the learning rate η that its part of
@@ -97,7 +98,9 @@ async function learningRateOf(given: number | undefined, directory: string | und
 /** One store per checkpoint, or undefined where training instances are given. */
 export function storesOf(checkpoints: readonly Checkpoint[], train: Instances | readonly GradientStore[]): readonly GradientStore[] | undefined {
   if (!Array.isArray(train)) return undefined;
+  if (!Array.isArray(checkpoints)) throw expected("checkpoints", "a list of at least one checkpoint", checkpoints);
   const stores = train as readonly GradientStore[];
+  stores.forEach(requireStore);
   if (stores.length !== checkpoints.length) throw new AttributionError("mismatch", `Expected a store for each of the ${checkpoints.length} checkpoints but received ${stores.length}`);
   const other = stores.find(({ dataHash }) => dataHash !== stores[0].dataHash);
   if (other !== undefined) throw new AttributionError("mismatch", `The store in ${other.directory} is of other training instances than that in ${stores[0].directory}`);

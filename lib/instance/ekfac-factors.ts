@@ -1,18 +1,17 @@
 // EK-FAC's factors on disk: fitted once, read by every later call of influence.
-import { mkdir, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { WeightSource } from "../../types/architecture";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { EkfacFactors } from "../../types/store";
-import { AttributionError, expected } from "../errors";
+import { AttributionError } from "../errors";
 import { batchOptionNames, type BatchOptions } from "../model/batching";
 import { checkFit } from "../model/fit";
 import { handleOf } from "../model/model";
 import { libtorchVersion, native, runNative } from "../native";
-import { oneOf, onlyKnown, seedOf } from "../options";
+import { oneOf, onlyKnown, pathOf, seedOf } from "../options";
 import { libraryVersion } from "../provenance";
-import { fileExists } from "../storage/files";
+import { fileExists, makeFolder, namesIn } from "../storage/files";
 import { corrupt } from "../storage/listing";
 import { readSafetensors } from "../storage/safetensors";
 import { manifestFile, type ManifestKind, readSealed, writeSealed } from "../storage/sealed-manifest";
@@ -102,14 +101,13 @@ export function fisherOf(given: Readonly<Record<string, unknown>>): "sampled" | 
 }
 
 function folderOf(directory: unknown, name: string): string {
-  if (typeof directory !== "string" || directory === "") throw expected(name, "a folder's path", directory);
-  return resolve(directory);
+  return resolve(pathOf(name, "a folder's path", directory));
 }
 
 async function requireEmpty(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   // What an interrupted call leaves behind is no obstacle.
-  const foreign = (await readdir(folder)).find((name) => !/^(manifest\.json|factors\.safetensors)(\.partial-[0-9a-f]+)?$/.test(name));
+  const foreign = (await namesIn(folder)).find((name) => !/^(manifest\.json|factors\.safetensors)(\.partial-[0-9a-f]+)?$/.test(name));
   if (foreign !== undefined) throw new AttributionError("invalid", `${folder} holds other files ("${foreign}"). Choose a folder that is new, empty or holds EK-FAC factors`);
 }
 

@@ -5,12 +5,12 @@ import type { ComputeType } from "../../types/architecture";
 import type { Model } from "../../types/model";
 import type { GradientStore } from "../../types/store";
 import { stopIfAborted } from "../data/pacing";
-import { AttributionError, expected } from "../errors";
+import { AttributionError } from "../errors";
 import type { BatchOptions } from "../model/batching";
 import { checkFit } from "../model/fit";
 import { handleOf } from "../model/model";
 import { libtorchVersion, native, runNative } from "../native";
-import { oneOf, onlyKnown } from "../options";
+import { oneOf, onlyKnown, pathOf } from "../options";
 import { libraryVersion } from "../provenance";
 import { corrupt } from "../storage/listing";
 import { checkShard, flagFile, nativeStore, prepareShards, readFlags, readIds, requireSpace, shardShape, shardsOf, writeIds } from "./store-layout";
@@ -25,7 +25,7 @@ import { featureBytes, type GradientStoreOptions, requestOf, requireSame, storeO
  * are those of gradients in expectation; or another `projection`. Embeddings and norms: see `rank`. Rows as in `train`; memory does not grow with their number. A call that was aborted or
  * killed at any moment goes on when it is made again, and the finished store is bit for bit that of an uninterrupted call with as
  * many threads. Another model, data or option set is refused ("mismatch"). Cost: one forward and backward per instance.
- * @example const store = await buildGradientStore(model, train, "stores/mnli", { rank: 16, onProgress: ({ secondsLeft }) => say(secondsLeft) });
+ * @example const store = await buildGradientStore(model, train, "stores/mnli", { rank: 16, onProgress: ({ secondsLeft }) => console.log(secondsLeft) });
  */
 export async function buildGradientStore(model: Model, train: Instances, directory: string, options?: GradientStoreOptions): Promise<GradientStore> {
   const given = onlyKnown(options, storeOptionNames);
@@ -51,6 +51,7 @@ export async function appendToGradientStore(model: Model, train: Instances, dire
   const folder = folderOf(directory);
   const given = onlyKnown(options, ["signal", "onProgress", "batchTokens"]);
   checkFit(model, train, "train");
+  stopIfAborted(options?.signal);
   const found = await readManifest(folder);
   const { settings, precision, rowsPerShard, batchTokens } = found;
   requireSame(folder, found, requestOf(model, train, { ...settings, parameters: settings.modules, precision, rowsPerShard, batchTokens, ...given }));
@@ -77,6 +78,7 @@ export async function openGradientStore(directory: string, options?: {
   const given = onlyKnown(options, ["verify", "signal"]);
   const verify = oneOf(given, "verify", "structure", ["structure", "contents"]);
   const folder = folderOf(directory);
+  stopIfAborted(options?.signal);
   const manifest = await readManifest(folder);
   if (!manifest.parts.every(isFinished)) throw unfinished(folder);
   const ids: string[] = [];
@@ -91,8 +93,7 @@ export async function openGradientStore(directory: string, options?: {
 }
 
 function folderOf(directory: unknown): string {
-  if (typeof directory !== "string" || directory === "") throw expected("directory", "a folder's path", directory);
-  return resolve(directory);
+  return resolve(pathOf("directory", "a folder's path", directory));
 }
 
 function partOf(train: Instances, { rowsPerShard }: StoreRequest, before: readonly StorePart[]): StorePart {

@@ -9,7 +9,7 @@ import { integer, number, oneOf, onlyKnown, seedOf } from "../options";
 import { handleOf } from "../model/model";
 import { type FactorsRequest, fisherOf, openFactors } from "./ekfac-factors";
 import { checkPair, type FeatureOptions, featureOptionNames, featureParams, instanceAttribution } from "./features";
-import { paperLissa } from "./paper-lissa";
+import { paperLissa, type PaperLissaPreset } from "./paper-lissa";
 
 export interface InfluenceOptions extends FeatureOptions {
   /**
@@ -53,7 +53,7 @@ export interface InfluenceOptions extends FeatureOptions {
    */
   readonly engine?: "cache" | "full";
   /** The paper's recipe, LiSSA with the values of its data set (METHODS): e.g. "paper:opt:averitec"; `parameters` are the head's. */
-  readonly preset?: `paper:${"opt" | "bloom" | "pythia"}:${"averitec" | "mnli" | "hans" | "csqa"}`;
+  readonly preset?: PaperLissaPreset;
 }
 
 export interface Influence extends InstanceAttribution {

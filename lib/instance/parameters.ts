@@ -26,7 +26,7 @@ const groups: Readonly<Record<string, RegExp>> = {
 /** Names of the selected modules, in the order in which a model stores them. */
 export function modulesOf(architecture: Architecture, value: unknown): string[] {
   const all = callNative((addon) => addon.moduleNames(architecture));
-  if (typeof value === "string" && value in groups) return untied(architecture, all.filter((name) => groups[value].test(name)));
+  if (typeof value === "string" && Object.hasOwn(groups, value)) return untied(architecture, all.filter((name) => groups[value].test(name)));
   const words = `one of ${Object.keys(groups).map((name) => `"${name}"`).join(", ")} or a list of module names`;
   if (!Array.isArray(value) || value.length === 0) throw expected("parameters", words, value);
   const chosen = new Set<string>();

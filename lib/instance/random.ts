@@ -1,6 +1,6 @@
 // Random scores over the training instances: what any instance attribution must beat. Made by no model.
 import { pacedBy } from "../data/pacing";
-import { AttributionError } from "../errors";
+import { requireSome } from "../data/require-instances";
 import { onlyKnown, seedOf } from "../options";
 import { provenance } from "../provenance";
 import { createRandom } from "../random";
@@ -19,9 +19,10 @@ export interface RandomInstancesOptions extends CallOptions {
  * @example const byChance = await randomInstances(train, queries, { seed: 60 });
  */
 export async function randomInstances(train: Instances, queries: Instances, given?: RandomInstancesOptions): Promise<InstanceAttribution> {
-  const { signal, onProgress } = given ?? {};
   const seed = seedOf(onlyKnown(given, ["seed", "signal", "onProgress"]));
-  if (train.size === 0) throw new AttributionError("invalid", "Expected at least one training instance but received none");
+  const { signal, onProgress } = given ?? {};
+  requireSome(train, "train");
+  requireSome(queries, "queries");
   const pace = pacedBy(signal);
   const scores = new Float32Array(queries.size * train.size); // [query, train]
   for (let query = 0; query < queries.size; query++) {

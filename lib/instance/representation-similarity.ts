@@ -12,6 +12,7 @@ import { checkPair, instanceAttribution } from "./features";
  * score(q, z) = cosine of the readout hidden states (after the final norm), within −1–1; of a listwise instance the mean state of
  * its rows. Looks at no label: a baseline that every comparison carries. Cost: one forward per instance.
  * @returns scores [query, train]
+ * @example const byStates = await representationSimilarity(model, train, queries);
  */
 export async function representationSimilarity(model: Model, train: Instances, queries: Instances, options?: BatchOptions): Promise<InstanceAttribution> {
   onlyKnown(options, batchOptionNames);

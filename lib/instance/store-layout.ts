@@ -1,10 +1,10 @@
 // A gradient store's files. Each shard is a safetensors file with the tensors "losses" [row], "scales" [row, module] (int8 only) and
 // "features" [row, width]; "flags" has a byte for each row of the store, 1 once it is written; ids are text in tensors.
-import { open, rename, statfs } from "node:fs/promises";
+import { open, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { NativeStore, RowType } from "../../types/native";
 import { AttributionError } from "../errors";
-import { besideName, fileExists, withFile } from "../storage/files";
+import { besideName, fileExists, unwritable, withFile } from "../storage/files";
 import { corrupt } from "../storage/listing";
 import { safetensorsHeader } from "../storage/safetensors";
 import { readTensors, writeSafetensors } from "../storage/tensors";
@@ -84,25 +84,30 @@ export async function prepareShards(directory: string, layout: Layout, shards: r
 async function makeShard(path: string, layout: Layout, rows: number): Promise<void> {
   const { header, bytes } = shardShape(layout, rows);
   const partial = besideName(path);
-  const handle = await open(partial, "wx");
   try {
-    await handle.writeFile(header);
-    await handle.truncate(bytes);
-  } finally {
-    await handle.close();
+    const handle = await open(partial, "wx");
+    try {
+      await handle.writeFile(header);
+      await handle.truncate(bytes);
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
+  } catch (cause) {
+    await rm(partial, { force: true });
+    throw unwritable(path, cause);
   }
-  await rename(partial, path);
 }
 
 /** Refuses a disk that cannot take what is still to be written. */
 export async function requireSpace(directory: string, bytes: number): Promise<void> {
   const free = await freeBytes(directory);
   const inGiB = (value: number) => `${(value / 2 ** 30).toPrecision(3)} GiB`;
-  if (bytes > free) throw new AttributionError("native", `The store needs ${inGiB(bytes)} more in ${directory}, but the disk has ${inGiB(free)} left. Free some, or choose a smaller "rank" or "precision"`);
+  if (bytes > free) throw new AttributionError("memory", `The store needs ${inGiB(bytes)} more in ${directory}, but the disk has ${inGiB(free)} left. Free some, or choose a smaller "rank" or "precision"`);
 }
 
 export async function freeBytes(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory);
+  const { bavail, bsize } = await statfs(directory).catch((cause: unknown) => { throw unwritable(directory, cause); });
   return bavail * bsize;
 }
 

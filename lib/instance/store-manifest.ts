@@ -1,11 +1,10 @@
 // The manifest of a gradient store: what it was made with, its shards and, once it is finished, their fingerprints.
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { stopIfAborted } from "../data/pacing";
 import { AttributionError } from "../errors";
-import { fileExists } from "../storage/files";
+import { fileExists, makeFolder, namesIn } from "../storage/files";
 import { corrupt } from "../storage/listing";
 import { manifestFile, type ManifestKind, readSealed, writeSealed } from "../storage/sealed-manifest";
 import type { ShardPlace } from "./store-layout";
@@ -31,14 +30,11 @@ export const isFinished = ({ shards }: StorePart): boolean => shards.every(({ sh
 /** The manifest of a store, or undefined where none was begun. A folder with other things in it is refused. */
 export async function findManifest(directory: string): Promise<StoreManifest | undefined> {
   if (await fileExists(join(directory, manifestFile))) return readManifest(directory);
-  const names = await readdir(directory).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === "ENOENT") return [];
-    throw new AttributionError("invalid", `Cannot build a store in ${directory} (${cause.code ?? String(cause)})`, { cause });
-  });
+  const names = await namesIn(directory);
   // What a build that was killed at its very beginning leaves behind is no obstacle.
   const foreign = names.find((name) => !/^(manifest\.json|projections\.safetensors|ids-\d+\.safetensors)(\.partial-[0-9a-f]+)?$/.test(name));
   if (foreign !== undefined) throw new AttributionError("invalid", `${directory} holds other files ("${foreign}"). Choose a folder that is new, empty or holds a gradient store`);
-  await mkdir(directory, { recursive: true });
+  await makeFolder(directory);
   return undefined;
 }
 

@@ -7,7 +7,7 @@ import { selectInstances } from "../data/instances";
 import { checkFit } from "../model/fit";
 import { handleOf } from "../model/model";
 import { native, runNative } from "../native";
-import { onlyKnown } from "../options";
+import { onlyKnown, pathOf } from "../options";
 import { freeBytes, shardShape, shardsOf } from "./store-layout";
 import { seededSettings } from "./store-projection";
 import { packedOrder, tokensOf } from "./store-progress";
@@ -26,6 +26,7 @@ const mostFeatures = 2 ** 28;
  */
 export async function planGradientStore(model: Model, train: Instances, options?: GradientStoreOptions, directory = tmpdir()): Promise<StorePlan> {
   const given = onlyKnown(options, storeOptionNames);
+  pathOf("directory", "a folder's path", directory);
   checkFit(model, train, "train");
   const request = requestOf(model, train, given);
   const { settings, batchTokens, rowsPerShard, segments } = request;

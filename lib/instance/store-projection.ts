@@ -1,7 +1,6 @@
 // Projections as the core takes them. Random ones come from a seed; principal directions come from the training instances, lie beside
 // the store's shards, and the store's settings name their fingerprint.
 import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { CallOptions } from "../../types/common";
 import type { Instances } from "../../types/data";
@@ -10,6 +9,7 @@ import type { NativeFeatureSettings } from "../../types/native";
 import type { FeatureSettings } from "../../types/store";
 import { handleOf } from "../model/model";
 import { native, runNative } from "../native";
+import { makeFolder } from "../storage/files";
 import { corrupt } from "../storage/listing";
 import { readTensors, writeSafetensors } from "../storage/tensors";
 
@@ -36,7 +36,7 @@ export async function withBasis(model: Model, train: Instances, directory: strin
   if (settings.projection !== "pca") return settings;
   const params = { settings: seededSettings(settings), batchTokens };
   const bases = await runNative((control) => native().principalDirections(handleOf(model), train, params, control), { signal, onProgress });
-  await mkdir(directory, { recursive: true });
+  await makeFolder(directory);
   await writeSafetensors(join(directory, basisFile), { directions: { data: bases, shape: [bases.length] } });
   return Object.freeze({ ...settings, basis: fingerprint(bases) });
 }

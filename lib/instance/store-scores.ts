@@ -95,12 +95,17 @@ export async function storeSimilarity(store: GradientStore, queries: QueryFeatur
 
 export const noFactors = { rowFactors: new Float32Array(0), queryFactors: new Float32Array(0), scoreFactors: new Float32Array(0) };
 
+/** "invalid" for anything but a gradient store whose parts have the lengths that they must have. */
 export function requireStore(store: unknown): asserts store is GradientStore {
-  if ((store as GradientStore | null)?.kind !== "gradientStore") throw expected("store", "a gradient store from buildGradientStore or openGradientStore", store);
+  const { kind, directory, rows, segments, shards, trainIds } = (typeof store === "object" && store !== null ? store : {}) as Partial<GradientStore>;
+  const isWhole = kind === "gradientStore" && typeof directory === "string" && [segments, shards, trainIds].every(Array.isArray) && trainIds!.length === rows;
+  if (!isWhole) throw expected("store", "a gradient store from buildGradientStore or openGradientStore", store);
 }
 
 function requireSameFeatures(store: GradientStore, queries: QueryFeatures): void {
-  if ((queries as QueryFeatures | null)?.kind !== "queryFeatures") throw expected("queries", "features from queryFeatures", queries);
+  const { kind, features, width, queryIds, settings } = (typeof queries === "object" && queries !== null ? queries : {}) as Partial<QueryFeatures>;
+  const isWhole = kind === "queryFeatures" && ArrayBuffer.isView(features) && Array.isArray(queryIds) && features.length === queryIds.length * width! && settings !== undefined;
+  if (!isWhole) throw expected("queries", "features from queryFeatures", queries);
   const isSame = queries.modelHash === store.modelHash && queries.dtype === store.dtype && JSON.stringify(queries.settings) === JSON.stringify(store.settings);
   if (!isSame) throw new AttributionError("mismatch", `The queries' features were not made for the store in ${store.directory}: make them with queryFeatures(model, queries, store)`);
 }

@@ -9,6 +9,7 @@ import type { GradientStore, TopInstances } from "../../types/store";
 import { AttributionError } from "../errors";
 import { batchOptionNames, type BatchOptions } from "../model/batching";
 import { onlyKnown } from "../options";
+import { unwritable } from "../storage/files";
 import { buildGradientStore } from "./gradient-store";
 import { type Preconditioner, queryFeatures, type ScoreOptions, scoreOptionNames, storeSimilarity } from "./store-scores";
 import { projectionOptionNames, type ProjectionOptions } from "./store-settings";
@@ -35,7 +36,7 @@ export async function preconditioned(
 
 /** A store for the time of one call. */
 export async function withTemporaryStore<T>(model: Model, train: Instances, options: ProjectionOptions & BatchOptions, use: (store: GradientStore) => Promise<T>): Promise<T> {
-  const directory = await mkdtemp(join(tmpdir(), "attribution-store-"));
+  const directory = await mkdtemp(join(tmpdir(), "attribution-store-")).catch((cause: unknown) => { throw unwritable(tmpdir(), cause); });
   try {
     return await use(await buildGradientStore(model, train, directory, { ...options, precision: "float32" }));
   } finally {

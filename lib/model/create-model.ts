@@ -1,7 +1,8 @@
 // createModel: a randomly initialised model of any family, from the config.json object that would describe it.
+import { openTokenizer } from "../data/tokenizer";
 import { expected } from "../errors";
 import { native, runNative } from "../native";
-import { onlyKnown, oneOf, seedOf } from "../options";
+import { onlyKnown, oneOf, pathOf, seedOf } from "../options";
 import type { ComputeType, Device } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
 import type { Tokenizer } from "../../types/data";
@@ -12,7 +13,6 @@ import { describeHead, type HeadRequest } from "./head";
 import { computeTypes, devices } from "./load-model";
 import { wrapModel } from "./model";
 import { initialDeviation, type Config } from "./settings";
-import { tokenizerOf } from "./stored-model";
 
 export interface CreateModelOptions extends CallOptions {
   /** The same seed gives the same weights. @default 42 */
@@ -34,6 +34,7 @@ const optionNames = ["seed", "dtype", "device", "head", "labels", "tokenizer", "
 /**
  * Makes a model with random weights: normal with the config's `initializer_range` (OPT: `init_std`; 0.02 where silent),
  * biases 0, norms 1. `config` is an object as config.json holds it, with `model_type` and the family's own names.
+ * @example using model = await createModel({ model_type: "gpt2", n_layer: 2, n_embd: 64, n_head: 4 }, { tokenizer: "tokenizers/gpt2", seed: 1 });
  */
 export async function createModel(config: Config, options: CreateModelOptions = {}): Promise<Model> {
   const bag = onlyKnown(options, optionNames);
@@ -60,7 +61,7 @@ function headOf({ head, labels }: CreateModelOptions): HeadRequest | undefined {
 
 async function givenTokenizer(tokenizer: CreateModelOptions["tokenizer"]): Promise<Tokenizer> {
   if (tokenizer === undefined) return absentTokenizer("A model made by createModel without a tokenizer");
-  if (typeof tokenizer === "string") return tokenizerOf(tokenizer);
+  if (typeof tokenizer === "string") return openTokenizer(pathOf("tokenizer", "a Tokenizer or a directory", tokenizer));
   if (typeof tokenizer?.encode !== "function") throw expected("tokenizer", "a Tokenizer or a directory", tokenizer);
   return tokenizer;
 }

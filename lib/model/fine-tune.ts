@@ -1,12 +1,13 @@
 // Fine-tuning: the native AdamW loop. The given model is untouched; a new one comes back.
-import { mkdir, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeFineTuneParams } from "../../types/native";
 import { AttributionError } from "../errors";
 import { native, runNative } from "../native";
-import { boolean, integer, number, oneOf, onlyKnown, seedOf } from "../options";
+import { boolean, integer, number, oneOf, onlyKnown, pathOf, seedOf } from "../options";
+import { makeFolder } from "../storage/files";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "./batching";
 import { checkFit } from "./fit";
 import { handleOf, wrapLike } from "./model";
@@ -72,10 +73,14 @@ const names = [
   "dropout", "order", "trainable", "seed", "evaluation", "keep", "checkpoints", "optimizerState", "preset",
 ];
 
-/** Like fineTune, with the history of the run. */
+/**
+ * Like fineTune, with the history of the run.
+ * @example const { model: tuned, losses, evaluationAccuracies } = await fineTuneWithHistory(base, train, { evaluation: heldOut });
+ */
 export async function fineTuneWithHistory(model: Model, instances: Instances, options: FineTuneOptions = {}): Promise<FineTuned> {
   const params = paramsOf(options);
   const { evaluation = null, checkpoints } = options;
+  if (checkpoints !== undefined) pathOf("checkpoints", "a folder's path", checkpoints);
   const keepsState = boolean({ ...options }, "optimizerState", false);
   if (keepsState && checkpoints === undefined) throw new AttributionError("invalid", '"optimizerState" lies in the folders of "checkpoints": name their folder');
   checkFit(model, instances, "instances");
@@ -136,7 +141,7 @@ async function withCheckpoints(
 ): Promise<FineTuned> {
   const { header, weights } = weightFile(model, model.dtype);
   const unfinished = Array.from({ length: params.epochs }, (_, epoch) => join(folder, `.epoch-${epoch + 1}.unfinished`));
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   for (const directory of unfinished) {
     await rm(directory, { recursive: true, force: true });
     await saveModel(model, directory, { dtype: model.dtype });

@@ -37,6 +37,7 @@ const optionNames = ["dtype", "device", "head", "padToken", "seed", "signal", "o
  * (Llama, Qwen2, Qwen3; with the tokenizer in it), or by a hub id that lies in the Hugging Face cache. Weights that are
  * unread, unfilled, of another shape or not finite, settings that cannot be honoured and families that are unknown are
  * refused by name.
+ * @example using model = await loadModel("models/opt-125m", { head: { kind: "classification", labels: ["Supported", "Refuted"] } });
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
   const bag = onlyKnown(options, optionNames);

@@ -1,5 +1,5 @@
 // The Model object: what is known of a loaded model, and the only place that knows its native handle.
-import { AttributionError } from "../errors";
+import { AttributionError, expected } from "../errors";
 import { native } from "../native";
 import type { Architecture, ComputeType, Device } from "../../types/architecture";
 import type { Tokenizer } from "../../types/data";
@@ -55,7 +55,7 @@ function closeOnce(state: Owned): void {
 
 function ownedOf(model: Model): Owned {
   const state = owned.get(model);
-  if (state === undefined) throw new AttributionError("invalid", 'Expected "model" to be a Model from loadModel, createModel or fineTune');
+  if (state === undefined) throw expected("model", "a Model from loadModel, createModel or fineTune", model);
   if (state.isClosed) throw new AttributionError("invalid", "The model is closed. Load it again, or close it later");
   return state;
 }

@@ -1,11 +1,11 @@
 // saveModel: a directory that transformers loads with equal logits. It is written beside the target and renamed at the end,
 // so that a model directory is whole or absent.
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { AttributionError, expected } from "../errors";
+import { AttributionError } from "../errors";
 import { callNative, native, runNative } from "../native";
-import { oneOf, onlyKnown } from "../options";
-import { besideName } from "../storage/files";
+import { oneOf, onlyKnown, pathOf } from "../options";
+import { besideName, makeFolder, namesIn, unwritable } from "../storage/files";
 import { safetensorsHeader } from "../storage/safetensors";
 import type { ComputeType } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
@@ -26,13 +26,13 @@ const storedTypes = { float32: "F32", bfloat16: "BF16", float64: "F64" } as cons
 /**
  * Writes config.json, model.safetensors (under Hugging Face's names) and the tokenizer's files into a new or empty directory.
  * A choice head is written as a sequence classifier of one label, with `"attribution_head": "choice"` in config.json.
+ * @example await saveModel(tuned, "models/tuned", { dtype: "bfloat16" });
  */
 export async function saveModel(model: Model, directory: string, options: SaveModelOptions = {}): Promise<void> {
   const bag = onlyKnown(options, ["dtype", "signal", "onProgress"]);
   handleOf(model);
-  if (typeof directory !== "string" || directory === "") throw expected("directory", "the path of a new directory", directory);
+  const target = resolve(pathOf("directory", "the path of a new directory", directory));
   const dtype = oneOf(bag, "dtype", model.dtype, computeTypes);
-  const target = resolve(directory);
   await requireFree(target);
   const partial = besideName(target);
   try {
@@ -43,7 +43,7 @@ export async function saveModel(model: Model, directory: string, options: SaveMo
     await rename(partial, target);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
-    throw error instanceof AttributionError ? error : new AttributionError("invalid", `Cannot write ${target} (${String(error)})`, { cause: error });
+    throw unwritable(target, error);
   }
 }
 
@@ -68,10 +68,7 @@ function withType(config: Model["config"], dtype: ComputeType): Record<string, u
 }
 
 async function requireFree(target: string): Promise<void> {
-  await mkdir(dirname(target), { recursive: true });
-  const entries = await readdir(target).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw new AttributionError("invalid", `Expected ${target} to be a new or empty directory`, { cause: error });
-  });
+  await makeFolder(dirname(target));
+  const entries = await namesIn(target);
   if (entries.length > 0) throw new AttributionError("invalid", `Expected ${target} to be a new or empty directory, but it holds ${entries.slice(0, 3).join(", ")}`);
 }

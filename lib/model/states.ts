@@ -11,6 +11,7 @@ import { handleOf } from "./model";
 /**
  * The hidden state that the head reads (after the final norm) at the readout position.
  * @returns [row, hidden], row-major; a listwise instance has one row per choice.
+ * @example const { meanPairwiseCosine } = diversity(train, [0, 1, 2], { states: await readoutStates(model, train) });
  */
 export async function readoutStates(model: Model, instances: Instances, options?: BatchOptions): Promise<Float32Array> {
   const given = onlyKnown(options, batchOptionNames);
@@ -37,7 +38,10 @@ export interface Captured {
   readonly features: number;
 }
 
-/** Values at one site, without caching anything else. Cost: one forward. */
+/**
+ * Values at one site, without caching anything else. Cost: one forward.
+ * @example const { values, features } = await capture(model, queries, { site: "heads", layers: [0, 1] });
+ */
 export async function capture(model: Model, instances: Instances, options?: CaptureOptions): Promise<Captured> {
   const given = onlyKnown(options, [...batchOptionNames, "site", "layers", "positions"]);
   checkFit(model, instances, "instances");

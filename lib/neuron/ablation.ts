@@ -15,6 +15,7 @@ export interface AblationOptions extends NeuronOptions {
  * F − F with the unit alone set to its baseline at the readout position, for every unit. Positive: the unit raises F.
  * Cost: one forward, and per unit a one-token row through the layers above it.
  * @returns scores [instance, layer, unit]
+ * @example const na = await ablation(model, queries, { site: "heads", baseline: await meanActivations(model, train) });
  */
 export async function ablation(model: Model, instances: Instances, options?: AblationOptions): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "baseline"]);

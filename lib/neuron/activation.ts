@@ -9,6 +9,7 @@ import { neuronOptionNames, type NeuronOptions, neuronScores } from "./neuron-sc
  * The value wᵢ of each unit at the readout position; of a head the Euclidean norm of its features. Looks at no target: large is
  * active, not helpful. Cost: one forward.
  * @returns scores [instance, layer, unit]
+ * @example const active = top(await activation(model, queries), 0, 10);
  */
 export async function activation(model: Model, instances: Instances, options?: NeuronOptions): Promise<NeuronAttribution> {
   const given = onlyKnown(options, neuronOptionNames);

@@ -15,6 +15,7 @@ export interface AttributionPatchingOptions extends NeuronOptions, PositionOptio
  * (wᵢ − w⁰ᵢ) ∂F/∂wᵢ at the readout position; of a head the sum over its features. To first order what F loses when the unit takes
  * its baseline value. Source: Nanda 2023; Syed et al. 2023. Cost: one forward, one one-token row per layer forward and backward.
  * @returns scores [instance, layer, unit]
+ * @example const na = await attributionPatching(model, queries, { baseline: await meanActivations(model, train) });
  */
 export async function attributionPatching(model: Model, instances: Instances, options?: AttributionPatchingOptions): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "positions", "baseline"]);

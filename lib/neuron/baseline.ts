@@ -4,8 +4,9 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeSite } from "../../types/native";
 import { AttributionError, expected } from "../errors";
-import type { BatchOptions } from "../model/batching";
+import { type BatchOptions, batchOptionNames } from "../model/batching";
 import { capture } from "../model/states";
+import { onlyKnown } from "../options";
 
 /**
  * Unit values that stand for "not there": zero, or per site values [layer, feature], row-major (heads: layer × head × head size),
@@ -19,6 +20,7 @@ export type Baseline = "zero" | Float32Array | { readonly neurons?: Float32Array
  * @example integratedGradients(model, queries, { baseline: await meanActivations(model, train) })
  */
 export async function meanActivations(model: Model, instances: Instances, options?: BatchOptions): Promise<{ neurons: Float32Array; heads: Float32Array }> {
+  onlyKnown(options, batchOptionNames);
   const mean = async (site: "neurons" | "heads"): Promise<Float32Array> => {
     const { values, count } = await capture(model, instances, { ...options, site });
     const width = values.length / count;

@@ -16,6 +16,7 @@ export interface ConductanceOptions extends NeuronOptions, PositionOptions {
  * Near the zero input a norm turns every bit of signal into a full one: check with more nodes before trusting small differences.
  * Source: Dhamdhere et al. 2019. Cost: nodes × (forward + backward) per instance, whatever the number of layers.
  * @returns scores [instance, layer, unit]
+ * @example const na = await conductance(model, queries, { nodes: 50 });
  */
 export async function conductance(model: Model, instances: Instances, options?: ConductanceOptions): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "positions", "nodes"]);

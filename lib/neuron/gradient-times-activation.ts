@@ -9,6 +9,7 @@ import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptio
  * wᵢ ∂F/∂wᵢ at the readout position; of a head the sum over its features. To first order the change of F when the unit is set to
  * zero, with the sign turned. Positive: the unit raises F. Cost: one forward, and one one-token row per layer forward and backward.
  * @returns scores [instance, layer, unit]
+ * @example const na = await gradientTimesActivation(model, queries, { of: "gold" });
  */
 export async function gradientTimesActivation(model: Model, instances: Instances, options?: NeuronOptions & PositionOptions): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "positions"]);

@@ -9,6 +9,7 @@ import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptio
  * ∂F/∂wᵢ at the readout position; of a head the Euclidean norm of its features' slopes. Positive: more of the unit raises F.
  * Cost: one forward, and one one-token row per layer forward and backward.
  * @returns scores [instance, layer, unit]
+ * @example const na = await gradient(model, queries, { target: "logit" });
  */
 export async function gradient(model: Model, instances: Instances, options?: NeuronOptions & PositionOptions): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "positions"]);

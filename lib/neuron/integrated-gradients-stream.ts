@@ -11,7 +11,7 @@ import { AttributionError, expected } from "../errors";
 import { batchTokensOf } from "../model/batching";
 import { checkFit } from "../model/fit";
 import { libtorchVersion } from "../native";
-import { integer, memoryOf, oneOf, onlyKnown } from "../options";
+import { integer, memoryOf, oneOf, onlyKnown, pathOf } from "../options";
 import { provenance } from "../provenance";
 import { fileExists } from "../storage/files";
 import { blockHeader, writeBlock } from "../results/neuron-scores-block";
@@ -36,7 +36,7 @@ export interface IntegratedGradientsToOptions extends IntegratedGradientsStreamO
  * The same scores as `integratedGradients`, in blocks of instances in their order, one computed when the one before was taken: memory
  * does not grow with their number. Each block is a result of its own (its data hash is that of its instances). Leaving the loop ends
  * the work. Cost: as `integratedGradients`.
- * @example for await (const block of integratedGradientsStream(model, instances)) consume(block);
+ * @example for await (const block of integratedGradientsStream(model, instances)) console.log(top(block, 0, 5));
  */
 export async function* integratedGradientsStream(model: Model, instances: Instances, options?: IntegratedGradientsStreamOptions): AsyncGenerator<NeuronAttribution, void, void> {
   const given = onlyKnown(options, [...integratedGradientsNames, "blockInstances"]);
@@ -54,9 +54,8 @@ export async function* integratedGradientsStream(model: Model, instances: Instan
  */
 export async function integratedGradientsTo(directory: string, model: Model, instances: Instances, options?: IntegratedGradientsToOptions): Promise<NeuronScores> {
   const given = onlyKnown(options, [...integratedGradientsNames, "blockInstances", "select"]);
-  if (typeof directory !== "string" || directory === "") throw expected("directory", "a folder's path", directory);
+  const folder = resolve(pathOf("directory", "a folder's path", directory));
   checkFit(model, instances, "instances");
-  const folder = resolve(directory);
   const request = requestOf(model, instances, given, options);
   const found = await findScores(folder);
   if (found !== undefined) requireSameRequest(folder, found, request);

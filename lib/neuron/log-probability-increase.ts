@@ -10,6 +10,7 @@ import { neuronOptionNames, type NeuronOptions, neuronScores } from "./neuron-sc
  * final norm and the head; the residual is the one that the unit's output is added to. Positive: the unit writes the target.
  * Unit: nats. Source: Yu & Ananiadou 2024. Pre-norm models only. Cost: one head product per unit.
  * @returns scores [instance, layer, unit]
+ * @example const na = await logProbabilityIncrease(model, queries);
  */
 export async function logProbabilityIncrease(model: Model, instances: Instances, options?: Omit<NeuronOptions, "target" | "engine">): Promise<NeuronAttribution> {
   const given = onlyKnown(options, neuronOptionNames.filter((name) => name !== "target" && name !== "engine"));

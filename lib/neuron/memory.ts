@@ -5,6 +5,7 @@ import type { Model } from "../../types/model";
 import type { NativeNeuronMemory } from "../../types/native";
 import type { NeuronMemory, Site } from "../../types/results";
 import { callNative } from "../native";
+import { checkFit } from "../model/fit";
 import { memoryOf, oneOf, onlyKnown } from "../options";
 import { unitsOf } from "./neuron-scores";
 
@@ -29,6 +30,7 @@ export function estimateNeuronMemory(model: Model, instances: Instances, options
   const work = oneOf(given, "work", "scores", ["scores", "changes", "forwards"]);
   const site = oneOf<Site>(given, "site", "neurons", ["neurons", "heads", "both"]);
   const budget = memoryOf(given, "1 GB");
+  checkFit(model, instances, "instances");
   const { architecture, dtype } = model;
   const effort = work === "scores" ? "gradients" : work === "changes" ? "rows" : "forwards";
   let most: NativeNeuronMemory = { cache: 0, forward: 0, variant: 0 };

@@ -14,7 +14,7 @@ import { handleOf } from "../model/model";
 import { provenance } from "../provenance";
 import { type Baseline, baselineOf, shownBaseline } from "./baseline";
 import { positionsOf, type Positions, shownPositions } from "./positions";
-import { shownTarget, targetOf, targetOptionNames, type TargetOptions } from "./target";
+import { shownTarget, targetOf, targetOptionNames, type TargetOptions, targets } from "./target";
 
 export interface NeuronOptions extends BatchOptions, TargetOptions {
   /** MLP neurons, attention heads, or both in one ranking. @default "neurons" */
@@ -104,7 +104,8 @@ function merged(neurons: NativeNeuronResult, heads: NativeNeuronResult, architec
 
 /** Words for F, e.g. "probability of the predicted class". */
 export function targetWords(given: Readonly<Record<string, unknown>>): string {
-  const { target = "probability", of = "predicted" } = given as TargetOptions;
+  const target = oneOf(given, "target", "probability", targets);
+  const of = given["of"] ?? "predicted";
   const kind = target === "logProbability" ? "log-probability (nats)" : target;
   return `${kind} of the ${typeof of === "string" ? of : "given"} class`;
 }

@@ -2,6 +2,7 @@
 import type { NeuronAttribution, RefinedNeuron, Site } from "../../types/results";
 import { AttributionError, expected } from "../errors";
 import { number, onlyKnown } from "../options";
+import { requireNeuronAttribution } from "../results/require";
 import { rowScores, select, type Selection } from "../results/top";
 
 export interface RefineOptions {
@@ -69,7 +70,9 @@ function meanScore(attributions: readonly NeuronAttribution[], index: number): n
 
 function listOf(name: string, value: NeuronAttribution | readonly NeuronAttribution[]): readonly NeuronAttribution[] {
   const list = (Array.isArray(value) ? value : [value]) as readonly NeuronAttribution[];
-  if (list.length === 0 || list.some((one) => one?.kind !== "neurons" || one.instances < 1)) throw expected(name, "a NeuronAttribution or a non-empty list of them", value);
+  if (list.length === 0) throw expected(name, "a NeuronAttribution or a non-empty list of them", value);
+  list.forEach((one, at) => requireNeuronAttribution(one, Array.isArray(value) ? `${name}[${at}]` : name));
+  if (list.some((one) => one.instances < 1)) throw new AttributionError("invalid", `Expected "${name}" to have at least one row each`);
   return list;
 }
 

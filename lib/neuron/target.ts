@@ -13,10 +13,11 @@ export interface TargetOptions {
   readonly contrast?: ArrayLike<number>;
 }
 
+export const targets = ["probability", "logProbability", "logit"] as const;
 export const targetOptionNames = ["target", "of", "contrast"] as const;
 
 export function targetOf(options: Readonly<Record<string, unknown>>, instances: Instances): NativeTarget {
-  const kind = oneOf(options, "target", "probability", ["probability", "logProbability", "logit"]);
+  const kind = oneOf(options, "target", "probability", targets);
   const of = options["of"] ?? "predicted";
   const labels = typeof of === "string" ? oneOf({ of }, "of", "predicted", ["predicted", "gold"]) : classes("of", of, instances);
   if (labels === "gold" && instances.labels.some((label) => label < 0)) {
@@ -33,7 +34,7 @@ export function shownTarget({ of, labels, contrast }: NativeTarget): Record<stri
 
 function classes(name: string, value: unknown, instances: Instances): Int32Array {
   const list = value as ArrayLike<number>;
-  if (typeof value !== "object" || value === null || list.length !== instances.size) {
+  if (!(Array.isArray(value) || ArrayBuffer.isView(value)) || list.length !== instances.size) {
     throw expected(name, `${name === "of" ? '"predicted", "gold" or ' : ""}a class for each of the ${instances.size} instances`, value);
   }
   return Int32Array.from(list, (label) => {

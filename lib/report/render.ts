@@ -1,8 +1,10 @@
 // A report as one self-contained HTML page: no script, no network (its content policy forbids both), light and dark.
 // Neighbouring plots stand side by side.
+import { pathOf } from "../options";
 import { writeBeside } from "../storage/files";
 import { renderBarPlot } from "./bar-plot";
 import { renderCards } from "./cards";
+import { checkReport } from "./check";
 import { renderHeatMap } from "./heat-map";
 import { html, type Markup } from "./html";
 import { renderLinePlot } from "./line-plot";
@@ -15,11 +17,18 @@ import type { Report, ReportBlock, ReportSection } from "../../types/report";
  * @example await writeReport("report.html", { title, summary, facts, sections });
  */
 export async function writeReport(file: string, report: Report): Promise<void> {
-  await writeBeside(file, [Buffer.from(renderReport(report))]);
+  const path = pathOf("file", "a file's path", file);
+  await writeBeside(path, [Buffer.from(renderReport(report))]);
 }
 
-/** The page of a report: HTML with inline style and drawings. The same report gives the same page. */
-export function renderReport({ title, summary, facts, sections }: Report): string {
+/**
+ * The page of a report: HTML with inline style and drawings. The same report gives the same page. "invalid" for what is no report,
+ * naming the part.
+ * @example const page = renderReport({ title: "Claims", summary: "What was found.", facts: [], sections: [] });
+ */
+export function renderReport(report: Report): string {
+  checkReport(report);
+  const { title, summary, facts, sections } = report;
   const page = html`<html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">

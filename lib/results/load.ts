@@ -1,7 +1,7 @@
 // Reads a result that `save` wrote, refusing what is damaged and, on request, what came about otherwise than expected.
 import { join, resolve } from "node:path";
 import { AttributionError, shown } from "../errors";
-import { onlyKnown } from "../options";
+import { onlyKnown, pathOf, text } from "../options";
 import { readJsonObject } from "../storage/files";
 import { readTensors, type TensorData } from "../storage/tensors";
 import { unpack } from "./codec";
@@ -16,16 +16,22 @@ export interface LoadOptions {
   readonly expected?: Partial<Omit<Provenance, "options">> & { readonly options?: Readonly<Record<string, unknown>> };
 }
 
+const provenanceFields = ["method", "options", "modelHash", "dataHashes", "versions", "dtype"] satisfies (keyof Provenance)[];
+
 /**
  * Loads a result from its folder, frozen and equal to the one saved. "missing" without one, "corrupt" where a byte changed,
  * "unsupported" for a newer schema, "mismatch" where it differs from what is expected; the message names the difference.
+ * Cost: the disk, and one pass of SHA-256 over the arrays.
+ * @example const ia = await load("results/influence", { kind: "instances", expected: { modelHash: model.hash } });
  */
 export function load(directory: string, options: LoadOptions & { readonly kind: "instances" }): Promise<InstanceAttribution>;
 export function load(directory: string, options: LoadOptions & { readonly kind: "neurons" }): Promise<NeuronAttribution>;
 export function load<R extends StorableResult = Attribution>(directory: string, options?: LoadOptions): Promise<R>;
 export async function load(directory: string, options?: LoadOptions): Promise<StorableResult> {
-  onlyKnown(options, ["kind", "expected"]);
-  const folder = resolve(directory);
+  const given = onlyKnown(options, ["kind", "expected"]);
+  if (given["kind"] !== undefined) text(given, "kind");
+  onlyKnown(given["expected"] as object | undefined, provenanceFields);
+  const folder = resolve(pathOf("directory", "a folder's path", directory));
   const manifest = checkedManifest(folder, await readJsonObject(join(folder, manifestFile), longestManifest));
   const arrays = await readArrays(folder, manifest);
   const result = await unpack(manifest.result, arrays, (words) => damaged(folder, words)) as Record<string, unknown>;

@@ -1,10 +1,10 @@
 // The manifest of a folder of neuron scores: with which arguments it was begun, its blocks and, once whole, their fingerprints.
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AttributionError, shown } from "../errors";
-import { fileExists, readJsonObject, writeBeside } from "../storage/files";
+import { fileExists, makeFolder, namesIn, readJsonObject, writeBeside } from "../storage/files";
 import { corrupt } from "../storage/listing";
 import type { NeuronScores, Provenance } from "../../types/results";
 import { sign } from "./layout";
@@ -40,14 +40,11 @@ export function plannedBlocks({ instances, blockInstances }: ScoresRequest): Neu
 
 /** The manifest that is there, or undefined in a folder that is new or empty; leftovers of a killed call are removed. */
 export async function findScores(folder: string): Promise<ScoresManifest | undefined> {
-  const names = await readdir(folder).catch((cause: NodeJS.ErrnoException): string[] => {
-    if (cause.code === "ENOENT") return [];
-    throw new AttributionError("invalid", `Cannot write scores to ${folder} (${cause.code ?? String(cause)})`, { cause });
-  });
+  const names = await namesIn(folder);
   const foreign = names.find((name) => !/^(manifest\.json|scores-\d{5,}\.safetensors)(\.partial-[0-9a-f]+)?$/.test(name));
   if (foreign !== undefined) throw new AttributionError("invalid", `${folder} holds other files ("${foreign}"). Choose a folder that is new, empty or holds neuron scores`);
   for (const name of names.filter((each) => each.includes(".partial-"))) await rm(join(folder, name), { force: true });
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   return names.includes(manifestFile) ? readScores(folder) : undefined;
 }
 

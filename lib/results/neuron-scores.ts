@@ -1,7 +1,7 @@
 // Neuron scores of any number of instances: opens the folder that integratedGradientsTo wrote, and reads rows of it.
 import { join, resolve } from "node:path";
 import { AttributionError, expected } from "../errors";
-import { integer, oneOf, onlyKnown } from "../options";
+import { integer, oneOf, onlyKnown, pathOf } from "../options";
 import { corrupt } from "../storage/listing";
 import { pacer } from "../storage/pace";
 import type { NeuronAttribution, NeuronRow, NeuronScores } from "../../types/results";
@@ -18,8 +18,7 @@ export async function openNeuronScores(directory: string, options?: {
   readonly verify?: "structure" | "contents";
 }): Promise<NeuronScores> {
   const verify = oneOf(onlyKnown(options, ["verify"]), "verify", "structure", ["structure", "contents"]);
-  if (typeof directory !== "string" || directory === "") throw expected("directory", "a folder's path", directory);
-  const folder = resolve(directory);
+  const folder = resolve(pathOf("directory", "a folder's path", directory));
   const manifest = await readScores(folder);
   if (!isWhole(manifest)) throw new AttributionError("missing", `The scores in ${folder} are not finished: make the call that began them again, and it goes on`);
   const request = requestHash(manifest.request);
@@ -36,9 +35,14 @@ function scoresOf(directory: string, { request, blocks }: ScoresManifest): Neuro
   return Object.freeze({ kind: "neuronScores", directory, instances, layers, units, site, select: Object.freeze(select), unit, blocks: Object.freeze(blocks), provenance: Object.freeze(provenance) });
 }
 
-/** One instance's scores: the selected units best first, or all in their order. Reads that row only. */
+/**
+ * One instance's scores: the selected units best first, or all in their order. Reads that row only.
+ * @example const { indices, scores, targetValue } = await readNeuronRow(await openNeuronScores("results/na"), 17);
+ */
 export async function readNeuronRow(scores: NeuronScores, row: number): Promise<NeuronRow> {
-  const [found] = await rowsOf(scores, integer({ row }, "row", 0, 0, scores.instances - 1), 1);
+  requireScores(scores);
+  if (!Number.isInteger(row) || row < 0 || row >= scores.instances) throw expected("row", `a row within 0–${scores.instances - 1}`, row);
+  const [found] = await rowsOf(scores, row, 1);
   return found;
 }
 
@@ -54,6 +58,7 @@ export async function readNeuronScores(scores: NeuronScores, options?: {
   readonly count?: number;
 }): Promise<NeuronAttribution> {
   const given = onlyKnown(options, ["first", "count"]);
+  requireScores(scores);
   const first = integer(given, "first", 0, 0, scores.instances - 1);
   const count = integer(given, "count", scores.instances - first, 1, scores.instances - first);
   const { layers, units, site, unit, provenance } = scores;
@@ -71,6 +76,12 @@ export async function readNeuronScores(scores: NeuronScores, options?: {
     kind: "neurons", scores: values, instances: count, layers, units, site, instanceIds: Object.freeze(rows.map(({ id }) => id)),
     targetValues: Float64Array.from(rows, ({ targetValue }) => targetValue), targetLabels: Int32Array.from(rows, ({ targetLabel }) => targetLabel), completenessGap, unit, provenance,
   });
+}
+
+function requireScores(value: unknown): asserts value is NeuronScores {
+  const { kind, directory, blocks, instances } = (typeof value === "object" && value !== null ? value : {}) as Partial<NeuronScores>;
+  const isWhole = kind === "neuronScores" && typeof directory === "string" && Array.isArray(blocks) && Number.isInteger(instances);
+  if (!isWhole) throw expected("scores", "a NeuronScores from openNeuronScores or integratedGradientsTo", value);
 }
 
 async function rowsOf({ directory, blocks, layers, units }: NeuronScores, first: number, count: number): Promise<NeuronRow[]> {

@@ -1,9 +1,10 @@
 // Writes a result as a folder: arrays.safetensors and manifest.json. Made beside the target and renamed, so that the folder is
 // whole or absent. Hashing gives the event loop its turns; writing happens off it.
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { AttributionError } from "../errors";
-import { besideName, fileExists, readJsonObject, writeBeside } from "../storage/files";
+import { AttributionError, expected } from "../errors";
+import { pathOf } from "../options";
+import { besideName, fileExists, namesIn, readJsonObject, unwritable, writeBeside } from "../storage/files";
 import { writeSafetensors, type Tensor } from "../storage/tensors";
 import { pack } from "./codec";
 import { axesOf, faultyField, kindOf, shapeOf, sign, type StorableResult } from "./layout";
@@ -16,7 +17,8 @@ import { arraysFile, format, hashOf, longestManifest, manifestFile, schema, seal
  * @example await save(influences, "results/influence"); const again = await load("results/influence");
  */
 export async function save(result: StorableResult, directory: string): Promise<void> {
-  const target = resolve(directory);
+  const target = resolve(pathOf("directory", "a folder's path", directory));
+  if (typeof result !== "object" || result === null) throw expected("result", "a result with a provenance", result);
   const fault = faultyField(result as unknown as Record<string, unknown>);
   if (fault !== undefined) throw new AttributionError("invalid", `Expected a whole result but its "${fault}" does not fit a result of kind "${kindOf(result)}"`);
   await requireReplaceable(target);
@@ -28,16 +30,12 @@ export async function save(result: StorableResult, directory: string): Promise<v
     await moveOver(partial, target);
   } catch (cause) {
     await rm(partial, { recursive: true, force: true });
-    if (cause instanceof AttributionError) throw cause;
-    throw new AttributionError("invalid", `Cannot save to ${target} (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`, { cause });
+    throw unwritable(target, cause);
   }
 }
 
 async function requireReplaceable(target: string): Promise<void> {
-  const names = await readdir(target).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === "ENOENT") return [];
-    throw new AttributionError("invalid", `Cannot save to ${target} (${cause.code ?? String(cause)})`, { cause });
-  });
+  const names = await namesIn(target);
   if (names.length === 0) return;
   const manifest = join(target, manifestFile);
   const found = await fileExists(manifest) ? await readJsonObject(manifest, longestManifest).catch(() => undefined) : undefined;

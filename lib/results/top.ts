@@ -1,6 +1,7 @@
 // Rankings of one row of a result: the best k, or a selection by size or by share of the maximum.
 import { AttributionError, expected } from "../errors";
 import { descendingOrder, topIndices } from "./ranking";
+import { requireAttribution, requireNeuronAttribution } from "./require";
 import type { Attribution, InstanceAttribution, NeuronAttribution, RankedInstance, RankedNeuron } from "../../types/results";
 
 /**
@@ -22,14 +23,19 @@ export function top(attribution: InstanceAttribution, row: number, k: number): R
 export function top(attribution: NeuronAttribution, row: number, k: number): RankedNeuron[];
 export function top(attribution: Attribution, row: number, k: number): RankedInstance[] | RankedNeuron[];
 export function top(attribution: Attribution, row: number, k: number): RankedInstance[] | RankedNeuron[] {
+  requireAttribution(attribution, "attribution");
   if (k !== Infinity && (!Number.isInteger(k) || k < 1)) throw expected("k", "a whole number of at least 1", k);
   const scores = rowScores(attribution, row);
   const indices = topIndices(scores, k);
   return attribution.kind === "instances" ? instances(attribution, scores, indices) : neurons(attribution, scores, indices);
 }
 
-/** The units of one instance that a selection keeps, best first, ties by index. "invalid" on NaN scores. */
+/**
+ * The units of one instance that a selection keeps, best first, ties by index. "invalid" on NaN scores.
+ * @example select(na, 0, { fractionOfMaximum: 0.2 })[0] // { index: 517, score: 0.4, layer: 2, unit: 5 }
+ */
 export function select(attribution: NeuronAttribution, row: number, selection: Selection): RankedNeuron[] {
+  requireNeuronAttribution(attribution, "attribution");
   const scores = rowScores(attribution, row);
   return neurons(attribution, scores, selectIndices(scores, selection));
 }
@@ -45,6 +51,7 @@ export function rowScores(attribution: Attribution, row: number): Float32Array {
 
 /** Indices that a selection keeps, best first. */
 export function selectIndices(scores: Float32Array, selection: Selection): Int32Array {
+  if (typeof selection !== "object" || selection === null) throw expected("selection", '{ keep: "all" }, { topK } or { fractionOfMaximum }', selection);
   if ("topK" in selection) {
     if (!Number.isInteger(selection.topK) || selection.topK < 1) throw expected("topK", "a whole number of at least 1", selection.topK);
     return topIndices(scores, selection.topK);

@@ -1,7 +1,7 @@
 // Reading of untrusted files: regular files only (a pipe would wait for ever), every range checked against the size.
 // Writing goes beside the target and is renamed at the end, so that a target is whole or absent.
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { AttributionError } from "../errors";
 import { corrupt } from "./listing";
 
@@ -81,6 +81,33 @@ export async function readJsonObject(path: string, limit = 1 << 20): Promise<Rec
   return value as Record<string, unknown>;
 }
 
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full: make room, or choose another one", EDQUOT: "the disk quota is used up: make room, or choose another disk",
+  EACCES: "no permission to write there", EPERM: "no permission to write there", EROFS: "the disk is read-only", ENOENT: "its folder does not exist: make it",
+  ENOTDIR: "a part of the path is a file, not a folder", EISDIR: "it is a folder", EEXIST: "it exists already", ENAMETOOLONG: "the name is too long",
+};
+
+/** Why a path cannot be written: "memory" where the disk is full, else "invalid". */
+export function unwritable(path: string, cause: unknown): AttributionError {
+  if (cause instanceof AttributionError) return cause;
+  const code = (cause as NodeJS.ErrnoException | null)?.code ?? String(cause);
+  const words = Object.hasOwn(reasons, code) ? `${code}: ${reasons[code]}` : code;
+  return new AttributionError(code === "ENOSPC" || code === "EDQUOT" ? "memory" : "invalid", `Cannot write ${path} (${words})`, { cause });
+}
+
+/** Makes a folder and those above it, where they are not there yet. */
+export async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((cause: unknown) => { throw unwritable(path, cause); });
+}
+
+/** What a folder that will be written into holds; nothing where it is not there yet. */
+export async function namesIn(path: string): Promise<string[]> {
+  return readdir(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return [];
+    throw unwritable(path, cause);
+  });
+}
+
 /** A name beside `path`, on the same file system, that no other writer has. */
 export function besideName(path: string): string {
   return `${path}.partial-${randomBytes(6).toString("hex")}`;
@@ -100,6 +127,6 @@ export async function writeBeside(path: string, parts: readonly Uint8Array[]): P
     await rename(partial, path);
   } catch (cause) {
     await rm(partial, { force: true });
-    throw new AttributionError("invalid", `Cannot write ${path} (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`, { cause });
+    throw unwritable(path, cause);
   }
 }

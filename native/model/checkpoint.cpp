@@ -1,5 +1,7 @@
 #include "model/checkpoint.h"
 
+#include <unistd.h>
+
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -10,7 +12,7 @@
 #include <map>
 #include <memory>
 
-#include "storage/error.h"
+#include "storage/write_failure.h"
 
 namespace attribution {
 namespace {
@@ -158,9 +160,9 @@ void write_weights(const Model& model, const std::string& file, const std::vecto
   std::map<std::string, at::Tensor> tensors;
   for (const WeightSlot& slot : slots(view.architecture, view.weights)) tensors[slot.name] = *slot.tensor;
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(file.c_str(), "wb"), std::fclose);
-  if (!out) fail(Code::native, "Cannot write \"", file, "\": ", std::strerror(errno));
+  if (!out) fail_writing(file);
   auto write = [&](const void* data, size_t size) {
-    if (size > 0 && std::fwrite(data, 1, size, out.get()) != size) fail(Code::native, "Writing \"", file, "\" failed: ", std::strerror(errno));
+    if (size > 0 && std::fwrite(data, 1, size, out.get()) != size) fail_writing(file);
   };
   write(header.data(), header.size());
   int64_t done = 0;
@@ -171,7 +173,7 @@ void write_weights(const Model& model, const std::string& file, const std::vecto
     const at::Tensor tensor = found->second.to(at::kCPU).to(dtype).contiguous();
     write(tensor.const_data_ptr(), tensor.nbytes());
   }
-  if (std::fflush(out.get()) != 0) fail(Code::native, "Writing \"", file, "\" failed: ", std::strerror(errno));
+  if (std::fflush(out.get()) != 0 || ::fsync(::fileno(out.get())) != 0) fail_writing(file);
 }
 
 Model resize_embedding(const Model& model, int64_t rows) {

@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "storage/error.h"
 #include "storage/mapped_file.h"
+#include "storage/write_failure.h"
 
 namespace attribution {
 namespace {
@@ -28,17 +28,12 @@ at::ScalarType scalar_type(RowType type) {
   fail(Code::unsupported, "Unknown row type");
 }
 
-[[noreturn]] void io_failure(const std::string& file) {
-  const bool full = errno == ENOSPC || errno == EDQUOT;
-  fail(Code::native, full ? "The disk is full while writing \"" : "Cannot write \"", file, "\": ", std::strerror(errno));
-}
-
 void write_at(int file, const void* data, size_t size, uint64_t offset, const std::string& name) {
   const auto* bytes = static_cast<const uint8_t*>(data);
   while (size > 0) {
     const ssize_t done = ::pwrite(file, bytes, size, static_cast<off_t>(offset));
     if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) io_failure(name);
+    if (done <= 0) fail_writing(name);
     bytes += done;
     offset += static_cast<uint64_t>(done);
     size -= static_cast<size_t>(done);
@@ -121,9 +116,9 @@ void RowWriter::write(std::span<const int64_t> rows, const at::Tensor& values, c
 
 void RowWriter::sync() {
   for (size_t i = 0; i < files_.size(); ++i) {
-    if (::fdatasync(files_[i]) != 0) io_failure(store_.shards[i].file);
+    if (::fdatasync(files_[i]) != 0) fail_writing(store_.shards[i].file);
   }
-  if (::fdatasync(flag_file_) != 0) io_failure("the store's flags");
+  if (::fdatasync(flag_file_) != 0) fail_writing("the store's flags");
 }
 
 void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* stage, const Control& control,

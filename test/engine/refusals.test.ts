@@ -112,7 +112,7 @@ describe("instances that do not fit the model", () => {
 
 describe("what is no model", () => {
   test.each([undefined, null, {}, "opt"])("%p", async (value) => {
-    await expect(evaluate(value as never, good)).rejects.toMatchObject({ name: expect.stringMatching(/AttributionError|TypeError/) });
+    await expect(evaluate(value as never, good)).rejects.toMatchObject(refusal("invalid", /"model"/));
   });
 });
 

@@ -94,7 +94,7 @@ describe("saving is refused", () => {
     using model = await createModel(tiny);
     await expect(saveModel(model, path)).rejects.toMatchObject(refusal("invalid", /notes\.txt/));
     expect(readdirSync(path)).toEqual(["notes.txt"]);
-    await expect(saveModel(model, join(path, "notes.txt"))).rejects.toMatchObject(refusal("invalid", /new or empty directory/));
+    await expect(saveModel(model, join(path, "notes.txt"))).rejects.toMatchObject(refusal("invalid", /Cannot write .*a file, not a folder/));
   });
 
   test("of a closed model, of no model, and with a wrong type", async () => {

@@ -69,8 +69,8 @@ describe("save and load", () => {
 
   test("a path through a file is refused in words", async () => {
     await writeFile(at("file"), "x");
-    await rejects("invalid", () => save(influences, at("file/result")), /Cannot save/);
-    await rejects("invalid", () => save(influences, at("file")), /Cannot save/);
+    await rejects("invalid", () => save(influences, at("file/result")), /Cannot write/);
+    await rejects("invalid", () => save(influences, at("file")), /Cannot write/);
     expect(await readdir(folder)).toEqual(["file"]);
   });
 

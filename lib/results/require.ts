@@ -1,0 +1,54 @@
+// Whether a value is a result of a kind: what every function that takes one asks first, in constant time. layout.ts has the whole check.
+import type { SubsetOutputs } from "../../types/analysis";
+import type { Attribution, InstanceAttribution, NeuronAttribution } from "../../types/results";
+import { expected } from "../errors";
+
+const makers = { instances: "an InstanceAttribution (e.g. from gradientSimilarity or load)", neurons: "a NeuronAttribution (e.g. from integratedGradients or load)" };
+
+/** "invalid" for anything but an instance attribution whose parts have the lengths that they must have. */
+export function requireInstanceAttribution(value: unknown, name: string): asserts value is InstanceAttribution {
+  if (!isInstances(value)) throw expected(name, makers.instances, value);
+}
+
+/** The same for a neuron attribution. */
+export function requireNeuronAttribution(value: unknown, name: string): asserts value is NeuronAttribution {
+  if (!isNeurons(value)) throw expected(name, makers.neurons, value);
+}
+
+/** The same for either. */
+export function requireAttribution(value: unknown, name: string): asserts value is Attribution {
+  if (!isInstances(value) && !isNeurons(value)) throw expected(name, "an InstanceAttribution or a NeuronAttribution", value);
+}
+
+function isInstances(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { kind, scores, queries, train, queryIds, trainIds, provenance } = value as InstanceAttribution;
+  return kind === "instances" && isArray(scores, "Float32Array", queries * train) && hasLength(queryIds, queries) && hasLength(trainIds, train) && isObject(provenance);
+}
+
+function isNeurons(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { kind, scores, instances, layers, units, site, instanceIds, provenance } = value as NeuronAttribution;
+  return kind === "neurons" && isArray(scores, "Float32Array", instances * layers * units) && hasLength(instanceIds, instances) && isObject(provenance)
+    && (site === "neurons" || site === "heads" || site === "both");
+}
+
+/** "invalid" for anything but the outputs of subset models whose parts have the lengths that they must have. */
+export function requireOutputs(value: unknown, name: string): asserts value is SubsetOutputs {
+  const { subsets, train, queries, masks, values, trainIds, queryIds } = (isObject(value) ? value : {}) as Partial<SubsetOutputs>;
+  const isWhole = isArray(masks, "Uint8Array", subsets! * train!) && isArray(values, "Float64Array", subsets! * queries!) && hasLength(trainIds, train!) && hasLength(queryIds, queries!);
+  if (!isWhole) throw expected(name, "SubsetOutputs from subsetOutputs or leaveOneOutOutputs", value);
+}
+
+/** By name, not by class: arrays of another realm are arrays too. */
+function isArray(value: unknown, type: string, length: number): boolean {
+  return Object.prototype.toString.call(value) === `[object ${type}]` && (value as Float32Array).length === length;
+}
+
+function hasLength(list: unknown, length: number): boolean {
+  return Array.isArray(list) && list.length === length;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}

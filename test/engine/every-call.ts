@@ -1,0 +1,80 @@
+// A valid call of every public function over a tiny world: what misuse.test.ts changes one argument of at a time.
+import { cpSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as attribution from "../../lib";
+import type { Instances } from "../../types/data";
+
+export type Call = readonly unknown[];
+
+const tokenizerFolder = join(__dirname, "../data/byte-bpe");
+const config = { model_type: "gpt2", vocab_size: 300, n_positions: 32, n_embd: 8, n_layer: 2, n_head: 2, initializer_range: 0.3 };
+
+/** Arguments of a valid call by the function's name. Folders that calls write into are new each time. */
+export async function everyCall(directory: string): Promise<ReadonlyMap<string, () => Call>> {
+  let made = 0;
+  const folder = (): string => join(directory, `new-${made++}`);
+  const a = attribution;
+  const tokenizer = await a.openTokenizer(tokenizerFolder);
+  const model = await a.createModel({ ...config, vocab_size: Math.max(300, tokenizer.size) }, { labels: ["A", "B"], tokenizer });
+  const lm = await a.createModel(config);
+  const [train, queries] = [instancesOf(6, "t"), instancesOf(3, "q")];
+  const prompts = a.createInstances({ kind: "causalLM", rows: [[1, 2, 3]] });
+  const dataset = await a.createDataset([{ id: "0", fields: { text: "a b" }, label: 0 }], { labels: ["A", "B"] });
+  const [modelFolder, run, storeFolder, scoresFolder, resultFolder, file] = [folder(), folder(), folder(), folder(), folder(), join(directory, "rows.jsonl")];
+  writeFileSync(file, '{"text":"a b","label":"A"}\n');
+  await a.saveModel(model, modelFolder);
+  (await a.fineTune(model, train, { epochs: 1, checkpoints: run, optimizerState: true })).close();
+  const checkpoints = [join(run, "epoch-1")];
+  const store = await a.buildGradientStore(model, train, storeFolder, { rank: 2 });
+  const features = await a.queryFeatures(model, queries, store);
+  const ia = await a.gradientSimilarity(model, train, queries);
+  const [na, trainNeurons] = [await a.gradient(model, queries), await a.gradient(model, train)];
+  const scores = await a.integratedGradientsTo(scoresFolder, model, queries, { nodes: 2 });
+  await a.save(ia, resultFolder);
+  const [fineTune, self] = [{ epochs: 1 }, await a.selfInfluence(store)];
+  const outputs = await a.subsetOutputs(model, train, queries, { subsets: 3, fineTune });
+  const units = [{ layer: 0, unit: 1 }];
+  const report = { title: "T", summary: "S", facts: [], sections: [] };
+  const curve = [model, queries, na, { controls: 1 }];
+  const neurons = (): Call => [model, queries, {}];
+  const pair = (): Call => [model, train, queries, {}];
+  const json = JSON.parse(await readFile(join(tokenizerFolder, "tokenizer.json"), "utf8")) as object;
+  const calls: Readonly<Record<string, () => Call>> = {
+    loadDataset: () => ["jsonl", { path: file }], createDataset: () => [dataset.rows, { labels: ["A", "B"] }], selectRows: () => [dataset, [0], {}],
+    encode: () => [model, dataset, {}], createInstances: () => [{ kind: "classification", rows: [[1]] }], selectInstances: () => [train, [0]], concatInstances: () => [[train, queries]],
+    createTokenizer: () => [json, {}], openTokenizer: () => [tokenizerFolder], saveTokenizer: () => [tokenizer, folder()], withPadToken: () => [tokenizer, "<pad>"],
+    loadModel: () => [modelFolder, {}], createModel: () => [config, {}], saveModel: () => [model, folder(), {}],
+    evaluate: neurons, capture: neurons, readoutStates: neurons, fineTune: () => [model, train, fineTune], fineTuneWithHistory: () => [model, train, fineTune],
+    gradientSimilarity: pair, influence: () => [model, train, queries, { parameters: "head" }], representationSimilarity: pair, fitEkfac: () => [model, train, folder(), {}],
+    buildGradientStore: () => [model, train, folder(), { rank: 2 }], appendToGradientStore: () => [model, queries, copyOf(storeFolder, folder()), {}], openGradientStore: () => [storeFolder, {}],
+    planGradientStore: () => [model, train, { rank: 2 }, directory], queryFeatures: () => [model, queries, store, {}], storeSimilarity: () => [store, features, {}], selfInfluence: () => [store, {}],
+    projectedGaussNewton: () => [model, store, queries, {}], dataInf: () => [model, store, queries, {}], trak: () => [model, store, queries, {}],
+    trakCheckpoints: () => [checkpoints, train, queries, { rank: 2 }], tracInCheckpoints: () => [checkpoints, train, queries, {}], optimizerAwareSimilarity: () => [checkpoints, train, queries, {}],
+    bm25: () => [train, queries, {}], randomInstances: () => [train, queries, {}],
+    integratedGradients: neurons, integratedGradientsStream: neurons, integratedGradientsTo: () => [folder(), model, queries, { nodes: 2 }], activation: neurons, gradient: neurons,
+    gradientTimesActivation: neurons, ablation: neurons, attributionPatching: neurons, conductance: neurons, logProbabilityIncrease: neurons, valueNorm: neurons, meanActivations: neurons,
+    estimateNeuronMemory: neurons, refineNeurons: () => [na, {}], intervene: () => [model, queries, units, {}], generate: () => [lm, prompts, units, { tokens: 1 }],
+    iaNeurons: () => [ia, trainNeurons, {}], naInstances: () => [na, trainNeurons, {}], globalRanking: () => [ia],
+    sufficiency: () => [model, queries, na, { r: [1], controls: 1 }], comprehensiveness: () => [model, queries, na, { r: [1], controls: 1 }], deletion: () => curve, insertion: () => curve,
+    shapleyValues: () => [model, queries, units, {}], fineTuningTest: () => [model, train, queries, ia, { fractions: [0.5], seeds: [1], fineTune }],
+    subsetOutputs: () => [model, train, queries, { subsets: 1, fineTune }], leaveOneOutOutputs: () => [model, train, queries, { leaveOut: [0], fineTune }], joinSubsetOutputs: () => [outputs, outputs],
+    removalCurve: () => [model, train, queries, ia, { counts: [1], fineTune }], tailPatch: () => [model, train, queries, ia, { topK: 1 }],
+    top: () => [ia, 0, 1], select: () => [na, 0, { topK: 1 }], openNeuronScores: () => [scoresFolder, {}], readNeuronRow: () => [scores, 0], readNeuronScores: () => [scores, {}],
+    save: () => [ia, folder()], load: () => [resultFolder, {}], distinctCounts: () => [ia, {}], layerHistogram: () => [na, {}], overlap: () => [ia, ia, {}], conflicts: () => [ia, ia, {}],
+    diversity: () => [train, [0], {}], diversityCorrelation: () => [[1, 2], [2, 3]], factTracing: () => [ia, [[0], [1], [2]], {}],
+    linearDatamodelingScore: () => [ia, outputs, {}], leaveOneOutCorrelation: () => [ia, outputs, {}], mislabelDetection: () => [self, [0], {}],
+    renderReport: () => [report], writeReport: () => [`${folder()}.html`, report],
+  };
+  return new Map(Object.entries(calls));
+}
+
+function copyOf(from: string, to: string): string {
+  cpSync(from, to, { recursive: true });
+  return to;
+}
+
+function instancesOf(size: number, prefix: string): Instances {
+  const rows = Array.from({ length: size }, (_, i) => Array.from({ length: 3 + (i % 4) }, (__, j) => (i * 7 + j * 13 + prefix.length) % 250));
+  return attribution.createInstances({ kind: "classification", rows, labels: rows.map((_, i) => i % 2), ids: rows.map((_, i) => `${prefix}${i}`) });
+}
