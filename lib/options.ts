@@ -48,13 +48,14 @@ export function integer(options: Bag, name: string, fallback: number, min: numbe
   return value;
 }
 
-/** Larger numbers are no setting of anything, and overflow in float32. */
+/** Numbers beyond these are no setting of anything, and overflow in float32 or are 0 there. */
 const largest = 1e30;
+export const leastAboveZero = 1e-30;
 
 export function number(options: Bag, name: string, fallback: number, min = -largest, max = largest): number {
   const value = options[name] ?? fallback;
   if (typeof value !== "number" || Number.isNaN(value) || value < min || value > max) {
-    throw expected(name, `a number ${min === Number.MIN_VALUE ? `above 0, at most ${max}` : `within ${min}–${max}`}`, value);
+    throw expected(name, `a number within ${min}–${max}`, value);
   }
   return value;
 }

@@ -7,7 +7,7 @@ import { type BatchOptions, batchOptionNames } from "../model/batching";
 import { evaluate } from "../model/evaluate";
 import { fineTune } from "../model/fine-tune";
 import { libtorchVersion } from "../native";
-import { integer, number, onlyKnown, seedOf } from "../options";
+import { integer, leastAboveZero, number, onlyKnown, seedOf } from "../options";
 import { provenance } from "../provenance";
 import { createRandom, sampleWithout } from "../random";
 import { topIndices } from "../results/ranking";
@@ -46,7 +46,7 @@ export async function tailPatch(model: Model, train: Instances, queries: Instanc
   checkLabelled(model, train, queries);
   checkRanks(attribution, train, queries);
   requireModelOf(model, attribution, given);
-  const [k, learningRate, seed] = [Math.min(train.size, integer(given, "topK", 10, 1)), number(given, "learningRate", 1e-5, Number.MIN_VALUE, 1), seedOf(given)];
+  const [k, learningRate, seed] = [Math.min(train.size, integer(given, "topK", 10, 1)), number(given, "learningRate", 1e-5, leastAboveZero, 1), seedOf(given)];
   const best = Array.from({ length: queries.size }, (_, query) => topIndices(rowScores(attribution, query), k));
   const random = best.map((_, query) => sampleWithout(train.size, k, createRandom(seed, query)));
   const change = await stepChanges(model, train, queries, [...new Set([...best, ...random].flatMap((indices) => Array.from(indices)))], learningRate, options);

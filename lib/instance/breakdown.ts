@@ -4,11 +4,13 @@ import type { Model } from "../../types/model";
 import type { Breakdown, InstanceAttribution, ScoreParts } from "../../types/results";
 import type { GradientStore, TopInstances } from "../../types/store";
 import { instanceTokens } from "../data/instance-tokens";
+import { requireInstances } from "../data/require-instances";
 import { AttributionError, expected } from "../errors";
 import { batchOptionNames } from "../model/batching";
 import { checkFit } from "../model/fit";
 import { integer, oneOf, onlyKnown } from "../options";
 import { topIndices } from "../results/ranking";
+import { requireInstanceScores } from "../results/require";
 import { rowScores } from "../results/top";
 import { exactMethods, exactParts } from "./breakdown-exact";
 import { featureMethods, featureParts } from "./breakdown-features";
@@ -16,6 +18,7 @@ import { checkpointMethods, checkpointParts } from "./breakdown-checkpoints";
 import { type BreakdownOptions, type BreakdownRequest, isStore, type MadeParts, partCounts } from "./breakdown-request";
 import { type Checkpoint, checkpointOptionNames } from "./checkpoints";
 import { optimizerAwareParts } from "./optimizer-aware";
+import { requireStore } from "./store-scores";
 
 const names = [...batchOptionNames, ...checkpointOptionNames, "by", "topK", "pairs", "store", "factors", "memory"];
 
@@ -39,7 +42,7 @@ export async function breakdown(
 ): Promise<Breakdown> {
   const given = onlyKnown(options, names);
   const by = oneOf(given, "by", "module", ["module", "trainToken", "queryToken"]);
-  requireAttribution(attribution, Array.isArray(model));
+  requireSplittable(attribution, Array.isArray(model));
   requireOwnData(train, queries, attribution);
   const { provenance: made, unit } = attribution;
   const request = { queries, by, pairs: pairsOf(attribution, options), made };
@@ -71,9 +74,9 @@ function scoreParts(request: Pick<BreakdownRequest, "train" | "queries" | "by" |
   });
 }
 
-function requireAttribution(attribution: unknown, hasCheckpoints: boolean): asserts attribution is InstanceAttribution | TopInstances {
-  const { kind, provenance: made } = (attribution ?? {}) as Partial<InstanceAttribution>;
-  if (((kind as string) !== "instances" && (kind as string) !== "topInstances") || made === undefined) throw expected("attribution", "scores of training instances, or the best of each query", attribution);
+function requireSplittable(attribution: unknown, hasCheckpoints: boolean): asserts attribution is InstanceAttribution | TopInstances {
+  requireInstanceScores(attribution, "attribution");
+  const { provenance: made } = attribution;
   const ofModel = [...exactMethods, ...featureMethods];
   if (![...ofModel, ...checkpointMethods].includes(made.method)) throw new AttributionError("unsupported", `"${made.method}" is no sum of inner products of gradients: a breakdown is of ${[...ofModel, ...checkpointMethods].join(", ")}`);
   if (ofModel.includes(made.method) === hasCheckpoints) throw expected("model", hasCheckpoints ? `the one model of "${made.method}"` : `the list of checkpoints of "${made.method}"`, hasCheckpoints ? "a list" : "a model");
@@ -82,12 +85,16 @@ function requireAttribution(attribution: unknown, hasCheckpoints: boolean): asse
 /** Refuses a training set and queries other than the attribution's. */
 function requireOwnData(train: Instances | GradientStore | readonly GradientStore[], queries: Instances, { provenance: { method, dataHashes }, trainIds }: InstanceAttribution | TopInstances): void {
   const refuse = (what: string) => new AttributionError("mismatch", `The attribution "${method}" is of ${what}: give those it was made with`);
-  if (dataHashes["queries"] !== (queries as Instances | null)?.hash) throw refuse("other queries");
+  requireInstances(queries, "queries");
+  if (dataHashes["queries"] !== queries.hash) throw refuse("other queries");
   if (isStore(train) || Array.isArray(train)) {
-    if ([train].flat().some((store) => (store as GradientStore).dataHash !== dataHashes["train"])) throw refuse("another training set");
+    const stores = [train].flat() as unknown[];
+    stores.forEach(requireStore);
+    if (stores.some((store) => (store as GradientStore).dataHash !== dataHashes["train"])) throw refuse("another training set");
     return;
   }
-  const { hash, size, ids } = (train ?? {}) as Instances;
+  requireInstances(train, "train");
+  const { hash, size, ids } = train as Instances;
   // A store that was appended to has its parts' hashes.
   const isOwn = dataHashes["train"].includes("+") ? trainIds.length === size && trainIds.every((id, i) => id === ids[i]) : dataHashes["train"] === hash;
   if (!isOwn) throw refuse("another training set");

@@ -5,7 +5,7 @@ import type { NativeInfluenceParams } from "../../types/native";
 import type { InstanceAttribution } from "../../types/results";
 import { AttributionError } from "../errors";
 import { native, runNative } from "../native";
-import { integer, number, oneOf, onlyKnown, seedOf } from "../options";
+import { integer, leastAboveZero, number, oneOf, onlyKnown, seedOf } from "../options";
 import { handleOf } from "../model/model";
 import { type FactorsRequest, fisherOf, openFactors } from "./ekfac-factors";
 import { checkPair, type FeatureOptions, featureOptionNames, featureParams, instanceAttribution } from "./features";
@@ -114,8 +114,10 @@ export async function influenceParams(model: Model, train: Instances, given: Rea
   const inverse = oneOf(given, "inverse", paper ? "lissa" : fallback, ["cg", "lissa", "arnoldi", "ekfac", "identity"]);
   if (paper && inverse !== "lissa") throw new AttributionError("invalid", `The paper's preset is LiSSA; it contradicts inverse: "${inverse}"`);
   if (given["factors"] !== undefined && inverse !== "ekfac") throw new AttributionError("invalid", `"factors" are EK-FAC's; they contradict inverse: "${inverse}"`);
-  const scale = number(given, "scale", paper?.scale ?? 10, Number.MIN_VALUE);
+  const scale = number(given, "scale", paper?.scale ?? 10, leastAboveZero);
   const damping = number(given, "damping", paper ? paper.damping * scale : inverse === "ekfac" ? 0.1 : 0.01, 0);
+  // A step multiplies the error by 1 − (λ + h) / scale for each eigenvalue h ≥ 0 of H: by −1 or less.
+  if (inverse === "lissa" && damping >= 2 * scale) throw new AttributionError("invalid", `LiSSA diverges with a "damping" of ${damping} and a "scale" of ${scale}: raise "scale" above half the damping`);
   const features = { ...featureParams(model, given, paper ? "head" : "mlp"), fisher: fisherOf(given), seed: seedOf(given) };
   const fitted = given["factors"] === undefined ? { ...features, factors: [] } : await withFactors(model, train, given, features);
   return {

@@ -8,7 +8,7 @@ import { AttributionError } from "../errors";
 import { handleOf } from "../model/model";
 import { openMoments, readTrainingState } from "../model/training-state";
 import { native, runNative } from "../native";
-import { number, oneOf, onlyKnown } from "../options";
+import { leastAboveZero, number, oneOf, onlyKnown } from "../options";
 import { type BreakdownRequest, distinct, isStore, type MadeParts } from "./breakdown-request";
 import { type Checkpoint, checkpointAttribution, checkpointOptionNames, type CheckpointOptions, type OpenCheckpoint, sumOverCheckpoints } from "./checkpoints";
 import { checkPair, type FeatureOptions, featureOptionNames, featureParams, instanceAttribution } from "./features";
@@ -38,7 +38,7 @@ export async function optimizerAwareSimilarity(
 ): Promise<InstanceAttribution> {
   const given = onlyKnown(options, [...featureOptionNames, ...checkpointOptionNames, "similarity", "epsilon"]);
   const similarity = oneOf(given, "similarity", "cosine", ["cosine", "dot"]);
-  const epsilon = number(given, "epsilon", 1e-8, Number.MIN_VALUE);
+  const epsilon = number(given, "epsilon", 1e-8, leastAboveZero);
   const sum = await sumOverCheckpoints(checkpoints, options, async ({ model, directory, learningRate, call }) => {
     checkPair(model, train, queries);
     const { path, beta1, beta2 } = await adamOf(directory);

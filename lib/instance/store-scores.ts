@@ -11,7 +11,7 @@ import { type BatchOptions, batchOptionNames, batchTokensOf } from "../model/bat
 import { checkFit } from "../model/fit";
 import { handleOf } from "../model/model";
 import { libtorchVersion, native, runNative } from "../native";
-import { integer, memoryOf, number, oneOf, onlyKnown } from "../options";
+import { integer, leastAboveZero, memoryOf, number, oneOf, onlyKnown } from "../options";
 import { provenance } from "../provenance";
 import { nativeStore, readLosses } from "./store-layout";
 import { nativeSettings } from "./store-projection";
@@ -122,7 +122,7 @@ export function preconditionerOf(store: GradientStore, given: Readonly<Record<st
   if (needed > memoryBytes) {
     throw new AttributionError("memory", `The "${kind}" matrices take ${Math.ceil(needed / 2 ** 20)} MB, but the budget is ${Math.floor(memoryBytes / 2 ** 20)} MB: raise "memory", or build the store with a smaller "rank" or fewer "parameters"`);
   }
-  return { kind, similarity, damping: number(given, "damping", 0.1, Number.MIN_VALUE), memoryBytes };
+  return { kind, similarity, damping: number(given, "damping", 0.1, leastAboveZero), memoryBytes };
 }
 
 export function nativeStoreOf(store: GradientStore) {

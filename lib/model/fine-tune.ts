@@ -6,7 +6,7 @@ import type { Model } from "../../types/model";
 import type { NativeFineTuneParams } from "../../types/native";
 import { AttributionError } from "../errors";
 import { native, runNative } from "../native";
-import { boolean, integer, number, oneOf, onlyKnown, pathOf, seedOf } from "../options";
+import { boolean, integer, leastAboveZero, number, oneOf, onlyKnown, pathOf, seedOf } from "../options";
 import { makeFolder } from "../storage/files";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "./batching";
 import { checkFit } from "./fit";
@@ -110,7 +110,7 @@ function paramsOf(options: FineTuneOptions): NativeFineTuneParams {
     learningRate: number(given, "learningRate", 1e-5, 0, 10),
     weightDecay: number(given, "weightDecay", 0.01, 0, 1),
     beta1, beta2,
-    epsilon: number(given, "epsilon", 1e-8, Number.MIN_VALUE, 1),
+    epsilon: number(given, "epsilon", 1e-8, leastAboveZero, 1),
     schedule: oneOf(given, "schedule", "linear", ["linear", "constant"]),
     warmupSteps: integer(given, "warmupSteps", 0, 0),
     clip: number(given, "clip", 1, 0),

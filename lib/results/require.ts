@@ -1,6 +1,7 @@
 // Whether a value is a result of a kind: what every function that takes one asks first, in constant time. layout.ts has the whole check.
 import type { SubsetOutputs } from "../../types/analysis";
 import type { Attribution, InstanceAttribution, NeuronAttribution } from "../../types/results";
+import type { TopInstances } from "../../types/store";
 import { expected } from "../errors";
 
 const makers = { instances: "an InstanceAttribution (e.g. from gradientSimilarity or load)", neurons: "a NeuronAttribution (e.g. from integratedGradients or load)" };
@@ -15,7 +16,12 @@ export function requireNeuronAttribution(value: unknown, name: string): asserts 
   if (!isNeurons(value)) throw expected(name, makers.neurons, value);
 }
 
-/** The same for either. */
+/** The same for an instance attribution, whole or the best of each query only. */
+export function requireInstanceScores(value: unknown, name: string): asserts value is InstanceAttribution | TopInstances {
+  if (!isInstances(value) && !isTopInstances(value)) throw expected(name, `${makers.instances}, or the TopInstances of one`, value);
+}
+
+/** The same for an instance or a neuron attribution. */
 export function requireAttribution(value: unknown, name: string): asserts value is Attribution {
   if (!isInstances(value) && !isNeurons(value)) throw expected(name, "an InstanceAttribution or a NeuronAttribution", value);
 }
@@ -24,6 +30,13 @@ function isInstances(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const { kind, scores, queries, train, queryIds, trainIds, provenance } = value as InstanceAttribution;
   return kind === "instances" && isArray(scores, "Float32Array", queries * train) && hasLength(queryIds, queries) && hasLength(trainIds, train) && isObject(provenance);
+}
+
+function isTopInstances(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { kind, scores, indices, queries, k, train, queryIds, trainIds, provenance } = value as TopInstances;
+  return kind === "topInstances" && isArray(scores, "Float32Array", queries * k) && isArray(indices, "Int32Array", queries * k) && hasLength(queryIds, queries)
+    && hasLength(trainIds, train) && isObject(provenance);
 }
 
 function isNeurons(value: unknown): boolean {

@@ -10,6 +10,9 @@ export type Call = readonly unknown[];
 const tokenizerFolder = join(__dirname, "../data/byte-bpe");
 const config = { model_type: "gpt2", vocab_size: 300, n_positions: 32, n_embd: 8, n_layer: 2, n_head: 2, initializer_range: 0.3 };
 
+/** Calls that have more than one form, beside the form under the function's own name. */
+export const otherForms = ["selfInfluence of a model", "breakdown of checkpoints"] as const;
+
 /** Arguments of a valid call by the function's name. Folders that calls write into are new each time. */
 export async function everyCall(directory: string): Promise<ReadonlyMap<string, () => Call>> {
   let made = 0;
@@ -29,6 +32,7 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
   const store = await a.buildGradientStore(model, train, storeFolder, { rank: 2 });
   const features = await a.queryFeatures(model, queries, store);
   const ia = await a.gradientSimilarity(model, train, queries);
+  const tracIn = await a.tracInCheckpoints(checkpoints, train, queries);
   const [na, trainNeurons] = [await a.gradient(model, queries), await a.gradient(model, train)];
   const scores = await a.integratedGradientsTo(scoresFolder, model, queries, { nodes: 2 });
   await a.save(ia, resultFolder);
@@ -49,6 +53,7 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
     gradientSimilarity: pair, influence: () => [model, train, queries, { parameters: "head" }], representationSimilarity: pair, fitEkfac: () => [model, train, folder(), {}],
     buildGradientStore: () => [model, train, folder(), { rank: 2 }], appendToGradientStore: () => [model, queries, copyOf(storeFolder, folder()), {}], openGradientStore: () => [storeFolder, {}],
     planGradientStore: () => [model, train, { rank: 2 }, directory], queryFeatures: () => [model, queries, store, {}], storeSimilarity: () => [store, features, {}], selfInfluence: () => [store, {}],
+    "selfInfluence of a model": () => [model, train, {}], breakdown: () => [model, train, queries, ia, {}], "breakdown of checkpoints": () => [checkpoints, train, queries, tracIn, {}],
     projectedGaussNewton: () => [model, store, queries, {}], dataInf: () => [model, store, queries, {}], trak: () => [model, store, queries, {}],
     trakCheckpoints: () => [checkpoints, train, queries, { rank: 2 }], tracInCheckpoints: () => [checkpoints, train, queries, {}], optimizerAwareSimilarity: () => [checkpoints, train, queries, {}],
     bm25: () => [train, queries, {}], randomInstances: () => [train, queries, {}],

@@ -3,18 +3,18 @@
 import * as attribution from "../../lib";
 import { AttributionError } from "../../lib/errors";
 import { scratch } from "../storage/bytes";
-import { type Call, everyCall } from "./every-call";
+import { type Call, everyCall, otherForms } from "./every-call";
 
 const directory = scratch();
 let calls: ReadonlyMap<string, () => Call>;
 beforeAll(async () => { calls = await everyCall(directory); });
 
-const names = Object.keys(attribution).filter((name) => /^[a-z]/.test(name));
+const names = [...Object.keys(attribution).filter((name) => /^[a-z]/.test(name)), ...otherForms];
 const functions = attribution as unknown as Readonly<Record<string, (...given: Call) => unknown>>;
 
 /** Runs a call to its end, whichever way it answers. */
 async function run(name: string, given: Call): Promise<unknown> {
-  const answer = await functions[name](...given);
+  const answer = await functions[name.split(" ")[0]](...given);
   if (name === "integratedGradientsStream") for await (const block of answer as AsyncGenerator) void block;
   const model = (name === "fineTuneWithHistory" ? (answer as { model: unknown }).model : answer) as { close?: () => void } | undefined;
   model?.close?.();
