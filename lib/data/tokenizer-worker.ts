@@ -4,6 +4,7 @@ import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort } from "node:worker_threads";
 import { AttributionError } from "../errors";
+import { unwritable } from "../storage/files";
 import { type ExactTokenizer, exactTokenizer } from "./exact-tokenizer";
 import { type Definition, define, definitionWithPad, type Json, readDefinition, type TokenizerFiles } from "./tokenizer-definition";
 
@@ -87,13 +88,17 @@ function encode(exact: ExactTokenizer, texts: readonly string[]): Encoded {
 function save(definition: Definition, directory: string): string[] {
   const config = { tokenizer_class: "PreTrainedTokenizerFast", ...definition.config };
   const files: [string, Json][] = [["tokenizer.json", definition.json], ["tokenizer_config.json", config]];
-  mkdirSync(directory, { recursive: true });
-  return files.map(([name, value]) => {
-    const path = join(directory, name);
-    writeFileSync(`${path}.partial-${process.pid}`, JSON.stringify(value, null, 1));
-    renameSync(`${path}.partial-${process.pid}`, path);
-    return path;
-  });
+  try {
+    mkdirSync(directory, { recursive: true });
+    return files.map(([name, value]) => {
+      const path = join(directory, name);
+      writeFileSync(`${path}.partial-${process.pid}`, JSON.stringify(value, null, 1));
+      renameSync(`${path}.partial-${process.pid}`, path);
+      return path;
+    });
+  } catch (cause) {
+    throw unwritable(directory, cause);
+  }
 }
 
 parentPort?.on("message", ({ request, message }: { request: number; message: Request }) => {

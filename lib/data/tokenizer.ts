@@ -2,7 +2,7 @@
 // nor using one holds the event loop. No truncation, padding or added special tokens here: encode.ts does what is needed.
 import type { Tokenizer } from "../../types/data";
 import { AttributionError, expected } from "../errors";
-import { listOf } from "../options";
+import { listOf, pathOf } from "../options";
 import { pacedBy } from "./pacing";
 import { ask, type TokenizerThread, tokenizerThread } from "./tokenizer-thread";
 import type { Encoded, Opened } from "./tokenizer-worker";
@@ -21,8 +21,7 @@ export type TokenizerSource = string | { readonly files: readonly string[] };
 export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer> {
   const files = typeof source === "object" && source !== null ? source.files : undefined;
   if (Array.isArray(files) && files.every((path) => typeof path === "string")) return opened({ kind: "open", source: { files } });
-  if (typeof source !== "string" || source === "") throw expected("source", "a directory or {files}", source);
-  return opened({ kind: "open", source: { directory: source } });
+  return opened({ kind: "open", source: { directory: pathOf("source", "a directory or {files}", source) } });
 }
 
 /**
@@ -62,9 +61,8 @@ export async function withPadToken(tokenizer: Tokenizer, token = "<pad>"): Promi
  * @example await saveTokenizer(model.tokenizer, "tokenizers/mine");
  */
 export async function saveTokenizer(tokenizer: Tokenizer, directory: string): Promise<readonly string[]> {
-  if (typeof directory !== "string" || directory === "") throw expected("directory", "a path", directory);
   const { thread, handle } = ownerOf(tokenizer);
-  return ask<string[]>(thread, { kind: "save", handle, directory });
+  return ask<string[]>(thread, { kind: "save", handle, directory: pathOf("directory", "a path", directory) });
 }
 
 interface Owner { readonly thread: TokenizerThread; readonly handle: number }

@@ -34,7 +34,7 @@ const names = [...batchOptionNames, ...checkpointOptionNames, "by", "topK", "pai
  * Cost: a forward and backward for each different query and training instance of the pairs, and the method's solve for the queries (by "queryToken":
  * for the training instances; LiSSA: for the queries' tokens).
  * @returns for each pair its parts [module] or [token]
- * @example const { pairs } = await breakdown(model, train, queries, instances, { by: "trainToken", topK: 3 });
+ * @example const { pairs } = await breakdown(model, train, queries, influences, { by: "trainToken", topK: 3 });
  * const words = await model.tokenizer.tokenTexts(pairs[0].tokens); // words[t] has pairs[0].parts[t] of pairs[0].score
  */
 export async function breakdown(

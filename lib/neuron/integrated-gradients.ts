@@ -3,6 +3,7 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
 import { AttributionError } from "../errors";
+import { checkFit } from "../model/fit";
 import { integer, number, oneOf, onlyKnown } from "../options";
 import type { Baseline } from "./baseline";
 import { type Method, neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptions, targetWords } from "./neuron-scores";
@@ -38,6 +39,7 @@ export interface IntegratedGradientsOptions extends NeuronOptions, PositionOptio
  */
 export async function integratedGradients(model: Model, instances: Instances, options?: IntegratedGradientsOptions): Promise<NeuronAttribution> {
   const given = onlyKnown(options, integratedGradientsNames);
+  checkFit(model, instances, "instances"); // before its type says how
   return neuronScores(model, instances, given, integratedGradientsMethod(model, given, options), options);
 }
 

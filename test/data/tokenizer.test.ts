@@ -94,6 +94,7 @@ describe("tokenizers made here", () => {
     expect(saved.map((path) => path.slice(directory.length))).toEqual(["/saved/tokenizer.json", "/saved/tokenizer_config.json"]);
     const again = await openTokenizer(join(directory, "saved"));
     expect([again.size, again.special]).toEqual([padded.size, padded.special]);
+    await expect(saveTokenizer(padded, join(saved[0], "inside"))).rejects.toMatchObject({ code: "invalid", message: expect.stringMatching(/Cannot write .*a file, not a folder/) as string });
     expect(await again.encode(golden.texts)).toEqual(await padded.encode(golden.texts));
   });
   const model = (token: string): number => tinyJson.model.vocab[token];

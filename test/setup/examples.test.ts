@@ -12,7 +12,7 @@ const given = `
 declare const model: Model, base: Model, tuned: Model;
 declare const dataset: Dataset;
 declare const train: Instances, queries: Instances, instances: Instances, test: Instances, heldOut: Instances, newRows: Instances, prompts: Instances, phrasings: Instances, others: Instances;
-declare const influences: InstanceAttribution, ia: InstanceAttribution, na: NeuronAttribution, queryNeurons: NeuronAttribution, trainNeurons: NeuronAttribution;
+declare const influences: InstanceAttribution, influential: InstanceAttribution, ia: InstanceAttribution, na: NeuronAttribution, queryNeurons: NeuronAttribution, trainNeurons: NeuronAttribution;
 declare const store: GradientStore;
 declare const truth: readonly number[][], flipped: readonly number[], losses: Float64Array, accuracies: readonly number[], shares: readonly Diversity[];
 declare const { title, summary, facts, sections }: Report;
