@@ -110,7 +110,7 @@ describe("LiSSA", () => {
   });
 
   test("that diverges says which scale would do, and a converging run works after", async () => {
-    await expect(run({ inverse: "lissa", parameters: "linear", damping: 0.01, scale: 1e-3, recursions: 2000 })).rejects.toMatchObject(refusal("invalid", /LiSSA diverged.*"scale"/s));
+    await expect(run({ inverse: "lissa", parameters: "linear", damping: 1e-5, scale: 1e-4, recursions: 2000 })).rejects.toMatchObject(refusal("invalid", /LiSSA diverged.*"scale"/s));
     expect((await run({ inverse: "lissa", parameters: "head", scale: 100, recursions: 5 })).scores.every(Number.isFinite)).toBe(true);
   });
 });
@@ -125,6 +125,8 @@ describe("influence refuses", () => {
   test.each<[string, object, string, RegExp]>([
     ["a negative damping", { damping: -1 }, "invalid", /"damping"/],
     ["another inverse", { inverse: "ekfacs" }, "invalid", /"inverse"/],
+    ["a damping with which LiSSA diverges on any data", { inverse: "lissa", damping: 2, scale: 1 }, "invalid", /LiSSA diverges.*"scale"/],
+    ["a scale that is 0 in float32", { inverse: "lissa", damping: 0, scale: 1e-300 }, "invalid", /"scale"/],
     ["the paper's preset with another inverse", { preset: "paper:opt:averitec", inverse: "cg" }, "invalid", /contradicts/],
     ["an unknown preset", { preset: "paper:opt:csqa" }, "invalid", /"preset"/],
     ["a budget below one query's vectors", { memory: 100 }, "memory", /"memory"/],
