@@ -68,11 +68,12 @@ function meanPairwiseCosine(states: Float32Array, size: number, chosen: readonly
 export function diversityCorrelation(diversities: ArrayLike<number>, results: ArrayLike<number>): Correlation {
   const [a, b] = [numbersOf("diversities", diversities), numbersOf("results", results)];
   if (a.length !== b.length) throw new AttributionError("mismatch", `Expected a result for each of ${a.length} diversities but received ${b.length}`);
+  if (a.length < 2) throw expected("diversities", "at least two numbers", diversities);
   return Object.freeze({ pairs: a.length, pearson: pearson(a, b), spearman: spearman(a, b) });
 }
 
 function numbersOf(name: string, value: unknown): number[] {
-  const list = listOf(name, "a list of at least two numbers", value);
-  if (list.length < 2 || !list.every((number) => Number.isFinite(number))) throw expected(name, "a list of at least two finite numbers", value);
+  const list = listOf(name, "a list of numbers", value);
+  if (!list.every(Number.isFinite)) throw expected(name, "a list of finite numbers", value);
   return list;
 }

@@ -94,7 +94,7 @@ function requireOwnData(train: Instances | GradientStore | readonly GradientStor
     return;
   }
   requireInstances(train, "train");
-  const { hash, size, ids } = train as Instances;
+  const { hash, size, ids } = train;
   // A store that was appended to has its parts' hashes.
   const isOwn = dataHashes["train"].includes("+") ? trainIds.length === size && trainIds.every((id, i) => id === ids[i]) : dataHashes["train"] === hash;
   if (!isOwn) throw refuse("another training set");

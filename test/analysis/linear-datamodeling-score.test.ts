@@ -54,7 +54,7 @@ describe("the linear datamodeling score", () => {
 
   test("refuses outputs of other instances and too few subsets", () => {
     expect(() => linearDatamodelingScore(attributionOf(truth), { ...halves, trainIds: ids("x", train) })).toThrow(expect.objectContaining(refusal("mismatch", /same ids/)));
-    expect(() => linearDatamodelingScore(attributionOf(truth), { ...halves, subsets: 2 })).toThrow(expect.objectContaining(refusal("invalid", /at least 3 subsets/)));
+    expect(() => linearDatamodelingScore(attributionOf(truth), outputsOf(() => [0, 1, 2], 2))).toThrow(expect.objectContaining(refusal("invalid", /at least 3 subsets/)));
     expect(() => linearDatamodelingScore(attributionOf(truth), halves, { seeds: 1 } as never)).toThrow(expect.objectContaining(refusal("unknown", /"seeds"/)));
   });
 });
