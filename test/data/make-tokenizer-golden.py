@@ -1,6 +1,6 @@
 """Writes tokenizer-golden.json: texts, and the ids transformers gives them (add_special_tokens=False).
 
-Run: /work/env/ref/bin/python test/data/make-tokenizer-golden.py   (needs ../shared/data beside the repository)
+Run: python3 test/data/make-tokenizer-golden.py   (needs ../shared/data beside the repository)
 Also makes byte-bpe/, a tiny byte-level BPE tokenizer of our own that needs nothing from outside, and golden ids for it.
 """
 import json
