@@ -84,6 +84,11 @@ export function pathOf(name: string, what: string, value: unknown): string {
   return value;
 }
 
+/** Whether a value is a typed array, by name and not by class: arrays of another realm are arrays too. */
+export function isTyped(value: unknown, type: "Float32Array" | "Float64Array" | "Int32Array" | "Uint8Array"): value is Float32Array | Float64Array | Int32Array | Uint8Array {
+  return Object.prototype.toString.call(value) === `[object ${type}]`;
+}
+
 /** A list of numbers, or a typed array of them, as a plain list; "invalid" where it is neither. */
 export function listOf(name: string, what: string, value: unknown): number[] {
   const isArray = Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));

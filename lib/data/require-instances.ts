@@ -2,6 +2,7 @@
 // labels) are checked where they are read, by the native core.
 import type { Instances } from "../../types/data";
 import { AttributionError, expected } from "../errors";
+import { isTyped } from "../options";
 
 const kinds: readonly unknown[] = ["causalLM", "classification", "choice"];
 
@@ -21,7 +22,7 @@ export function requireSome(value: unknown, name: string): asserts value is Inst
 /** The parts whose types or lengths contradict each other, or undefined. */
 function faultOf({ size, tokens, rowOffsets, groupOffsets, labels, targets, ids, texts, hash }: Instances): string | undefined {
   const checks: readonly (readonly [parts: string, passes: boolean])[] = [
-    ["arrays and size", [tokens, rowOffsets, groupOffsets, labels, targets].every(isInt32Array) && Number.isInteger(size) && size >= 0],
+    ["arrays and size", [tokens, rowOffsets, groupOffsets, labels, targets].every((array) => isTyped(array, "Int32Array")) && Number.isInteger(size) && size >= 0],
     ["groupOffsets and size", groupOffsets?.length === size + 1],
     ["labels and size", labels?.length === size],
     ["rowOffsets and groupOffsets", rowOffsets?.length === (groupOffsets?.[size] ?? NaN) + 1],
@@ -30,9 +31,4 @@ function faultOf({ size, tokens, rowOffsets, groupOffsets, labels, targets, ids,
     ["ids, texts and size", Array.isArray(ids) && ids.length === size && Array.isArray(texts) && texts.length === size && typeof hash === "string"],
   ];
   return checks.find(([, passes]) => !passes)?.[0];
-}
-
-/** By name, not by class: arrays of another realm are arrays too. */
-function isInt32Array(value: unknown): boolean {
-  return Object.prototype.toString.call(value) === "[object Int32Array]";
 }

@@ -1,10 +1,10 @@
 // A gradient store's files. Each shard is a safetensors file with the tensors "losses" [row], "scales" [row, module] (int8 only) and
 // "features" [row, width]; "flags" has a byte for each row of the store, 1 once it is written; ids are text in tensors.
-import { open, rename, rm, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { NativeStore, RowType } from "../../types/native";
 import { AttributionError } from "../errors";
-import { besideName, fileExists, unwritable, withFile } from "../storage/files";
+import { fileExists, fillBeside, unwritable, withFile } from "../storage/files";
 import { corrupt } from "../storage/listing";
 import { safetensorsHeader } from "../storage/safetensors";
 import { readTensors, writeSafetensors } from "../storage/tensors";
@@ -81,22 +81,12 @@ export async function prepareShards(directory: string, layout: Layout, shards: r
   }
 }
 
-async function makeShard(path: string, layout: Layout, rows: number): Promise<void> {
+function makeShard(path: string, layout: Layout, rows: number): Promise<void> {
   const { header, bytes } = shardShape(layout, rows);
-  const partial = besideName(path);
-  try {
-    const handle = await open(partial, "wx");
-    try {
-      await handle.writeFile(header);
-      await handle.truncate(bytes);
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, path);
-  } catch (cause) {
-    await rm(partial, { force: true });
-    throw unwritable(path, cause);
-  }
+  return fillBeside(path, async (handle) => {
+    await handle.writeFile(header);
+    await handle.truncate(bytes);
+  });
 }
 
 /** Refuses a disk that cannot take what is still to be written. */

@@ -53,7 +53,7 @@ const titles = { title: text, caption: optional(text) };
 const points = list(object({ x: number, y: number, low: optional(number), high: optional(number) }));
 
 const instances = list(object({
-  method: text, unit: optional(text), entries: list(object({ id: text, text, score: number, label: optional(text), isTrue: optional(truth) })),
+  method: text, unit: optional(text), entries: list(object({ id: text, text, words: optional(list(object({ text, score: number }))), score: number, label: optional(text), isTrue: optional(truth) })),
 }));
 const neurons = list(object({ method: text, unit: optional(text), entries: list(object({ layer: number, unit: number, score: number })) }));
 const card = object({ id: text, text, prediction: object({ label: text, probability: optional(number) }), label: optional(text), instances, neurons });

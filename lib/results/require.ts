@@ -3,6 +3,7 @@ import type { SubsetOutputs } from "../../types/analysis";
 import type { Attribution, InstanceAttribution, NeuronAttribution } from "../../types/results";
 import type { TopInstances } from "../../types/store";
 import { expected } from "../errors";
+import { isTyped } from "../options";
 
 const makers = { instances: "an InstanceAttribution (e.g. from gradientSimilarity or load)", neurons: "a NeuronAttribution (e.g. from integratedGradients or load)" };
 
@@ -53,9 +54,8 @@ export function requireOutputs(value: unknown, name: string): asserts value is S
   if (!isWhole) throw expected(name, "SubsetOutputs from subsetOutputs or leaveOneOutOutputs", value);
 }
 
-/** By name, not by class: arrays of another realm are arrays too. */
-function isArray(value: unknown, type: string, length: number): boolean {
-  return Object.prototype.toString.call(value) === `[object ${type}]` && (value as Float32Array).length === length;
+function isArray(value: unknown, type: Parameters<typeof isTyped>[1], length: number): boolean {
+  return isTyped(value, type) && value.length === length;
 }
 
 function hasLength(list: unknown, length: number): boolean {

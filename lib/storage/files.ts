@@ -114,12 +114,19 @@ export function besideName(path: string): string {
 }
 
 /** Writes the parts one after the other beside `path`, then renames. */
-export async function writeBeside(path: string, parts: readonly Uint8Array[]): Promise<void> {
+export function writeBeside(path: string, parts: readonly Uint8Array[]): Promise<void> {
+  return fillBeside(path, async (handle) => {
+    for (const part of parts) await handle.writeFile(part);
+  });
+}
+
+/** Makes a file beside `path` by what `fill` does with it, then renames. */
+export async function fillBeside(path: string, fill: (handle: FileHandle) => Promise<void>): Promise<void> {
   const partial = besideName(path);
   try {
     const handle = await open(partial, "wx");
     try {
-      for (const part of parts) await handle.writeFile(part);
+      await fill(handle);
       await handle.sync();
     } finally {
       await handle.close();

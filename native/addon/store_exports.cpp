@@ -58,6 +58,21 @@ ScoreOptions score_options(const Napi::Object& p) {
   return o;
 }
 
+/// A store, vectors [query, width] in the space of its features, and what is done to them.
+struct StoreQuery {
+  RowStore store;
+  at::Tensor queries;
+  ScoreOptions options;
+};
+
+StoreQuery store_query(const Napi::CallbackInfo& info) {
+  const RowStore store = store_of(info[0].As<Napi::Object>());
+  const auto p = info[1].As<Napi::Object>();
+  const at::Tensor queries = matrix_field(p, "queries", store.width());
+  if (!queries.defined()) fail(Code::invalid, "Expected at least one query");
+  return {store, queries, score_options(p)};
+}
+
 }  // namespace
 
 Napi::Value feature_offsets_export(const Napi::CallbackInfo& info) {
@@ -164,25 +179,17 @@ Napi::Value store_rows_export(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value store_preconditioned_export(const Napi::CallbackInfo& info) {
-  const RowStore store = store_of(info[0].As<Napi::Object>());
-  const auto p = info[1].As<Napi::Object>();
-  const at::Tensor queries = matrix_field(p, "queries", store.width());
-  if (!queries.defined()) fail(Code::invalid, "Expected at least one query");
-  const ScoreOptions options = score_options(p);
+  const StoreQuery q = store_query(info);
   return start_job(info, info[2].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const at::Tensor vectors = preconditioned(store, queries, options, control);
+    const at::Tensor vectors = preconditioned(q.store, q.queries, q.options, control);
     return [vectors](Napi::Env env) { return float32_array(env, vectors); };
   });
 }
 
 Napi::Value store_scores_export(const Napi::CallbackInfo& info) {
-  const RowStore store = store_of(info[0].As<Napi::Object>());
-  const auto p = info[1].As<Napi::Object>();
-  const at::Tensor queries = matrix_field(p, "queries", store.width());
-  if (!queries.defined()) fail(Code::invalid, "Expected at least one query");
-  const ScoreOptions options = score_options(p);
+  const StoreQuery q = store_query(info);
   return start_job(info, info[2].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const StoreScores s = store_scores(store, queries, options, control);
+    const StoreScores s = store_scores(q.store, q.queries, q.options, control);
     return [s](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
       result.Set("scores", float32_array(env, s.scores));

@@ -179,7 +179,8 @@ class Ascent {
 
   PositionTables tables_of_all() const {
     if (!riding_.any() || model_.architecture.position != PositionKind::rotary) return tables_;
-    return rotary_tables(model_, at::cat({batch_.positions, cache_.positions.repeat_interleave(riding_.x.size(1))}));
+    auto of_all = [&](const at::Tensor& x) { return at::cat({x, x.index_select(0, batch_.readout).repeat_interleave(riding_.x.size(1), 0)}); };
+    return {of_all(tables_.cosine), of_all(tables_.sine), {}};
   }
 
   static at::Tensor joined(const at::Tensor& tokens, const Variants& riding) { return riding.any() ? at::cat({tokens, flat(riding.x)}) : tokens; }

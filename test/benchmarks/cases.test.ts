@@ -1,5 +1,4 @@
 // The cases of gradients, stores and growth once in small: that they run and agree, never how fast.
-import { spawnSync } from "node:child_process";
 import { similarityWork } from "../../benchmarks/arithmetic";
 import { measureSimilarity } from "../../benchmarks/cases/exact-similarity";
 import { measureFeatures } from "../../benchmarks/cases/gradient-features";
@@ -7,16 +6,12 @@ import { measurePeers } from "../../benchmarks/cases/gradient-features-peers";
 import { measureGrowth } from "../../benchmarks/cases/growth";
 import { measureStoreQuery } from "../../benchmarks/cases/store-query";
 import { straightLine } from "../../benchmarks/fit";
-import { python } from "../../benchmarks/reference";
 import { optTiny, pythiaTiny } from "../../benchmarks/shapes";
 import { refusal } from "../storage/refusal";
+import { withTorch } from "./with-torch";
 
 const quiet = { quick: true, log: () => undefined };
 const workload = { name: "4 × 9", lengths: [9, 9, 9, 9], batch: 2 };
-
-// The references need torch and transformers; where Python has none, these cases cannot run at all.
-const hasTorch = spawnSync(python(), ["-c", "import torch, transformers"]).status === 0;
-const withTorch = hasTorch ? describe : describe.skip;
 
 withTorch("a tiny case agrees with PyTorch and has a row for each contender", () => {
   test("gradient-features", async () => {

@@ -1,5 +1,4 @@
 // The benchmarks' runner, and each case once in small: that they run and agree, never how fast.
-import { spawnSync } from "node:child_process";
 import { parseArguments } from "../../benchmarks/arguments";
 import { gradientForwards } from "../../benchmarks/arithmetic";
 import { atLeast, type Benchmark, type Measurement } from "../../benchmarks/benchmark";
@@ -11,11 +10,12 @@ import { measureCurves } from "../../benchmarks/cases/neuron-faithfulness";
 import { relativeDifference, requireEqual } from "../../benchmarks/agreement";
 import { benchmarks } from "../../benchmarks/catalogue";
 import { withSection } from "../../benchmarks/readme";
-import { openReference, python } from "../../benchmarks/reference";
+import { openReference } from "../../benchmarks/reference";
 import { asMarkdown, asText } from "../../benchmarks/result";
 import { measure, run } from "../../benchmarks/run";
 import { optTiny, pythiaTiny } from "../../benchmarks/shapes";
 import { interleaved, schedule, spreadOf, timeRows } from "../../benchmarks/timing";
+import { withTorch } from "./with-torch";
 
 const quiet = { quick: true, log: () => undefined };
 const names = ["one", "two"];
@@ -122,10 +122,6 @@ test("integrated gradients' arithmetic counts a forward and the rows above each 
 test("a reference that cannot start is refused in words", async () => {
   await expect(openReference("neurons.py", { interpreter: "/no/such/python" })).rejects.toMatchObject({ code: "missing", message: expect.stringContaining("ATTRIBUTION_PYTHON") });
 });
-
-// The references need torch and transformers; where Python has none, the cases cannot run at all.
-const hasTorch = spawnSync(python(), ["-c", "import torch, transformers"]).status === 0;
-const withTorch = hasTorch ? describe : describe.skip;
 
 withTorch("a tiny case agrees with PyTorch and has a row for each contender", () => {
   test("integrated-gradients", async () => {

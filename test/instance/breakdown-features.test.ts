@@ -15,9 +15,10 @@ import type { GradientStore, QueryFeatures } from "../../types/store";
 import { relativeDifference } from "../model/golden-cases";
 import { open, raggedInstances } from "../model/golden-tensors";
 import { refusal } from "../storage/refusal";
-import { dampedMoments, dot, type Features, featuresOf, settingsFor, solved } from "./feature-algebra";
-import { type GoldenPair, goldenPair } from "./golden-pair";
+import { dampedMoments, dot, type Features, solved } from "./feature-algebra";
+import type { GoldenPair } from "./golden-pair";
 import { gradientOf, tokenGradients } from "./token-gradients";
+import { storedPair } from "./stored-pair";
 
 /** Features and their products are floats. */
 const floatTolerance = 1e-4;
@@ -34,11 +35,7 @@ let queryRows: Features;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "attribution-breakdown-test-"));
-  pair = await goldenPair("float64");
-  store = await buildGradientStore(pair.model, pair.train, join(root, "store"), { parameters: "mlp", rank: 3, precision: "float32" });
-  queries = await queryFeatures(pair.model, pair.queries, store);
-  trainFeatures = await featuresOf(pair.model, pair.train, settingsFor(pair.model, "mlp", { rank: 3 }));
-  queryRows = await featuresOf(pair.model, pair.queries, settingsFor(pair.model, "mlp", { rank: 3 }));
+  ({ pair, store, queries, trainFeatures, queryRows } = await storedPair(join(root, "store")));
 });
 afterAll(async () => {
   pair.model.close();

@@ -17,8 +17,9 @@ import { save } from "../../lib/results/save";
 import type { GradientStore, QueryFeatures } from "../../types/store";
 import { relativeDifference } from "../model/golden-cases";
 import { refusal } from "../storage/refusal";
-import { dampedMoments, dot, type Features, featuresOf, flat, type Matrix, product, settingsFor, solved, transposed } from "./feature-algebra";
-import { type GoldenPair, goldenPair } from "./golden-pair";
+import { dampedMoments, dot, type Features, flat, type Matrix, product, solved, transposed } from "./feature-algebra";
+import type { GoldenPair } from "./golden-pair";
+import { storedPair } from "./stored-pair";
 
 /** Features and products are floats, and a damped inverse lengthens their rounding by up to its condition, about 100 here. */
 const formulaTolerance = 1e-4;
@@ -33,12 +34,7 @@ let queryRows: Features;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "attribution-scores-test-"));
-  pair = await goldenPair("float64");
-  store = await buildGradientStore(pair.model, pair.train, join(root, "store"), { parameters: "mlp", rank: 3, precision: "float32" });
-  queries = await queryFeatures(pair.model, pair.queries, store);
-  const settings = settingsFor(pair.model, "mlp", { rank: 3 });
-  trainFeatures = await featuresOf(pair.model, pair.train, settings);
-  queryRows = await featuresOf(pair.model, pair.queries, settings);
+  ({ pair, store, queries, trainFeatures, queryRows } = await storedPair(join(root, "store")));
 });
 afterAll(async () => {
   pair.model.close();

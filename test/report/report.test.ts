@@ -23,6 +23,14 @@ describe("a report", () => {
 
   test("is the same page for the same report", () => expect(renderReport(sampleReport)).toBe(page));
 
+  test("with a part that is not as it must be is refused by the part's path", () => {
+    const cards = (words: unknown) => reportOf({ kind: "instances", cards: [{ id: "q", text: "q", prediction: { label: "x" }, neurons: [], instances: [{ method: "m", entries: [{ id: "z", text: "z", score: 1, words }] }] }] } as never);
+    expect(renderReport(cards([{ text: "z", score: 1 }]))).toContain("z");
+    for (const [words, path] of [[5, "words"], [[{ text: "z" }], "words[0].score"]] as const) {
+      expect(() => renderReport(cards(words))).toThrow(expect.objectContaining({ code: "invalid", message: expect.stringContaining(`instances[0].entries[0].${path}`) }));
+    }
+  });
+
   test("closes every element it opens", () => {
     const open: string[] = [];
     for (const [tag, slash, name] of page.matchAll(/<(\/?)([a-z0-9]+)(?:\s[^<>]*)?>/g)) {
