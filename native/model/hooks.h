@@ -38,7 +38,7 @@ struct Hooks {
   std::function<at::Tensor(ModuleId, const Norm&, const at::Tensor&)> norm;
   /// Takes the place of an embedding: the table [row, feature] and the tokens' rows [token] to [token, feature].
   std::function<at::Tensor(ModuleId, const at::Tensor& table, const at::Tensor& rows)> lookup;
-  /// `linear` is for the head too; without, a loss may take the head in chunks.
+  /// `linear` is for the head too; without, a loss may take the head in blocks of classes.
   bool taps_head = false;
   /// Training only.
   std::optional<Dropout> dropout;

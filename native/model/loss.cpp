@@ -1,77 +1,17 @@
 #include "model/loss.h"
 
-#include <torch/csrc/autograd/custom_function.h>
-
 #include <algorithm>
 #include <limits>
 
 #include "model/attention.h"
+#include "model/frozen_head.h"
 #include "model/linear.h"
 #include "storage/error.h"
 
 namespace attribution {
 namespace {
 
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
-
-constexpr int64_t chunk_values = int64_t{1} << 24;  // logits held at a time: 64 MB of floats
-
 at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
-
-/// Logits [n, vocabulary] of a chunk, in float (double for float64), in `buffer` [step, vocabulary] where the type allows.
-at::Tensor chunk_logits(const at::Tensor& hidden, const Linear& head, const at::Tensor& matrix, int64_t step, at::Tensor& buffer) {
-  if (hidden.scalar_type() != at::kFloat) return wide(product(hidden, matrix, head.bias));
-  if (!buffer.defined()) buffer = at::empty({step, matrix.size(0)}, hidden.options());
-  at::Tensor logits = buffer.narrow(0, 0, hidden.size(0));
-  at::mm_out(logits, hidden, matrix.t());
-  return head.bias.defined() ? logits.add_(head.bias) : logits;
-}
-
-/// Cross-entropy of each hidden state against a frozen head, in chunks: [n]; `gradient` [n, embedding], where given, receives
-/// d loss / d hidden, so that a backward needs no logits.
-at::Tensor chunked_cross_entropy(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets, at::Tensor* gradient) {
-  const at::Tensor matrix = head.matrix();
-  const int64_t rows = hidden.size(0), most = std::max<int64_t>(1, chunk_values / matrix.size(0));
-  const int64_t chunks = (rows + most - 1) / most, step = chunks > 0 ? (rows + chunks - 1) / chunks : 1;
-  at::Tensor losses = at::empty({rows}, hidden.options().dtype(hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
-  if (gradient) *gradient = at::empty_like(hidden);
-  at::Tensor buffer;  // of all chunks: memory that is new costs as much as a fifth of the product
-  for (int64_t begin = 0; begin < rows; begin += step) {
-    const int64_t n = std::min(step, rows - begin);
-    at::Tensor logits = chunk_logits(hidden.narrow(0, begin, n), head, matrix, step, buffer);
-    at::Tensor target, below;
-    if (targets.given.defined()) {
-      target = targets.given.narrow(0, begin, n).unsqueeze(1);
-      below = at::amax(logits, {1}, true) - logits.gather(1, target);
-    }
-    at::_softmax_out(logits, logits, 1, false);  // in place: one pass over the widest tensor of the model
-    if (below.defined()) {
-      losses.narrow(0, begin, n).copy_((below - at::amax(logits, {1}, true).log()).squeeze(1));  // log Σ exp(x − max) = −log of the largest share
-    } else {
-      target = targets.drawn(begin, logits).unsqueeze(1);
-      losses.narrow(0, begin, n).copy_(-logits.gather(1, target).log().squeeze(1));
-    }
-    if (!gradient) continue;
-    logits.scatter_add_(1, target, at::full({n, 1}, -1, logits.options()));
-    gradient->narrow(0, begin, n).copy_(product(logits.to(hidden.scalar_type()), matrix.t()));
-  }
-  return losses;
-}
-
-struct ChunkedCrossEntropy : torch::autograd::Function<ChunkedCrossEntropy> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const Linear& head, const TokenTargets& targets) {
-    at::Tensor gradient;
-    const at::Tensor losses = chunked_cross_entropy(hidden, head, targets, &gradient);
-    context->save_for_backward({gradient});
-    return losses;
-  }
-
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
-    const at::Tensor gradient = context->get_saved_variables()[0];
-    return {gradient * gradients[0].unsqueeze(1).to(gradient.scalar_type()), {}, {}};
-  }
-};
 
 at::Tensor sum_by_instance(const at::Tensor& values, const at::Tensor& instance, int64_t size) {
   return at::zeros({size}, values.options()).index_add(0, instance, values);
@@ -110,12 +50,9 @@ at::Tensor target_counts(const Architecture& a, const Batch& batch) {
 at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TokenTargets& targets, const Hooks& hooks) {
   const Linear head = head_linear(model);
   const bool frozen = !head.weight.requires_grad() && !hooks.taps_head && !hooks.twice_differentiable;
-  if (!frozen) {
-    const at::Tensor logits = head_logits(model, hidden, hooks);
-    return at::cross_entropy_loss(logits, targets.given.defined() ? targets.given : targets.drawn(0, at::softmax(logits.detach(), 1)), {}, at::Reduction::None);
-  }
-  const bool graph = at::GradMode::is_enabled() && hidden.requires_grad();
-  return graph ? ChunkedCrossEntropy::apply(hidden, head, targets) : chunked_cross_entropy(hidden, head, targets, nullptr);
+  if (frozen) return frozen_head_losses(hidden, head, targets);
+  const at::Tensor logits = head_logits(model, hidden, hooks);
+  return at::cross_entropy_loss(logits, targets.given.defined() ? targets.given : targets.drawn(0, at::softmax(logits.detach(), 1)), {}, at::Reduction::None);
 }
 
 at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction, const Hooks& hooks) {

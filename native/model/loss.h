@@ -26,7 +26,7 @@ struct TokenTargets {
   at::Tensor given;  // [n] or undefined
   std::function<at::Tensor(int64_t first, const at::Tensor& probabilities)> drawn;
 };
-/// Cross-entropy of each hidden state, [n]. Differentiable; the logits come in chunks where the head is frozen.
+/// Cross-entropy of each hidden state, [n]. Differentiable; where the head is frozen, without all logits at once.
 at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TokenTargets& targets, const Hooks& hooks = {});
 
 /// Loss of each instance, [instance]: cross-entropy of the label, or for a causal LM of its target tokens. An instance without
