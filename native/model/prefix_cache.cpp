@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "model/attention.h"
+#include "model/linear.h"
 #include "model/row_attention.h"
 #include "model/transformer.h"
 #include "storage/error.h"
@@ -39,13 +40,19 @@ void add_bias(PrefixCache& cache, const Model& model, const Batch& batch) {
   cache.bias = at::where(padded, at::full({}, -std::numeric_limits<double>::infinity(), bias.options()), bias).to(model.dtype);
 }
 
-/// The block's site values at the readout position are taken as the forward passes them.
+/// The block's site values at the readout position, and their projections, are taken as the forward passes them.
 Hooks recorder(CachedLayer& layer, const at::Tensor& readout) {
   Hooks hooks;
   hooks.site = [&layer, readout](Site site, int64_t, const at::Tensor& x) {
     const at::Tensor taken = x.index_select(0, readout);
     (site == Site::heads ? layer.heads : site == Site::neurons ? layer.neurons : layer.pre_activation) = taken;
     return x;
+  };
+  hooks.linear = [&layer, readout](ModuleId id, const Linear& linear, const at::Tensor& input) {
+    const at::Tensor output = apply(linear, input);
+    if (id.module == Module::attention_output) layer.projected_heads = output.index_select(0, readout);
+    if (id.module == Module::down) layer.projected_neurons = output.index_select(0, readout);
+    return output;
   };
   return hooks;
 }
@@ -158,7 +165,7 @@ class Ascent {
       mids.join(heads_enter(model_, layer, *entry));
     }
     const at::Tensor middle = joined(mid.narrow(0, 0, own), mids);
-    const at::Tensor out = after_mlp(model_, index, middle, neurons(model_, index, joined(x_, inputs), middle, hooks), {});
+    const at::Tensor out = after_mlp(model_, index, middle, neurons(model_, index, joined(x_, inputs), middle, hooks), hooks);
     x_ = out.narrow(0, 0, own);
     if (mids.any()) riding_.x = unflat(out.narrow(0, own, out.size(0) - own), rows_);
     if (const Entry* entry = next(index, Site::neurons)) riding_.join(projected_enter(model_, layer, *entry));
@@ -210,7 +217,7 @@ class Ascent {
 }  // namespace
 
 int64_t cache_bytes(const Architecture& a, at::ScalarType dtype, int64_t rows, int64_t longest) {
-  const int64_t prefix = 2 * a.key_value_width() * longest, states = 2 * a.hidden + a.query_width() + 2 * a.intermediate;
+  const int64_t prefix = 2 * a.key_value_width() * longest, states = 4 * a.hidden + a.query_width() + 2 * a.intermediate;
   return rows * a.layers * (prefix + states) * static_cast<int64_t>(at::elementSize(dtype));
 }
 

@@ -20,8 +20,11 @@ struct CachedLayer {
   at::Tensor mid;             // residual after the attention
   at::Tensor pre_activation;  // models without a gate
   at::Tensor neurons;         // input of the MLP's output projection
+  // [row, hidden]: what comes out of the projections, bias included.
+  at::Tensor projected_heads, projected_neurons;
 
   const at::Tensor& at(Site site) const { return site == Site::heads ? heads : site == Site::neurons ? neurons : pre_activation; }
+  const at::Tensor& projected(Site site) const { return site == Site::heads ? projected_heads : projected_neurons; }
 };
 
 struct PrefixCache {

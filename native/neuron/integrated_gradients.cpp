@@ -106,11 +106,13 @@ class Integral {
 
   LayerPath path(size_t i) const {
     LayerPath p;
-    const at::Tensor& end = cache_.layers[static_cast<size_t>(o_.layers[i])].at(o_.site);
-    const at::Tensor start = o_.baseline.defined() ? o_.baseline[static_cast<int64_t>(i)].to(model_.options()).expand_as(end) : at::Tensor();
-    p.step = start.defined() ? end - start : end;
-    p.projected_step = projected() ? product(p.step, matrix(i)) : p.step;
-    p.projected_start = projected() ? projected_start(model_, o_, i).expand_as(p.projected_step) : start.defined() ? start : at::zeros_like(end);
+    const CachedLayer& cached = cache_.layers[static_cast<size_t>(o_.layers[i])];
+    const at::Tensor& end = cached.at(o_.site);
+    const at::Tensor start = o_.baseline.defined() ? o_.baseline[static_cast<int64_t>(i)].to(model_.options()).expand_as(end) : at::zeros_like(end);
+    p.step = end - start;
+    const at::Tensor& projected_end = projected() ? cached.projected(o_.site) : end;
+    p.projected_start = projected() ? projected_start(model_, o_, i).expand_as(projected_end) : start;
+    p.projected_step = projected_end - p.projected_start;
     p.gradient = at::zeros_like(p.projected_step);
     return p;
   }

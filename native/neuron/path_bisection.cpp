@@ -37,11 +37,11 @@ class Bisection {
   Bisection(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, size_t layer, int64_t most)
       : model_(model), cache_(cache), target_(target), o_(options), layer_(options.layers[layer]), most_(most) {
     const at::NoGradGuard no_grad;
-    const Linear output = site_output(model, o_.site, layer_);
-    end_ = cache.layers[static_cast<size_t>(layer_)].at(o_.site);
+    const CachedLayer& cached = cache.layers[static_cast<size_t>(layer_)];
+    end_ = cached.at(o_.site);
     start_ = o_.baseline.defined() ? o_.baseline[static_cast<int64_t>(layer)].to(model.options()).unsqueeze(0) : at::zeros_like(end_);
-    projected_start_ = apply(output, start_.contiguous());
-    direction_ = apply(output, end_) - projected_start_;
+    projected_start_ = apply(site_output(model, o_.site, layer_), start_.contiguous());
+    direction_ = cached.projected(o_.site) - projected_start_;
     gradient_ = at::zeros_like(direction_);
   }
 
