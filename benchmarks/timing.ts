@@ -1,4 +1,5 @@
-// Times contenders side by side: A B A B, so that a slower minute of the machine slows all of them.
+// Times contenders side by side: A B B A, so that a slower minute of the machine slows all of them, and none always finds the
+// caches as the same other one left them.
 import type { Row, Spread } from "./benchmark";
 
 export interface Contender {
@@ -19,16 +20,15 @@ export async function seconds(call: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** The order of runs: round by round, one with fewer repeats in as many evenly spread rounds (at least once). */
+/** The order of runs: rounds there and back, one with fewer repeats in as many evenly spread rounds (at least once). */
 export function schedule(contenders: readonly Pick<Contender, "repeats">[], rounds: number): number[] {
-  const order: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    contenders.forEach(({ repeats = rounds }, index) => {
-      const count = Math.min(rounds, Math.max(1, repeats));
-      if (Math.floor(((round + 1) * count) / rounds) > Math.floor((round * count) / rounds)) order.push(index);
+  return Array.from({ length: rounds }, (_, round) => {
+    const due = contenders.map((_, index) => index).filter((index) => {
+      const count = Math.min(rounds, Math.max(1, contenders[index].repeats ?? rounds));
+      return Math.floor(((round + 1) * count) / rounds) > Math.floor((round * count) / rounds);
     });
-  }
-  return order;
+    return round % 2 === 0 ? due : due.reverse();
+  }).flat();
 }
 
 /** Medians of all contenders; every one has `run` once before the clock counts where `warm` says so. */

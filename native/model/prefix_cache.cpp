@@ -17,27 +17,28 @@ at::Tensor unflat(const at::Tensor& x, int64_t rows) { return x.view({rows, -1, 
 
 /// One-token attention of the rows' variants to the cached prefix and to themselves; [row * variant, head * feature].
 at::Tensor attend_rows(const PrefixCache& cache, const CachedLayer& layer, const QueryKeyValue& own) {
-  return attend_prefix(own.query, own.key, own.value, {layer.key, layer.value, cache.bias, cache.self_bias});
+  return attend_prefix(own.query, own.key, own.value, {layer.key, layer.value, cache.bias});
 }
 
-/// [token, head, feature] → [row, head, longest - 1, feature]: every position but the readout.
+/// [token, head, feature] → [row, head, longest, feature]: every position before the readout; the last one stands for it, and is zero.
 at::Tensor prefix_of(const at::Tensor& x, const Batch& batch) {
   const at::Tensor padded = batch.equal ? x : x.index_select(0, batch.pad_index);
-  return padded.view({batch.rows(), batch.longest, x.size(1), x.size(2)}).narrow(1, 0, batch.longest - 1).transpose(1, 2).contiguous();
+  at::Tensor prefix = padded.view({batch.rows(), batch.longest, x.size(1), x.size(2)}).transpose(1, 2).clone(at::MemoryFormat::Contiguous);
+  prefix.select(2, batch.longest - 1).zero_();
+  return prefix;
 }
 
 void add_bias(PrefixCache& cache, const Model& model, const Batch& batch) {
   const Architecture& a = model.architecture;
   if (batch.equal && a.position != PositionKind::alibi) return;
-  const at::Tensor place = at::arange(batch.longest - 1, cache.positions.options());
-  const at::Tensor padded = place.unsqueeze(0).ge(cache.positions.unsqueeze(1)).view({batch.rows(), 1, 1, batch.longest - 1});
+  const at::Tensor place = at::arange(batch.longest, cache.positions.options()).unsqueeze(0), own = cache.positions.unsqueeze(1);
+  const at::Tensor last = place.eq(batch.longest - 1), padded = place.ge(own).logical_and(last.logical_not());  // [row, longest]
   at::Tensor bias = at::zeros({1, 1, 1, 1}, at::TensorOptions().dtype(at::kDouble).device(model.device));
   if (a.position == PositionKind::alibi) {
     const at::Tensor slopes = alibi_slopes(a.heads).to(model.device).view({1, a.heads, 1, 1});
-    bias = slopes * place.view({1, 1, 1, -1});
-    cache.self_bias = (slopes * cache.positions.view({-1, 1, 1, 1})).to(model.dtype);
+    bias = slopes * at::where(last, own, place).view({batch.rows(), 1, 1, -1});
   }
-  cache.bias = at::where(padded, at::full({}, -std::numeric_limits<double>::infinity(), bias.options()), bias).to(model.dtype);
+  cache.bias = at::where(padded.view({batch.rows(), 1, 1, -1}), at::full({}, -std::numeric_limits<double>::infinity(), bias.options()), bias).to(model.dtype);
 }
 
 /// The block's site values at the readout position, and their projections, are taken as the forward passes them.
@@ -151,30 +152,27 @@ class Ascent {
     CachedLayer& layer = cache_.layers.emplace_back();
     layer.x = x_.index_select(0, batch_.readout);
     const bool last = index == model_.architecture.layers - 1;  // nothing reads its other positions
-    const at::Tensor heads = attention(index, layer, last);
-    if (last) x_ = layer.x;
+    at::Tensor all = joined(x_, riding_);
+    const at::Tensor heads = attention(index, layer, all, last);
+    if (last) all = joined(x_ = layer.x, riding_);
     const at::Tensor readout = last ? at::arange(rows_, batch_.readout.options()) : batch_.readout;
     const Hooks hooks = recorder(layer, readout);
-    const at::Tensor mid = after_attention(model_, index, joined(x_, riding_), heads, hooks);
+    at::Tensor mid = after_attention(model_, index, all, heads, hooks);
     layer.mid = mid.index_select(0, readout);
-    const int64_t own = x_.size(0);
-    Variants inputs = riding_, mids;
-    if (riding_.any()) mids.x = unflat(mid.narrow(0, own, mid.size(0) - own), rows_);
     if (const Entry* entry = next(index, Site::heads)) {
-      inputs.join(layer.x.unsqueeze(1).expand({-1, entry->values.size(1), -1}));
-      mids.join(heads_enter(model_, layer, *entry));
+      all = entered(all, layer.x.unsqueeze(1).expand({-1, entry->values.size(1), -1}));
+      mid = entered(mid, heads_enter(model_, layer, *entry));
     }
-    const at::Tensor middle = joined(mid.narrow(0, 0, own), mids);
-    const at::Tensor out = after_mlp(model_, index, middle, neurons(model_, index, joined(x_, inputs), middle, hooks), hooks);
-    x_ = out.narrow(0, 0, own);
-    if (mids.any()) riding_.x = unflat(out.narrow(0, own, out.size(0) - own), rows_);
+    const at::Tensor out = after_mlp(model_, index, mid, neurons(model_, index, all, mid, hooks), hooks);
+    riding_ = riders(out);
+    x_ = out.narrow(0, 0, x_.size(0));
     if (const Entry* entry = next(index, Site::neurons)) riding_.join(projected_enter(model_, layer, *entry));
   }
 
   /// Keeps the layer's keys and values; the heads' outputs of the prompt's tokens (in the last layer of its readouts) and those along.
-  at::Tensor attention(int64_t index, CachedLayer& layer, bool last) {
+  at::Tensor attention(int64_t index, CachedLayer& layer, const at::Tensor& x, bool last) {
     const int64_t tokens = x_.size(0);
-    const QueryKeyValue all = project(model_, index, attention_input(model_, index, joined(x_, riding_)), tables_of_all(), {});
+    const QueryKeyValue all = project(model_, index, attention_input(model_, index, x), tables_of_all(), {});
     const QueryKeyValue own = part(all, 0, tokens);
     layer.key = prefix_of(own.key, batch_);
     layer.value = prefix_of(own.value, batch_);
@@ -191,6 +189,18 @@ class Ascent {
   }
 
   static at::Tensor joined(const at::Tensor& tokens, const Variants& riding) { return riding.any() ? at::cat({tokens, flat(riding.x)}) : tokens; }
+
+  /// Those behind the prompt's tokens.
+  Variants riders(const at::Tensor& all) const {
+    const int64_t own = x_.size(0), count = all.size(0) - own;
+    return count > 0 ? Variants{unflat(all.narrow(0, own, count), rows_)} : Variants{};
+  }
+
+  at::Tensor entered(const at::Tensor& all, const at::Tensor& more) const {
+    Variants variants = riders(all);
+    variants.join(more);
+    return joined(all.narrow(0, 0, x_.size(0)), variants);
+  }
 
   static QueryKeyValue part(const QueryKeyValue& all, int64_t first, int64_t count) {
     return {all.query.narrow(0, first, count), all.key.narrow(0, first, count), all.value.narrow(0, first, count)};

@@ -13,7 +13,7 @@
 namespace attribution {
 
 struct CachedLayer {
-  at::Tensor key, value;  // [row, key-value head, longest - 1, feature], the readout position left out
+  at::Tensor key, value;  // [row, key-value head, longest, feature] as row_attention.h takes them
   // The readout position's states in the unchanged model, [row, feature].
   at::Tensor x;               // the block's input
   at::Tensor heads;           // input of the attention's output projection
@@ -31,8 +31,7 @@ struct PrefixCache {
   std::vector<CachedLayer> layers;
   at::Tensor out;        // [row, hidden] after the last block
   at::Tensor positions;  // [row] of the readout token
-  at::Tensor bias;       // [row, 1 or head, 1, longest - 1] added to the prefix's attention scores; undefined where 0
-  at::Tensor self_bias;  // [row, head, 1, 1] the same for the readout token itself (ALiBi)
+  at::Tensor bias;       // [row, 1 or head, 1, longest] added to the attention scores; undefined where 0
   at::Tensor along;      // [row, variant, embedding] what the head reads of the variants that went along; or undefined
 };
 

@@ -10,7 +10,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// R rows, V variants of each, K key-value heads, G query heads of each, D features, P prefix positions.
+// R rows, V variants of each, K key-value heads, G query heads of each, D features, P positions, the last of them the row's own.
 struct Sizes {
   int64_t rows, variants, kv, group, features;
 };
@@ -44,22 +44,17 @@ at::Tensor over_group(const at::Tensor& x, const Sizes& s) {
 /// [R · K, P, D], as it lies.
 at::Tensor heads_of(const at::Tensor& x) { return x.flatten(0, 1); }
 
-/// Adds a bias [R, 1 or K · G, 1, *] to [R · K, G · V, *].
-at::Tensor biased(const at::Tensor& scores, const at::Tensor& bias, const Sizes& s) {
-  if (!bias.defined()) return scores;
-  return (scores.view({s.rows, s.kv * s.group, s.variants, -1}) + bias).view_as(scores);
-}
-
 struct PrefixAttention : torch::autograd::Function<PrefixAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttendedPrefix& prefix) {
     const Sizes s = sizes_of(query, key, prefix);
-    const int64_t seen = prefix.key.size(2);
+    const int64_t own = prefix.key.size(2) - 1;
     const at::Tensor q = by_head(query, s) / std::sqrt(static_cast<double>(s.features)), k = by_group(key, s), v = by_group(value, s);
-    const at::Tensor others = biased(at::bmm(q, heads_of(prefix.key).transpose(1, 2)), prefix.bias, s);
-    const at::Tensor self = biased((q * k).sum(-1, true), prefix.self_bias, s);
-    const at::Tensor weights = at::softmax(at::cat({others, self}, -1), -1);  // [R · K, G · V, P + 1]
-    at::Tensor out = at::bmm(weights.narrow(-1, 0, seen), heads_of(prefix.value));
-    out.addcmul_(weights.narrow(-1, seen, 1), v);
+    at::Tensor weights = at::bmm(q, heads_of(prefix.key).transpose(1, 2));  // [R · K, G · V, P], scores at first
+    weights.select(-1, own).copy_((q * k).sum(-1));
+    if (prefix.bias.defined()) weights.view({s.rows, s.kv * s.group, s.variants, -1}).add_(prefix.bias);
+    at::_softmax_out(weights, weights, -1, false);
+    at::Tensor out = at::bmm(weights, heads_of(prefix.value));
+    out.addcmul_(weights.narrow(-1, own, 1), v);
     context->save_for_backward({q, k, v, weights, prefix.key, prefix.value});
     context->saved_data["group"] = s.group;
     return by_token(out, s).flatten(1);
@@ -69,15 +64,16 @@ struct PrefixAttention : torch::autograd::Function<PrefixAttention> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &weights = saved[3];
     const at::Tensor keys = heads_of(saved[4]), values = heads_of(saved[5]);
-    const int64_t rows = saved[4].size(0), kv = saved[4].size(1), group = context->saved_data["group"].toInt(), seen = keys.size(1);
+    const int64_t rows = saved[4].size(0), kv = saved[4].size(1), group = context->saved_data["group"].toInt(), own = keys.size(1) - 1;
     const Sizes s{rows, q.size(1) / group, kv, group, q.size(2)};
     const at::Tensor g = by_head(gradients[0].view({s.rows * s.variants, s.kv * s.group, s.features}), s);
-    const at::Tensor of_weights = at::cat({at::bmm(g, values.transpose(1, 2)), (g * v).sum(-1, true)}, -1);
+    at::Tensor of_weights = at::bmm(g, values.transpose(1, 2));
+    of_weights.select(-1, own).copy_((g * v).sum(-1));
     const at::Tensor of_scores = at::_softmax_backward_data(of_weights, weights, -1, weights.scalar_type());
-    const at::Tensor of_self = of_scores.narrow(-1, seen, 1);
-    at::Tensor of_query = at::bmm(of_scores.narrow(-1, 0, seen), keys);
+    const at::Tensor of_self = of_scores.narrow(-1, own, 1);
+    at::Tensor of_query = at::bmm(of_scores, keys);
     of_query.addcmul_(of_self, k).div_(std::sqrt(static_cast<double>(s.features)));
-    return {by_token(of_query, s), over_group(of_self * q, s), over_group(weights.narrow(-1, seen, 1) * g, s), {}};
+    return {by_token(of_query, s), over_group(of_self * q, s), over_group(weights.narrow(-1, own, 1) * g, s), {}};
   }
 };
 

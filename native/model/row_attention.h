@@ -5,11 +5,10 @@
 
 namespace attribution {
 
-/// What the rows attend to. [row, key-value head, position, feature]; biases are added to the scores, or undefined.
+/// What the rows attend to. [row, key-value head, position, feature]; the last position is the row's own, and zero here.
 struct AttendedPrefix {
   at::Tensor key, value;
-  at::Tensor bias;       // [row, 1 or head, 1, position]
-  at::Tensor self_bias;  // [row, head, 1, 1]
+  at::Tensor bias;  // [row, 1 or head, 1, position] added to the scores, or undefined
 };
 
 /// query [row · variant, head, feature], own key and value [row · variant, key-value head, feature]; returns [row · variant, head · feature].

@@ -13,7 +13,6 @@ PrefixCache rows_of(const PrefixCache& cache, const at::Tensor& rows) {
   own.out = take(cache.out);
   own.positions = take(cache.positions);
   own.bias = take(cache.bias);
-  own.self_bias = take(cache.self_bias);
   own.along = take(cache.along);
   return own;
 }

@@ -77,9 +77,9 @@ describe("the command line", () => {
 
 describe("timing", () => {
   test("contenders alternate, and one with fewer repeats is spread over the rounds", () => {
-    expect(schedule([{}, {}], 3)).toEqual([0, 1, 0, 1, 0, 1]);
-    expect(schedule([{}, { repeats: 2 }], 4)).toEqual([0, 0, 1, 0, 0, 1]);
-    expect(schedule([{}, { repeats: 9 }], 2)).toEqual([0, 1, 0, 1]);
+    expect(schedule([{}, {}], 3)).toEqual([0, 1, 1, 0, 0, 1]);
+    expect(schedule([{}, { repeats: 2 }], 4)).toEqual([0, 1, 0, 0, 1, 0]);
+    expect(schedule([{}, { repeats: 9 }], 2)).toEqual([0, 1, 1, 0]);
   });
 
   test("the median lies between the least and the largest", () => {
