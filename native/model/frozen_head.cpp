@@ -26,8 +26,6 @@ constexpr double exact_until = 40;
 /// Stands for the logarithm of nothing: finite, so that differences of it are.
 constexpr double nothing = std::numeric_limits<float>::lowest() / 2;
 
-at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
-
 /// All classes but each row's target, added block by block.
 class OtherClasses {
  public:

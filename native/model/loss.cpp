@@ -11,13 +11,13 @@
 namespace attribution {
 namespace {
 
-at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
-
 at::Tensor sum_by_instance(const at::Tensor& values, const at::Tensor& instance, int64_t size) {
   return at::zeros({size}, values.options()).index_add(0, instance, values);
 }
 
 }  // namespace
+
+at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
 
 at::Tensor head_logits(const Model& model, const at::Tensor& hidden, const Hooks& hooks) {
   const Linear head = head_linear(model);

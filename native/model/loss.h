@@ -9,6 +9,8 @@
 
 namespace attribution {
 
+/// Logits in the type that losses are taken in: float, double for float64.
+at::Tensor wide(const at::Tensor& logits);
 /// Logits of hidden states [n, embedding] → [n, vocabulary or labels or 1], in float (double for float64).
 at::Tensor head_logits(const Model& model, const at::Tensor& hidden, const Hooks& hooks = {});
 
