@@ -34,7 +34,7 @@ at::Tensor gradient_similarity(const Model& model, const Instances& train, const
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
   const ModuleSelection modules(model.architecture, o.modules);
-  const TensorPool pool(static_cast<size_t>(o.memory_bytes));
+  const TensorPool pool(static_cast<size_t>(o.memory_bytes / 8 * 7));  // the rest is for what libtorch's products keep of each shape
   const int64_t per_token = factor_bytes(model, modules);
   const int64_t query_tokens = std::max<int64_t>(1, o.memory_bytes / 2 / per_token);
   const int64_t batch_tokens = std::max<int64_t>(1, std::min(o.batch_tokens, o.memory_bytes / 4 / per_token));
