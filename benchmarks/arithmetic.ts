@@ -5,7 +5,8 @@ import type { Architecture } from "../types/architecture";
 /** Multiply-adds of one token in one block that attends to `seen` positions. */
 export function blockWork(a: Architecture, seen: number): number {
   const attention = a.heads * a.headSize;
-  const projections = a.hidden * (2 * attention + 2 * a.keyValueHeads * a.headSize) + (a.gated ? 3 : 2) * a.hidden * a.intermediate;
+  const projections =
+    a.hidden * (2 * attention + 2 * a.keyValueHeads * a.headSize) + (a.gated ? 3 : 2) * a.hidden * a.intermediate;
   return projections + 2 * attention * seen;
 }
 
@@ -44,17 +45,32 @@ export function featureWork(a: Architecture, tokens: number, rank: number): numb
   const [query, keyValue] = [a.heads * a.headSize, a.keyValueHeads * a.headSize];
   const attention = a.queryKeyValue === "separate" ? [query, keyValue, keyValue] : [query + 2 * keyValue];
   const outputs = [...attention, ...Array<number>(a.gated ? 2 : 1).fill(a.intermediate)]; // of the modules that read the residual
-  const projected = outputs.reduce((sum, output) => sum + a.hidden + output, 0) + query + a.hidden + a.intermediate + a.hidden;
+  const projected =
+    outputs.reduce((sum, output) => sum + a.hidden + output, 0) + query + a.hidden + a.intermediate + a.hidden;
   const lowest = a.hidden * outputs.reduce((sum, output) => sum + output, 0);
   return (2 * trainingWork(a, tokens)) / 3 + tokens * (a.layers * rank * projected - lowest);
 }
 
-export interface SimilarityWork { readonly gradients: number; /** Of token pairs. */ readonly products: number; /** Instead of them: each training instance's dense gradient, times every query's. */ readonly dense: number }
+export interface SimilarityWork {
+  readonly gradients: number;
+  /** Of token pairs. */ readonly products: number;
+  /** Instead of them: each training instance's dense gradient, times every query's. */ readonly dense: number;
+}
 
 /** Multiply-adds of exact gradient similarity over the MLPs' weights: forward and input backward of every token, then the products. */
-export function similarityWork(a: Architecture, trainTokens: number, queryTokens: number, train: number, queries: number): SimilarityWork {
+export function similarityWork(
+  a: Architecture,
+  trainTokens: number,
+  queryTokens: number,
+  train: number,
+  queries: number,
+): SimilarityWork {
   const seen = (trainTokens + queryTokens) / (train + queries) / 2;
   const sides = a.layers * (a.gated ? 3 : 2) * (a.hidden + a.intermediate);
   const weights = a.layers * (a.gated ? 3 : 2) * a.hidden * a.intermediate;
-  return { gradients: 2 * a.layers * (trainTokens + queryTokens) * blockWork(a, seen), products: trainTokens * queryTokens * sides, dense: weights * (trainTokens + queries * train) };
+  return {
+    gradients: 2 * a.layers * (trainTokens + queryTokens) * blockWork(a, seen),
+    products: trainTokens * queryTokens * sides,
+    dense: weights * (trainTokens + queries * train),
+  };
 }

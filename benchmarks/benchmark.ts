@@ -15,7 +15,12 @@ export interface Context {
 }
 
 /** The median of several repeats, and the least and the largest of them. */
-export interface Spread { readonly median: number; readonly min: number; readonly max: number; readonly repeats: number }
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  readonly repeats: number;
+}
 
 export interface Row extends Spread {
   /** Rows of one group were measured side by side, e.g. "128 tokens". */
@@ -30,7 +35,12 @@ export interface Row extends Spread {
 }
 
 /** What the number must reach. */
-export interface Bar { readonly name: string; readonly value: number; readonly wanted: string; readonly holds: boolean }
+export interface Bar {
+  readonly name: string;
+  readonly value: number;
+  readonly wanted: string;
+  readonly holds: boolean;
+}
 
 export interface Measurement {
   readonly rows: readonly Row[];
@@ -46,5 +56,15 @@ export interface Measurement {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-export const atLeast = (name: string, value: number, least: number): Bar => ({ name, value, wanted: `≥ ${least}`, holds: value >= least });
-export const atMost = (name: string, value: number, most: number): Bar => ({ name, value, wanted: `≤ ${most}`, holds: value <= most });
+export const atLeast = (name: string, value: number, least: number): Bar => ({
+  name,
+  value,
+  wanted: `≥ ${least}`,
+  holds: value >= least,
+});
+export const atMost = (name: string, value: number, most: number): Bar => ({
+  name,
+  value,
+  wanted: `≤ ${most}`,
+  holds: value <= most,
+});

@@ -13,5 +13,15 @@ import { neuronFaithfulness } from "./cases/neuron-faithfulness";
 import { storeQuery } from "./cases/store-query";
 
 export const benchmarks: readonly Benchmark[] = [
-  integratedGradients, neuronFaithfulness, ablation, gradientFeatures, gradientFeaturesPeers, exactSimilarity, ekfac, lissa, storeQuery, growth, evaluation,
+  integratedGradients,
+  neuronFaithfulness,
+  ablation,
+  gradientFeatures,
+  gradientFeaturesPeers,
+  exactSimilarity,
+  ekfac,
+  lissa,
+  storeQuery,
+  growth,
+  evaluation,
 ];

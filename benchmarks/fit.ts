@@ -12,7 +12,11 @@ export interface Line {
 }
 
 export function straightLine(x: readonly number[], y: readonly number[]): Line {
-  if (x.length !== y.length || new Set(x).size < 3) throw new AttributionError("invalid", `Expected at least 3 sizes with a time each but received ${x.length} and ${y.length}`);
+  if (x.length !== y.length || new Set(x).size < 3)
+    throw new AttributionError(
+      "invalid",
+      `Expected at least 3 sizes with a time each but received ${x.length} and ${y.length}`,
+    );
   const [meanX, meanY] = [mean(x), mean(y)];
   const sum = (term: (i: number) => number): number => x.reduce((total, _, i) => total + term(i), 0);
   const slope = sum((i) => (x[i] - meanX) * (y[i] - meanY)) / sum((i) => (x[i] - meanX) ** 2);

@@ -16,8 +16,11 @@ export interface Hardware {
 export function hardware(loadBefore: number): Hardware {
   const all = cpus();
   return {
-    processor: all[0]?.model.trim() ?? "unknown", cores: all.length, threads: native().versions().threads,
-    memoryGB: Math.round(totalmem() / 2 ** 30), loadBefore: Number(loadBefore.toFixed(2)),
+    processor: all[0]?.model.trim() ?? "unknown",
+    cores: all.length,
+    threads: native().versions().threads,
+    memoryGB: Math.round(totalmem() / 2 ** 30),
+    loadBefore: Number(loadBefore.toFixed(2)),
   };
 }
 

@@ -1,6 +1,15 @@
 // node memory-child.js JOB: loads the model, runs the call once, prints resident memory before it and at its peak. Linux only.
 import { readFileSync, writeFileSync } from "node:fs";
-import { comprehensiveness, createInstances, gradientSimilarity, influence, integratedGradients, loadModel, type Model, sufficiency } from "../lib/index";
+import {
+  comprehensiveness,
+  createInstances,
+  gradientSimilarity,
+  influence,
+  integratedGradients,
+  loadModel,
+  type Model,
+  sufficiency,
+} from "../lib/index";
 import type { MemoryJob, PeakMemory } from "./memory";
 
 /** Bytes of a line of /proc/self/status. */
@@ -13,7 +22,8 @@ function resident(line: "VmRSS" | "VmHWM"): number {
 async function called(model: Model, { rows, budget, call, queries = 32 }: MemoryJob): Promise<void> {
   const memory = `${budget} MB`;
   if (call === "similarity" || call === "ekfac") {
-    const side = (chosen: readonly (readonly number[])[]) => createInstances({ kind: "classification", rows: chosen, labels: chosen.map((_, i) => i % 3) });
+    const side = (chosen: readonly (readonly number[])[]) =>
+      createInstances({ kind: "classification", rows: chosen, labels: chosen.map((_, i) => i % 3) });
     const [train, asked] = [side(rows.slice(0, -queries)), side(rows.slice(-queries))];
     if (call === "ekfac") await influence(model, train, asked, { inverse: "ekfac", parameters: "linear", memory });
     else await gradientSimilarity(model, train, asked, { parameters: "mlp", memory });

@@ -25,12 +25,19 @@ export interface PeakMemory {
 }
 
 export async function peakMemory(job: MemoryJob): Promise<PeakMemory> {
-  const { stdout } = await promisify(execFile)(process.execPath, [join(__dirname, "memory-child.js"), JSON.stringify(job)], { maxBuffer: 1 << 20 });
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [join(__dirname, "memory-child.js"), JSON.stringify(job)],
+    { maxBuffer: 1 << 20 },
+  );
   return JSON.parse(stdout) as PeakMemory;
 }
 
 /** A row and a bar for each job: the peak above the loaded model is at most the budget and a tenth. */
-export async function memoryRows(jobs: readonly (MemoryJob & { readonly group: string })[], log: (text: string) => void): Promise<{ rows: Row[]; bars: Bar[] }> {
+export async function memoryRows(
+  jobs: readonly (MemoryJob & { readonly group: string })[],
+  log: (text: string) => void,
+): Promise<{ rows: Row[]; bars: Bar[] }> {
   const rows: Row[] = [];
   const bars: Bar[] = [];
   for (const { group, ...job } of jobs) {
@@ -38,7 +45,17 @@ export async function memoryRows(jobs: readonly (MemoryJob & { readonly group: s
     const above = (peak - loaded) / 2 ** 20;
     const name = `peak RSS above the loaded model, memory: "${job.budget} MB"`;
     log(`${group}, ${name}: ${above.toFixed(0)} MB`);
-    rows.push({ group, name, unit: "MB", median: above, min: above, max: above, repeats: 1, timesOurs: null, note: `loaded model: ${formatNumber(Math.round(loaded / 2 ** 20))} MB` });
+    rows.push({
+      group,
+      name,
+      unit: "MB",
+      median: above,
+      min: above,
+      max: above,
+      repeats: 1,
+      timesOurs: null,
+      note: `loaded model: ${formatNumber(Math.round(loaded / 2 ** 20))} MB`,
+    });
     bars.push(atMost(`${group}: peak memory over the budget of ${job.budget} MB`, above / job.budget, 1.1));
   }
   return { rows, bars };

@@ -5,7 +5,8 @@ import { AttributionError } from "../lib/errors";
 export function withSection(readme: string, name: string, section: string): string {
   const [open, close] = [`<!-- bench ${name} -->`, `<!-- /bench ${name} -->`];
   const [start, end] = [readme.indexOf(open), readme.indexOf(close)];
-  if (start < 0 || end < start) throw new AttributionError("missing", `Expected the markers ${open} and ${close} in the README`);
+  if (start < 0 || end < start)
+    throw new AttributionError("missing", `Expected the markers ${open} and ${close} in the README`);
   return `${readme.slice(0, start)}${open}\n${section}\n${readme.slice(end)}`;
 }
 

@@ -12,7 +12,13 @@ import { asMarkdown, asText, type Result } from "./result";
 export async function measure(benchmark: Benchmark, context: Context): Promise<Result> {
   const before = load();
   const measured = await benchmark.run(context);
-  return { case: benchmark.name, ...measured, quick: context.quick, hardware: hardware(before), versions: { ...ownVersions(), ...measured.versions } };
+  return {
+    case: benchmark.name,
+    ...measured,
+    quick: context.quick,
+    hardware: hardware(before),
+    versions: { ...ownVersions(), ...measured.versions },
+  };
 }
 
 function listed(cases: readonly Benchmark[]): string {
@@ -21,9 +27,16 @@ function listed(cases: readonly Benchmark[]): string {
 }
 
 /** Prints what was asked for; gives the exit code. */
-export async function run(given: readonly string[], cases: readonly Benchmark[] = benchmarks, print: (text: string) => void = console.log): Promise<number> {
+export async function run(
+  given: readonly string[],
+  cases: readonly Benchmark[] = benchmarks,
+  print: (text: string) => void = console.log,
+): Promise<number> {
   try {
-    const { name, json, quick, write } = parseArguments(given, cases.map((known) => known.name));
+    const { name, json, quick, write } = parseArguments(
+      given,
+      cases.map((known) => known.name),
+    );
     const benchmark = cases.find((known) => known.name === name);
     if (benchmark === undefined) {
       print(listed(cases));
@@ -31,13 +44,23 @@ export async function run(given: readonly string[], cases: readonly Benchmark[] 
     }
     const result = await measure(benchmark, { quick, log: (text) => void process.stderr.write(`${text}\n`) });
     print(asText(result));
-    if (write) await writeSection(join(benchmarkFolder(), "README.md"), result.case, asMarkdown(result, new Date().toISOString().slice(0, 10)));
+    if (write)
+      await writeSection(
+        join(benchmarkFolder(), "README.md"),
+        result.case,
+        asMarkdown(result, new Date().toISOString().slice(0, 10)),
+      );
     if (json) print(JSON.stringify(result));
     return 0;
   } catch (error) {
-    process.stderr.write(`${error instanceof AttributionError ? error.message : String((error as Error).stack ?? error)}\n`);
+    process.stderr.write(
+      `${error instanceof AttributionError ? error.message : String((error as Error).stack ?? error)}\n`,
+    );
     return 1;
   }
 }
 
-if (require.main === module) void run(process.argv.slice(2)).then((code) => { process.exitCode = code; });
+if (require.main === module)
+  void run(process.argv.slice(2)).then((code) => {
+    process.exitCode = code;
+  });

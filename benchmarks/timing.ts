@@ -23,16 +23,22 @@ export async function seconds(call: () => Promise<unknown>): Promise<number> {
 /** The order of runs: rounds there and back, one with fewer repeats in as many evenly spread rounds (at least once). */
 export function schedule(contenders: readonly Pick<Contender, "repeats">[], rounds: number): number[] {
   return Array.from({ length: rounds }, (_, round) => {
-    const due = contenders.map((_, index) => index).filter((index) => {
-      const count = Math.min(rounds, Math.max(1, contenders[index].repeats ?? rounds));
-      return Math.floor(((round + 1) * count) / rounds) > Math.floor((round * count) / rounds);
-    });
+    const due = contenders
+      .map((_, index) => index)
+      .filter((index) => {
+        const count = Math.min(rounds, Math.max(1, contenders[index].repeats ?? rounds));
+        return Math.floor(((round + 1) * count) / rounds) > Math.floor((round * count) / rounds);
+      });
     return round % 2 === 0 ? due : due.reverse();
   }).flat();
 }
 
 /** Medians of all contenders; every one has `run` once before the clock counts where `warm` says so. */
-export async function interleaved(contenders: readonly Contender[], rounds: number, log: (text: string) => void): Promise<Spread[]> {
+export async function interleaved(
+  contenders: readonly Contender[],
+  rounds: number,
+  log: (text: string) => void,
+): Promise<Spread[]> {
   const taken: number[][] = contenders.map(() => []);
   for (const index of schedule(contenders, rounds)) {
     const { name, run, scale = 1 } = contenders[index];
@@ -53,6 +59,11 @@ export function spreadOf(values: readonly number[]): Spread {
 /** Rows of contenders measured together; the first of them is ours. */
 export function timeRows(group: string, contenders: readonly Contender[], spreads: readonly Spread[]): Row[] {
   return contenders.map(({ name, note = "" }, index) => ({
-    group, name, unit: "s", ...spreads[index], timesOurs: spreads[index].median / spreads[0].median, note,
+    group,
+    name,
+    unit: "s",
+    ...spreads[index],
+    timesOurs: spreads[index].median / spreads[0].median,
+    note,
   }));
 }

@@ -33,7 +33,8 @@ function described(value: unknown, depth: number): string {
 
 function describedObject(value: object, depth: number): string {
   const name = Object.prototype.toString.call(value).slice(8, -1);
-  if (ArrayBuffer.isView(value)) return `${name}(${"length" in value ? String(value.length) : `${value.byteLength} bytes`})`;
+  if (ArrayBuffer.isView(value))
+    return `${name}(${"length" in value ? String(value.length) : `${value.byteLength} bytes`})`;
   if (Array.isArray(value)) {
     if (depth >= deepest) return `a list of ${value.length}`;
     const entries = value.slice(0, mostEntries).map((entry) => described(entry, depth + 1));
@@ -42,7 +43,9 @@ function describedObject(value: object, depth: number): string {
   if (name !== "Object") return `a ${name}`;
   if (depth >= deepest) return "an object";
   const names = Object.keys(value);
-  const entries = names.slice(0, mostEntries).map((key) => `"${key}":${described((value as Record<string, unknown>)[key], depth + 1)}`);
+  const entries = names
+    .slice(0, mostEntries)
+    .map((key) => `"${key}":${described((value as Record<string, unknown>)[key], depth + 1)}`);
   return `{${entries.join(",")}${names.length > mostEntries ? ",…" : ""}}`;
 }
 

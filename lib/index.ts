@@ -14,37 +14,49 @@ export { createModel, type CreateModelOptions } from "./model/create-model";
 export { saveModel, type SaveModelOptions } from "./model/save-model";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./model/evaluate";
 export { fineTune, fineTuneWithHistory, type FineTuned, type FineTuneOptions } from "./model/fine-tune";
-export { capture, readoutStates, type Captured, type CaptureOptions } from "./model/states";
+export { capture, readoutStates, type Captured, type CaptureOptions } from "./model/capture";
 export type { BatchOptions } from "./model/batching";
-export type { HeadRequest } from "./model/head";
+export type { HeadRequest } from "./model/config/head";
 
 // instance attribution
 export { gradientSimilarity, type GradientSimilarityOptions } from "./instance/gradient-similarity";
 export { influence, type Influence, type InfluenceOptions } from "./instance/influence";
-export { fitEkfac, type EkfacOptions } from "./instance/ekfac-factors";
+export { fitEkfac, type EkfacOptions } from "./instance/ekfac/ekfac-factors";
 export { appendToGradientStore, buildGradientStore, openGradientStore } from "./instance/gradient-store";
-export { planGradientStore } from "./instance/store-plan";
-export { queryFeatures, storeSimilarity, type Preconditioner, type QueryFeatureOptions, type ScoreOptions, type StoreSimilarityOptions } from "./instance/store-scores";
+export { planGradientStore } from "./instance/store/plan";
+export {
+  queryFeatures,
+  storeSimilarity,
+  type Preconditioner,
+  type QueryFeatureOptions,
+  type ScoreOptions,
+  type StoreSimilarityOptions,
+} from "./instance/store/scores";
 export { selfInfluence, type SelfInfluenceOptions, type StoreSelfInfluenceOptions } from "./instance/self-influence";
 export { breakdown } from "./instance/breakdown";
-export type { BreakdownOptions } from "./instance/breakdown-request";
+export type { BreakdownOptions } from "./instance/breakdown/request";
 export { projectedGaussNewton } from "./instance/projected-gauss-newton";
 export { dataInf } from "./instance/data-inf";
 export { trak } from "./instance/trak";
-export { trakCheckpoints, type TrakCheckpointsOptions } from "./instance/trak-checkpoints";
-export { tracInCheckpoints, type TracInOptions } from "./instance/tracin-checkpoints";
-export { optimizerAwareSimilarity, type OptimizerAwareOptions } from "./instance/optimizer-aware";
-export type { Checkpoint, CheckpointOptions } from "./instance/checkpoints";
-export type { GradientStoreOptions, ProjectionOptions } from "./instance/store-settings";
-export type { ProjectedOptions } from "./instance/store-source";
+export { trakCheckpoints, type TrakCheckpointsOptions } from "./instance/checkpoints/trak-checkpoints";
+export { tracInCheckpoints, type TracInOptions } from "./instance/checkpoints/tracin-checkpoints";
+export { optimizerAwareSimilarity, type OptimizerAwareOptions } from "./instance/checkpoints/optimizer-aware";
+export type { Checkpoint, CheckpointOptions } from "./instance/checkpoints/checkpoints";
+export type { GradientStoreOptions, ProjectionOptions } from "./instance/store/options";
+export type { ProjectedOptions } from "./instance/store/source";
 export { representationSimilarity } from "./instance/representation-similarity";
 export { bm25, type Bm25Options } from "./instance/bm25";
 export { randomInstances, type RandomInstancesOptions } from "./instance/random";
-export type { Parameters } from "./instance/parameters";
+export type { Parameters } from "./instance/gradients/parameters";
 
 // neuron attribution
 export { integratedGradients, type IntegratedGradientsOptions } from "./neuron/integrated-gradients";
-export { integratedGradientsStream, integratedGradientsTo, type IntegratedGradientsStreamOptions, type IntegratedGradientsToOptions } from "./neuron/integrated-gradients-stream";
+export {
+  integratedGradientsStream,
+  integratedGradientsTo,
+  type IntegratedGradientsStreamOptions,
+  type IntegratedGradientsToOptions,
+} from "./neuron/integrated-gradients-stream";
 export { activation } from "./neuron/activation";
 export { gradient } from "./neuron/gradient";
 export { gradientTimesActivation } from "./neuron/gradient-times-activation";
@@ -73,9 +85,26 @@ export { comprehensiveness } from "./faithfulness/comprehensiveness";
 export { deletion } from "./faithfulness/deletion";
 export { insertion } from "./faithfulness/insertion";
 export { shapleyValues, type ShapleyOptions } from "./faithfulness/shapley";
-export { fineTuningTest, type FineTuningPoint, type FineTuningResult, type FineTuningRun, type FineTuningTestOptions } from "./faithfulness/fine-tuning-test";
-export { joinSubsetOutputs, leaveOneOutOutputs, subsetOutputs, type OutputOptions, type SubsetOutputsOptions } from "./faithfulness/subset-outputs";
-export { removalCurve, type RemovalCurve, type RemovalCurveOptions, type RemovalPoint } from "./faithfulness/removal-curve";
+export {
+  fineTuningTest,
+  type FineTuningPoint,
+  type FineTuningResult,
+  type FineTuningRun,
+  type FineTuningTestOptions,
+} from "./faithfulness/fine-tuning-test";
+export {
+  joinSubsetOutputs,
+  leaveOneOutOutputs,
+  subsetOutputs,
+  type OutputOptions,
+  type SubsetOutputsOptions,
+} from "./faithfulness/subset-outputs";
+export {
+  removalCurve,
+  type RemovalCurve,
+  type RemovalCurveOptions,
+  type RemovalPoint,
+} from "./faithfulness/removal-curve";
 export { tailPatch, type TailPatch, type TailPatchOptions } from "./faithfulness/tail-patch";
 export type { RetrainingOptions } from "./faithfulness/retraining";
 export type { NeuronTestOptions } from "./faithfulness/neuron-test";
@@ -83,7 +112,7 @@ export type { NeuronCurveOptions } from "./faithfulness/fraction-curve";
 
 // results
 export { top, select, type Selection } from "./results/top";
-export { openNeuronScores, readNeuronRow, readNeuronScores } from "./results/neuron-scores";
+export { openNeuronScores, readNeuronRow, readNeuronScores } from "./results/stream/neuron-scores";
 export { save } from "./results/save";
 export { load, type LoadOptions } from "./results/load";
 
@@ -91,7 +120,11 @@ export { load, type LoadOptions } from "./results/load";
 export { distinctCounts, layerHistogram, overlap, type OverlapOptions } from "./analysis/overlap";
 export { diversity, diversityCorrelation, type DiversityOptions } from "./analysis/diversity";
 export { factTracing, type FactTracingOptions } from "./analysis/fact-tracing";
-export { leaveOneOutCorrelation, linearDatamodelingScore, type AgreementOptions } from "./analysis/linear-datamodeling-score";
+export {
+  leaveOneOutCorrelation,
+  linearDatamodelingScore,
+  type AgreementOptions,
+} from "./analysis/linear-datamodeling-score";
 export { mislabelDetection, type MislabelDetectionOptions } from "./analysis/mislabel-detection";
 export { conflicts } from "./analysis/conflicts";
 

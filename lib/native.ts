@@ -7,7 +7,17 @@ import type { CallOptions, ErrorCode } from "../types/common";
 import type { NativeAddon, NativeControl } from "../types/native";
 import { AttributionError } from "./errors";
 
-const codes: readonly string[] = ["invalid", "unknown", "missing", "unsupported", "mismatch", "corrupt", "aborted", "memory", "native"] satisfies ErrorCode[];
+const codes: readonly string[] = [
+  "invalid",
+  "unknown",
+  "missing",
+  "unsupported",
+  "mismatch",
+  "corrupt",
+  "aborted",
+  "memory",
+  "native",
+] satisfies ErrorCode[];
 
 let addon: NativeAddon | undefined;
 
@@ -34,18 +44,23 @@ export function libtorchVersion(): string {
  */
 export async function runNative<T>(start: (control: NativeControl) => Promise<T>, call: CallOptions = {}): Promise<T> {
   const { signal, onProgress } = call;
-  if (signal?.aborted) throw new AttributionError("aborted", "The call was aborted before it began", { cause: signal.reason });
+  if (signal?.aborted)
+    throw new AttributionError("aborted", "The call was aborted before it began", { cause: signal.reason });
   const abort = new Uint8Array(1);
-  const stop = (): void => { abort[0] = 1; };
+  const stop = (): void => {
+    abort[0] = 1;
+  };
   let thrown: { readonly error: unknown } | undefined;
-  const progress = onProgress && ((done: number, total: number, stage: string): void => {
-    try {
-      if (thrown === undefined) onProgress({ done, total, stage });
-    } catch (error) {
-      thrown = { error };
-      stop();
-    }
-  });
+  const progress =
+    onProgress &&
+    ((done: number, total: number, stage: string): void => {
+      try {
+        if (thrown === undefined) onProgress({ done, total, stage });
+      } catch (error) {
+        thrown = { error };
+        stop();
+      }
+    });
   signal?.addEventListener("abort", stop, { once: true });
   try {
     const result = own(await start({ abort, progress }));
@@ -71,8 +86,11 @@ export function callNative<T>(call: (addon: NativeAddon) => T): T {
 function translated(error: unknown, signal?: AbortSignal): unknown {
   if (error instanceof AttributionError) return error;
   const { code, message } = error as { code?: unknown; message?: string };
-  if (typeof code !== "string" || !codes.includes(code)) return new AttributionError("native", String(message ?? error), { cause: error });
-  return new AttributionError(code as ErrorCode, String(message), { cause: code === "aborted" ? signal?.reason ?? error : error });
+  if (typeof code !== "string" || !codes.includes(code))
+    return new AttributionError("native", String(message ?? error), { cause: error });
+  return new AttributionError(code as ErrorCode, String(message), {
+    cause: code === "aborted" ? (signal?.reason ?? error) : error,
+  });
 }
 
 const arrays = { Float32Array, Float64Array, Int32Array, Uint8Array } as const;
@@ -92,7 +110,8 @@ function own<T>(value: T): T {
 function packageRoot(): string {
   for (let folder = __dirname; dirname(folder) !== folder; folder = dirname(folder)) {
     const file = join(folder, "package.json");
-    if (existsSync(file) && (JSON.parse(readFileSync(file, "utf8")) as { name?: string }).name === "attribution") return folder;
+    if (existsSync(file) && (JSON.parse(readFileSync(file, "utf8")) as { name?: string }).name === "attribution")
+      return folder;
   }
   throw new AttributionError("missing", "The package's folder was not found around its own files");
 }
@@ -103,6 +122,10 @@ function loadAddon(): NativeAddon {
     return (createRequire(__filename)("node-gyp-build") as (folder: string) => NativeAddon)(root);
   } catch (error) {
     const reason = (error as Error).message.split("\n")[0];
-    throw new AttributionError("missing", `The native addon could not be loaded (${reason}). Run "npm rebuild attribution" (in a clone: "npm run build:native"); libtorch is looked for in LIBTORCH, with LIBTORCH_USE_PYTORCH=1 in Python's torch, and in the copy that the set-up makes`, { cause: error });
+    throw new AttributionError(
+      "missing",
+      `The native addon could not be loaded (${reason}). Run "npm rebuild attribution" (in a clone: "npm run build:native"); libtorch is looked for in LIBTORCH, with LIBTORCH_USE_PYTORCH=1 in Python's torch, and in the copy that the set-up makes`,
+      { cause: error },
+    );
   }
 }

@@ -11,22 +11,36 @@ export function onlyKnown(options: object | undefined, names: readonly string[])
   if (options === undefined) return {};
   if (Object.prototype.toString.call(options) !== "[object Object]") throw expected("options", "an object", options);
   for (const name of Object.keys(options)) {
-    if (!names.includes(name)) throw new AttributionError("unknown", `Unknown option "${name}"${guess(name, names)}. Known options: ${names.join(", ")}`);
+    if (!names.includes(name))
+      throw new AttributionError(
+        "unknown",
+        `Unknown option "${name}"${guess(name, names)}. Known options: ${names.join(", ")}`,
+      );
   }
   const { signal, onProgress } = options as Bag;
   if (signal !== undefined && !isSignal(signal)) throw expected("signal", "an AbortSignal", signal);
-  if (onProgress !== undefined && typeof onProgress !== "function") throw expected("onProgress", "a function", onProgress);
+  if (onProgress !== undefined && typeof onProgress !== "function")
+    throw expected("onProgress", "a function", onProgress);
   return options as Bag;
 }
 
 function isSignal(value: unknown): value is AbortSignal {
-  return typeof value === "object" && value !== null && typeof (value as AbortSignal).addEventListener === "function" && "aborted" in value;
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    typeof (value as AbortSignal).addEventListener === "function" &&
+    "aborted" in value
+  );
 }
 
 /** `; did you mean "topK"?` where a known name has the same letters but for case and order, or all but one or two of them. */
 function guess(name: string, names: readonly string[]): string {
-  const near = names.map((known) => ({ known, edits: editsBetween(name.toLowerCase(), known.toLowerCase()) })).sort((a, b) => a.edits - b.edits)[0];
-  return near !== undefined && near.edits <= Math.min(2, Math.floor(name.length / 3)) ? `; did you mean "${near.known}"?` : "";
+  const near = names
+    .map((known) => ({ known, edits: editsBetween(name.toLowerCase(), known.toLowerCase()) }))
+    .sort((a, b) => a.edits - b.edits)[0];
+  return near !== undefined && near.edits <= Math.min(2, Math.floor(name.length / 3))
+    ? `; did you mean "${near.known}"?`
+    : "";
 }
 
 /** Levenshtein's distance. */
@@ -34,16 +48,27 @@ function editsBetween(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    for (let j = 1; j <= b.length; j++) next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + Number(a[i - 1] !== b[j - 1])));
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + Number(a[i - 1] !== b[j - 1])));
     row = next;
   }
   return row[b.length];
 }
 
-export function integer(options: Bag, name: string, fallback: number, min: number, max = Number.MAX_SAFE_INTEGER): number {
+export function integer(
+  options: Bag,
+  name: string,
+  fallback: number,
+  min: number,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
   const value = options[name] ?? fallback;
   if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
-    throw expected(name, max === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${min}` : `a whole number within ${min}–${max}`, value);
+    throw expected(
+      name,
+      max === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${min}` : `a whole number within ${min}–${max}`,
+      value,
+    );
   }
   return value;
 }
@@ -85,7 +110,10 @@ export function pathOf(name: string, what: string, value: unknown): string {
 }
 
 /** Whether a value is a typed array, by name and not by class: arrays of another realm are arrays too. */
-export function isTyped(value: unknown, type: "Float32Array" | "Float64Array" | "Int32Array" | "Uint8Array"): value is Float32Array | Float64Array | Int32Array | Uint8Array {
+export function isTyped(
+  value: unknown,
+  type: "Float32Array" | "Float64Array" | "Int32Array" | "Uint8Array",
+): value is Float32Array | Float64Array | Int32Array | Uint8Array {
   return Object.prototype.toString.call(value) === `[object ${type}]`;
 }
 

@@ -43,7 +43,9 @@ let version: string | undefined;
 export function libraryVersion(): string {
   for (let folder = __dirname; version === undefined; folder = dirname(folder)) {
     try {
-      version = String((JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version?: unknown }).version);
+      version = String(
+        (JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version?: unknown }).version,
+      );
     } catch {
       if (dirname(folder) === folder) version = "unknown";
     }

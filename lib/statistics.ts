@@ -7,7 +7,8 @@ type Numbers = ArrayLike<number>;
 
 /** The arithmetic mean; "invalid" for none. */
 export function mean(values: Numbers): number {
-  if (values.length === 0) throw new AttributionError("invalid", "Expected at least one value to average but received none");
+  if (values.length === 0)
+    throw new AttributionError("invalid", "Expected at least one value to average but received none");
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i];
   return sum / values.length;
@@ -32,7 +33,11 @@ export function bootstrapMean(values: Numbers, options: BootstrapOptions = {}): 
 }
 
 /** The same estimate, giving way to the event loop between resamples: for sums over many instances inside a long call. */
-export async function pacedBootstrapMean(values: Numbers, pace: () => Promise<void>, options: BootstrapOptions = {}): Promise<Estimate> {
+export async function pacedBootstrapMean(
+  values: Numbers,
+  pace: () => Promise<void>,
+  options: BootstrapOptions = {},
+): Promise<Estimate> {
   const { center, level, resamples, resample } = bootstrap(values, options);
   const means = new Float64Array(resamples);
   for (let i = 0; i < resamples; i++) {
@@ -42,10 +47,14 @@ export async function pacedBootstrapMean(values: Numbers, pace: () => Promise<vo
   return interval(center, means, level);
 }
 
-function bootstrap(values: Numbers, { seed = 42, resamples = 1000, level = 0.95 }: BootstrapOptions): { center: number; level: number; resamples: number; resample: () => number } {
+function bootstrap(
+  values: Numbers,
+  { seed = 42, resamples = 1000, level = 0.95 }: BootstrapOptions,
+): { center: number; level: number; resamples: number; resample: () => number } {
   const center = mean(values);
   if (!Number.isFinite(center)) throw expected("values", "finite numbers", center);
-  if (!Number.isInteger(resamples) || resamples < 1) throw expected("resamples", "a whole number of at least 1", resamples);
+  if (!Number.isInteger(resamples) || resamples < 1)
+    throw expected("resamples", "a whole number of at least 1", resamples);
   if (!(level > 0 && level < 1)) throw expected("level", "a number between 0 and 1", level);
   const own = Float64Array.from(values);
   const { below } = createRandom(seed);
@@ -74,7 +83,8 @@ export function quantile(sorted: Numbers, share: number): number {
 /** Ranks from 1 for the smallest (or the largest) value; equal values share the mean of their ranks. "invalid" on NaN. */
 export function ranks(values: Numbers, order: "ascending" | "descending" = "ascending"): Float64Array {
   const sorted = Float64Array.from(values).sort();
-  if (sorted.length > 0 && Number.isNaN(sorted[sorted.length - 1])) throw expected("values", "numbers to rank", Number.NaN);
+  if (sorted.length > 0 && Number.isNaN(sorted[sorted.length - 1]))
+    throw expected("values", "numbers to rank", Number.NaN);
   const shared = new Map<number, number>();
   for (let start = 0, end = 0; start < sorted.length; start = end) {
     while (end < sorted.length && sorted[end] === sorted[start]) end++;
@@ -90,7 +100,11 @@ export function ranks(values: Numbers, order: "ascending" | "descending" = "asce
 
 /** Pearson's correlation; NaN where one side does not vary. */
 export function pearson(a: Numbers, b: Numbers): number {
-  if (a.length !== b.length) throw new AttributionError("mismatch", `Expected two lists of one length but received ${a.length} and ${b.length} values`);
+  if (a.length !== b.length)
+    throw new AttributionError(
+      "mismatch",
+      `Expected two lists of one length but received ${a.length} and ${b.length} values`,
+    );
   const [meanA, meanB] = [mean(a), mean(b)];
   let [squaresA, squaresB, products] = [0, 0, 0];
   for (let i = 0; i < a.length; i++) {
@@ -116,14 +130,21 @@ export function dcg(gains: Numbers, k = gains.length): number {
 }
 
 /** The gain of a ranking over that of the best order of `ideal` gains (its own by default), within 0–1; 0 where nothing can be gained. */
-export function ndcg(gains: Numbers, { k = gains.length, ideal = gains }: { readonly k?: number; readonly ideal?: Numbers } = {}): number {
+export function ndcg(
+  gains: Numbers,
+  { k = gains.length, ideal = gains }: { readonly k?: number; readonly ideal?: Numbers } = {},
+): number {
   const best = dcg(Float64Array.from(ideal).sort().reverse(), k);
   return best > 0 ? dcg(gains, k) / best : 0;
 }
 
 /** Area under the ROC curve: the chance that a positive scores above a negative, ties counting half. NaN without both. */
 export function auc(scores: Numbers, positive: ArrayLike<boolean | number>): number {
-  if (scores.length !== positive.length) throw new AttributionError("mismatch", `Expected a class per score but received ${scores.length} scores and ${positive.length} classes`);
+  if (scores.length !== positive.length)
+    throw new AttributionError(
+      "mismatch",
+      `Expected a class per score but received ${scores.length} scores and ${positive.length} classes`,
+    );
   const rank = ranks(scores);
   let [positives, sum] = [0, 0];
   for (let i = 0; i < rank.length; i++) {

@@ -11,7 +11,13 @@ describe("random", () => {
   });
 
   test("seeds and streams of one seed differ", () => {
-    const first = [createRandom(1), createRandom(2), createRandom(1, 0), createRandom(1, 1), createRandom(2 ** 32 + 1)].map((random) => random.word());
+    const first = [
+      createRandom(1),
+      createRandom(2),
+      createRandom(1, 0),
+      createRandom(1, 1),
+      createRandom(2 ** 32 + 1),
+    ].map((random) => random.word());
     expect(new Set(first).size).toBe(first.length);
   });
 
@@ -56,7 +62,15 @@ describe("random", () => {
   });
 
   test("sampling all numbers is a permutation, sampling few of many is quick", () => {
-    expect([...sampleWithout(50, 50, createRandom(1))].sort((a, b) => a - b)).toEqual(draws(50, ((next) => () => next++)(0)));
+    expect([...sampleWithout(50, 50, createRandom(1))].sort((a, b) => a - b)).toEqual(
+      draws(
+        50,
+        (
+          (next) => () =>
+            next++
+        )(0),
+      ),
+    );
     const started = performance.now();
     for (let i = 0; i < 1000; i++) sampleWithout(2 ** 31, 5, createRandom(i));
     expect(performance.now() - started).toBeLessThan(500);

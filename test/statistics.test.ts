@@ -39,7 +39,9 @@ describe("statistics", () => {
     expect(pearson([1, 2, 3], [6, 4, 2])).toBeCloseTo(-1, 12);
     expect(pearson([1, 2, 3, 4], [1, 3, 2, 5])).toBeCloseTo(0.8315218406, 9);
     expect(spearman([1, 10, 100, 1000], [1, 2, 3, 4])).toBeCloseTo(1, 12);
-    expect(spearman([106, 86, 100, 101, 99, 103, 97, 113, 112, 110], [7, 0, 27, 50, 28, 29, 20, 12, 6, 17])).toBeCloseTo(-29 / 165, 12);
+    expect(
+      spearman([106, 86, 100, 101, 99, 103, 97, 113, 112, 110], [7, 0, 27, 50, 28, 29, 20, 12, 6, 17]),
+    ).toBeCloseTo(-29 / 165, 12);
     expect(pearson([1, 1, 1], [1, 2, 3])).toBeNaN();
   });
 
@@ -55,7 +57,11 @@ describe("statistics", () => {
     const scores = [0.1, 0.4, 0.35, 0.8, 0.4];
     const positive = [false, false, true, true, true];
     let pairs = 0;
-    scores.forEach((a, i) => scores.forEach((b, j) => { if (positive[i] && !positive[j]) pairs += a > b ? 1 : a === b ? 0.5 : 0; }));
+    scores.forEach((a, i) =>
+      scores.forEach((b, j) => {
+        if (positive[i] && !positive[j]) pairs += a > b ? 1 : a === b ? 0.5 : 0;
+      }),
+    );
     expect(auc(scores, positive)).toBeCloseTo(pairs / 6, 12);
     expect(auc([1, 2], [1, 1])).toBeNaN();
   });

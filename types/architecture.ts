@@ -59,8 +59,7 @@ export type Device = "cpu" | "cuda";
 
 /** How the bytes of a stored tensor are coded; the second group are GGUF blocks. */
 export type StoredType =
-  | "F64" | "F32" | "F16" | "BF16"
-  | "Q8_0" | "Q4_0" | "Q4_1" | "Q5_0" | "Q5_1" | "Q4_K" | "Q5_K" | "Q6_K";
+  "F64" | "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0" | "Q4_1" | "Q5_0" | "Q5_1" | "Q4_K" | "Q5_K" | "Q6_K";
 
 /** A tensor in a checkpoint, whatever its container (safetensors, pytorch_model.bin, GGUF). */
 export interface StoredTensor {

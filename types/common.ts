@@ -22,4 +22,4 @@ export interface CallOptions {
  * signal. "memory": the budget, the machine's memory or the disk is too small. "native": anything else that the core or libtorch says.
  */
 export type ErrorCode =
-  | "invalid" | "unknown" | "missing" | "unsupported" | "mismatch" | "corrupt" | "aborted" | "memory" | "native";
+  "invalid" | "unknown" | "missing" | "unsupported" | "mismatch" | "corrupt" | "aborted" | "memory" | "native";

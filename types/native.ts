@@ -25,13 +25,20 @@ export interface NativeModelInfo {
   readonly parameters: number;
 }
 
-export interface NativeWeightInfo { readonly name: string; readonly shape: readonly number[] }
+export interface NativeWeightInfo {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
 
 /** Tokens a batch may hold, attention's padding counted; a longer instance is a batch of its own. */
-export interface NativeBatching { readonly batchTokens: number }
+export interface NativeBatching {
+  readonly batchTokens: number;
+}
 
 /** What a call may take beside the model and its caches, in bytes. */
-export interface NativeBudget extends NativeBatching { readonly memoryBytes: number }
+export interface NativeBudget extends NativeBatching {
+  readonly memoryBytes: number;
+}
 
 export interface NativeEvaluateResult {
   /** [instance] summed over target tokens (causal LM), else the cross-entropy of the label; NaN without label. */
@@ -58,7 +65,14 @@ export type NativeSite = "neurons" | "heads" | "preActivation";
 
 export interface NativeNeuronParams extends NativeBudget {
   readonly method:
-    | "integratedGradients" | "activation" | "gradient" | "gradientTimesActivation" | "conductance" | "logProbabilityIncrease" | "valueNorm" | "ablation";
+    | "integratedGradients"
+    | "activation"
+    | "gradient"
+    | "gradientTimesActivation"
+    | "conductance"
+    | "logProbabilityIncrease"
+    | "valueNorm"
+    | "ablation";
   readonly site: NativeSite;
   readonly layers: Int32Array;
   readonly target: NativeTarget;
@@ -87,10 +101,18 @@ export interface NativeNeuronResult {
   readonly completenessGap: Float64Array;
 }
 
-export interface NativeBatchShape { readonly instances: number; readonly rows: number; /** Tokens of the longest row. */ readonly longest: number }
+export interface NativeBatchShape {
+  readonly instances: number;
+  readonly rows: number;
+  /** Tokens of the longest row. */ readonly longest: number;
+}
 
 /** `cache` stays for the whole batch; beside it the forward that fills it, then `variant` bytes for each changed row of all instances. */
-export interface NativeNeuronMemory { readonly cache: number; readonly forward: number; readonly variant: number }
+export interface NativeNeuronMemory {
+  readonly cache: number;
+  readonly forward: number;
+  readonly variant: number;
+}
 
 /** For each instance the same number of unit sets; set s of instance i is units[offsets[i·sets + s] … offsets[i·sets + s + 1]), a unit being layer · units + unit. */
 export interface NativeUnitSets extends NativeBudget {
@@ -238,7 +260,13 @@ export interface NativeStore {
   readonly type: RowType;
   /** First feature of each module, and the width. */
   readonly segments: Int32Array;
-  readonly shards: readonly { readonly file: string; readonly rows: number; readonly features: number; readonly scales: number; readonly losses: number }[];
+  readonly shards: readonly {
+    readonly file: string;
+    readonly rows: number;
+    readonly features: number;
+    readonly scales: number;
+    readonly losses: number;
+  }[];
 }
 
 export interface NativeScoreParams {
@@ -264,68 +292,224 @@ export interface NativeParts {
 }
 
 export interface NativeAddon {
-  versions(): { readonly libtorch: string; readonly compiledWith: string; readonly cuda: boolean; readonly threads: number };
+  versions(): {
+    readonly libtorch: string;
+    readonly compiledWith: string;
+    readonly cuda: boolean;
+    readonly threads: number;
+  };
   setThreads(threads: number): void;
   /** Cancels all jobs, waits for the running one's batch, and takes no more: for the end of the process. */
   stopEngine(): void;
-  openModel(p: { architecture: Architecture; weights: readonly WeightSource[]; dtype: ComputeType; device: Device; newHeadSeed: number; newHeadDeviation: number }, c: NativeControl): Promise<NativeModelInfo>;
-  createModel(p: { architecture: Architecture; dtype: ComputeType; device: Device; seed: number; deviation: number }, c: NativeControl): Promise<NativeModelInfo>;
+  openModel(
+    p: {
+      architecture: Architecture;
+      weights: readonly WeightSource[];
+      dtype: ComputeType;
+      device: Device;
+      newHeadSeed: number;
+      newHeadDeviation: number;
+    },
+    c: NativeControl,
+  ): Promise<NativeModelInfo>;
+  createModel(
+    p: { architecture: Architecture; dtype: ComputeType; device: Device; seed: number; deviation: number },
+    c: NativeControl,
+  ): Promise<NativeModelInfo>;
   closeModel(model: NativeModel): void;
   /** Every weight the architecture has, in the order they are stored. */
   expectedWeights(architecture: Architecture): NativeWeightInfo[];
   /** Names of all modules with parameters, in stored order, the head last. */
   moduleNames(architecture: Architecture): string[];
   /** Writes a safetensors file: header (length prefix included), then the named weights in that order, as `dtype`. */
-  writeWeights(model: NativeModel, p: { file: string; header: Uint8Array; weights: readonly string[]; dtype: ComputeType }, c: NativeControl): Promise<void>;
+  writeWeights(
+    model: NativeModel,
+    p: { file: string; header: Uint8Array; weights: readonly string[]; dtype: ComputeType },
+    c: NativeControl,
+  ): Promise<void>;
   /** A model with `rows` embedding rows; new rows are the mean of the old ones. */
   resizeEmbedding(model: NativeModel, p: { rows: number }, c: NativeControl): Promise<NativeModelInfo>;
-  evaluate(model: NativeModel, d: NativeInstances, p: NativeBatching & { logits: boolean }, c: NativeControl): Promise<NativeEvaluateResult>;
+  evaluate(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeBatching & { logits: boolean },
+    c: NativeControl,
+  ): Promise<NativeEvaluateResult>;
   /** Hidden state after the final norm at the readout position, [row, hidden]. */
   readoutStates(model: NativeModel, d: NativeInstances, p: NativeBatching, c: NativeControl): Promise<Float32Array>;
   /** Unit values [token or row, layer, feature]: at every position, or at the readout position only. Heads give whole slices. */
-  captureSite(model: NativeModel, d: NativeInstances, p: NativeBatching & { site: NativeSite; layers: Int32Array; positions: "readout" | "all" }, c: NativeControl): Promise<Float32Array>;
+  captureSite(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeBatching & { site: NativeSite; layers: Int32Array; positions: "readout" | "all" },
+    c: NativeControl,
+  ): Promise<Float32Array>;
   /** Bytes that a batch of such a shape takes: see native/neuron/memory.h. */
-  neuronMemory(p: NativeBatchShape & { readonly architecture: Architecture; readonly dtype: ComputeType; readonly effort: "rows" | "gradients" | "forwards" }): NativeNeuronMemory;
-  neuronScores(model: NativeModel, d: NativeInstances, p: NativeNeuronParams, c: NativeControl): Promise<NativeNeuronResult>;
-  changeUnits(model: NativeModel, d: NativeInstances, p: NativeUnitSets, c: NativeControl): Promise<NativeUnitSetResult>;
+  neuronMemory(
+    p: NativeBatchShape & {
+      readonly architecture: Architecture;
+      readonly dtype: ComputeType;
+      readonly effort: "rows" | "gradients" | "forwards";
+    },
+  ): NativeNeuronMemory;
+  neuronScores(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeNeuronParams,
+    c: NativeControl,
+  ): Promise<NativeNeuronResult>;
+  changeUnits(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeUnitSets,
+    c: NativeControl,
+  ): Promise<NativeUnitSetResult>;
   /** Greedy continuations [instance, token] with each instance's one set of units changed from the prompt's last token on. */
-  generate(model: NativeModel, d: NativeInstances, p: NativeUnitSets & { readonly tokens: number }, c: NativeControl): Promise<Int32Array>;
+  generate(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeUnitSets & { readonly tokens: number },
+    c: NativeControl,
+  ): Promise<Int32Array>;
   /** What units' writes say of tokens through the final norm and the head: the best of them, and the rank (from 1) of an asked one. */
-  unitTokens(model: NativeModel, p: NativeUnitWrites, c: NativeControl): Promise<{ ids: Int32Array; logits: Float32Array; ranks: Int32Array }>;
+  unitTokens(
+    model: NativeModel,
+    p: NativeUnitWrites,
+    c: NativeControl,
+  ): Promise<{ ids: Int32Array; logits: Float32Array; ranks: Int32Array }>;
   /** [query, train] inner products (or cosines) of per-instance gradients. */
-  gradientSimilarity(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeFeatureParams & { similarity: "dot" | "cosine" }, c: NativeControl): Promise<Float32Array>;
+  gradientSimilarity(
+    model: NativeModel,
+    train: NativeInstances,
+    queries: NativeInstances,
+    p: NativeFeatureParams & { similarity: "dot" | "cosine" },
+    c: NativeControl,
+  ): Promise<Float32Array>;
   /** `first`, `second`: Adam's moments as models. */
-  optimizerAwareSimilarity(model: NativeModel, first: NativeModel, second: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeOptimizerAwareParams, c: NativeControl): Promise<Float32Array>;
+  optimizerAwareSimilarity(
+    model: NativeModel,
+    first: NativeModel,
+    second: NativeModel,
+    train: NativeInstances,
+    queries: NativeInstances,
+    p: NativeOptimizerAwareParams,
+    c: NativeControl,
+  ): Promise<Float32Array>;
   /** Parts of all pairs one after the other; the sources are training instances, whose steps of Adam are the vectors. */
-  optimizerAwareParts(model: NativeModel, first: NativeModel, second: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeOptimizerAwareParams & NativeParts, c: NativeControl): Promise<Float64Array>;
-  influence(model: NativeModel, train: NativeInstances, queries: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<NativeInfluenceResult>;
+  optimizerAwareParts(
+    model: NativeModel,
+    first: NativeModel,
+    second: NativeModel,
+    train: NativeInstances,
+    queries: NativeInstances,
+    p: NativeOptimizerAwareParams & NativeParts,
+    c: NativeControl,
+  ): Promise<Float64Array>;
+  influence(
+    model: NativeModel,
+    train: NativeInstances,
+    queries: NativeInstances,
+    p: NativeInfluenceParams,
+    c: NativeControl,
+  ): Promise<NativeInfluenceResult>;
   /** [train] the diagonal of `influence` of a training set with itself; the identity: squared norms. */
-  selfInfluence(model: NativeModel, train: NativeInstances, p: NativeInfluenceParams, c: NativeControl): Promise<NativeInfluenceResult>;
+  selfInfluence(
+    model: NativeModel,
+    train: NativeInstances,
+    p: NativeInfluenceParams,
+    c: NativeControl,
+  ): Promise<NativeInfluenceResult>;
   /** Parts of all pairs one after the other; see NativeParts. The sources' gradients go through the inverse. */
-  influenceParts(model: NativeModel, train: NativeInstances, sources: NativeInstances, targets: NativeInstances, p: NativeInfluenceParams & NativeParts & { readonly similarity: "dot" | "cosine" }, c: NativeControl): Promise<Float64Array>;
+  influenceParts(
+    model: NativeModel,
+    train: NativeInstances,
+    sources: NativeInstances,
+    targets: NativeInstances,
+    p: NativeInfluenceParams & NativeParts & { readonly similarity: "dot" | "cosine" },
+    c: NativeControl,
+  ): Promise<Float64Array>;
   /** EK-FAC's factors by name; see NativeInfluenceParams.factors. Of the model's type, bfloat16 as float. */
-  fitEkfac(model: NativeModel, train: NativeInstances, p: NativeFeatureParams & { seed: number; fisher: "sampled" | "empirical" }, c: NativeControl): Promise<Record<string, Float32Array | Float64Array>>;
+  fitEkfac(
+    model: NativeModel,
+    train: NativeInstances,
+    p: NativeFeatureParams & { seed: number; fisher: "sampled" | "empirical" },
+    c: NativeControl,
+  ): Promise<Record<string, Float32Array | Float64Array>>;
   featureOffsets(model: NativeModel, settings: NativeFeatureSettings): Int32Array;
-  buildStore(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings; store: NativeStore; firstRow: number; flagFile: string }, c: NativeControl): Promise<{ computed: number; seconds: number; tokens: number }>;
+  buildStore(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeBatching & { settings: NativeFeatureSettings; store: NativeStore; firstRow: number; flagFile: string },
+    c: NativeControl,
+  ): Promise<{ computed: number; seconds: number; tokens: number }>;
   /** The matrix [rank, width] of one side of a module, "<module>.input" (its width counts the bias) or "<module>.output". */
-  projectionMatrix(p: { readonly projection: "gaussian" | "rademacher"; readonly rank: number; readonly width: number; readonly seed: number; readonly name: string }): Float32Array;
-  /** The row of each column's entry and its sign, [width] each; see native/instance/projection.h. */
-  sparseProjection(p: { readonly features: number; readonly width: number; readonly seed: number; readonly name: string }): { buckets: Int32Array; signs: Float32Array };
+  projectionMatrix(p: {
+    readonly projection: "gaussian" | "rademacher";
+    readonly rank: number;
+    readonly width: number;
+    readonly seed: number;
+    readonly name: string;
+  }): Float32Array;
+  /** The row of each column's entry and its sign, [width] each; see native/instance/features/projection.h. */
+  sparseProjection(p: {
+    readonly features: number;
+    readonly width: number;
+    readonly seed: number;
+    readonly name: string;
+  }): { buckets: Int32Array; signs: Float32Array };
   /** The places that a mask keeps, rising. */
-  randomPlaces(p: { readonly kept: number; readonly width: number; readonly seed: number; readonly name: string }): Int32Array;
+  randomPlaces(p: {
+    readonly kept: number;
+    readonly width: number;
+    readonly seed: number;
+    readonly name: string;
+  }): Int32Array;
   /** Directions of all sides that are longer than the rank, [rank, width] each, one after the other. */
-  principalDirections(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings }, c: NativeControl): Promise<Float32Array>;
+  principalDirections(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeBatching & { settings: NativeFeatureSettings },
+    c: NativeControl,
+  ): Promise<Float32Array>;
   /** [instance, width], and the losses [instance] whose gradients they are; with `ofTokens` [token, …] of all tokens of the instances. */
-  gradientFeatures(model: NativeModel, d: NativeInstances, p: NativeBatching & { settings: NativeFeatureSettings; ofTokens?: boolean }, c: NativeControl): Promise<{ features: Float32Array; losses: Float32Array }>;
+  gradientFeatures(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeBatching & { settings: NativeFeatureSettings; ofTokens?: boolean },
+    c: NativeControl,
+  ): Promise<{ features: Float32Array; losses: Float32Array }>;
   /** Parts of all pairs one after the other; the sources are vectors [source, width] in the features' space. */
-  featureParts(model: NativeModel, targets: NativeInstances, p: NativeParts & { readonly settings: NativeFeatureSettings; readonly vectors: Float32Array; readonly width: number }, c: NativeControl): Promise<Float64Array>;
+  featureParts(
+    model: NativeModel,
+    targets: NativeInstances,
+    p: NativeParts & {
+      readonly settings: NativeFeatureSettings;
+      readonly vectors: Float32Array;
+      readonly width: number;
+    },
+    c: NativeControl,
+  ): Promise<Float64Array>;
   /** Chosen rows [n, width] as float32. */
   storeRows(store: NativeStore, p: { readonly rows: Int32Array }, c: NativeControl): Promise<Float32Array>;
   /** The queries under the preconditioner's matrix, [query, width]. */
-  storePreconditioned(store: NativeStore, p: NativeScoreParams & { queries: Float32Array }, c: NativeControl): Promise<Float32Array>;
+  storePreconditioned(
+    store: NativeStore,
+    p: NativeScoreParams & { queries: Float32Array },
+    c: NativeControl,
+  ): Promise<Float32Array>;
   /** Scores [query, row], or [query, top] with their rows' indices. */
-  storeScores(store: NativeStore, p: NativeScoreParams & { queries: Float32Array }, c: NativeControl): Promise<{ scores: Float32Array; indices: Int32Array }>;
+  storeScores(
+    store: NativeStore,
+    p: NativeScoreParams & { queries: Float32Array },
+    c: NativeControl,
+  ): Promise<{ scores: Float32Array; indices: Int32Array }>;
   /** [row] */
   storeSelfScores(store: NativeStore, p: NativeScoreParams, c: NativeControl): Promise<Float32Array>;
-  fineTune(model: NativeModel, train: NativeInstances, evaluation: NativeInstances | null, p: NativeFineTuneParams, c: NativeControl): Promise<NativeFineTuneResult>;
+  fineTune(
+    model: NativeModel,
+    train: NativeInstances,
+    evaluation: NativeInstances | null,
+    p: NativeFineTuneParams,
+    c: NativeControl,
+  ): Promise<NativeFineTuneResult>;
 }

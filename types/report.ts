@@ -19,7 +19,10 @@ export interface ReportSection {
 
 export type ReportBlock = ReportText | ReportTable | LinePlot | BarPlot | HeatMap | InstanceCards;
 
-export interface ReportText { readonly kind: "text"; readonly text: string }
+export interface ReportText {
+  readonly kind: "text";
+  readonly text: string;
+}
 
 /** A text, a number, a mean with its interval, or nothing to show. */
 export type Cell = string | number | Estimate | null;

@@ -132,9 +132,17 @@ export interface NeuronMemory {
 }
 
 /** One entry of a ranking. `index` counts train instances, or units as layer · units + unit. */
-export interface Ranked { readonly index: number; readonly score: number }
-export interface RankedInstance extends Ranked { readonly id: string }
-export interface RankedNeuron extends Ranked { readonly layer: number; readonly unit: number }
+export interface Ranked {
+  readonly index: number;
+  readonly score: number;
+}
+export interface RankedInstance extends Ranked {
+  readonly id: string;
+}
+export interface RankedNeuron extends Ranked {
+  readonly layer: number;
+  readonly unit: number;
+}
 
 /** A unit that several phrasings share. */
 export interface RefinedNeuron extends RankedNeuron {
@@ -144,10 +152,17 @@ export interface RefinedNeuron extends RankedNeuron {
 }
 
 /** Where a unit is. `top` and `refineNeurons` give such places; without `site` the call's own option says what the unit is. */
-export interface UnitPlace { readonly layer: number; readonly unit: number; readonly site?: Site }
+export interface UnitPlace {
+  readonly layer: number;
+  readonly unit: number;
+  readonly site?: Site;
+}
 
 /** What the model says of each instance: its prediction, and F of the class that the target names. */
-export interface TargetState { readonly predictions: Int32Array; readonly targetValues: Float64Array }
+export interface TargetState {
+  readonly predictions: Int32Array;
+  readonly targetValues: Float64Array;
+}
 
 /** The model's answers before and after an intervention; both F speak of the same class, `targetLabels` [instance]. */
 export interface Intervention {
@@ -158,7 +173,10 @@ export interface Intervention {
 }
 
 /** Token ids that a model goes on with, as it is and with units changed. */
-export interface Continuation { readonly before: Int32Array; readonly after: Int32Array }
+export interface Continuation {
+  readonly before: Int32Array;
+  readonly after: Int32Array;
+}
 
 /** Shapley values [instance, unit] of chosen units, in the order in which they were given. */
 export interface ShapleyValues {
@@ -208,7 +226,11 @@ export interface NeuronCurve {
 }
 
 /** A mean with a bootstrap interval. */
-export interface Estimate { readonly mean: number; readonly low: number; readonly high: number }
+export interface Estimate {
+  readonly mean: number;
+  readonly low: number;
+  readonly high: number;
+}
 
 /** One point of a faithfulness curve: r units changed (or kept) in every instance. */
 export interface FaithfulnessPoint {

@@ -45,34 +45,66 @@ export async function measureAblation(settings: Settings, context: Context): Pro
   await reference.ask("change_units", { tokens: Array.from(instances.tokens), label: 0, sets: [[0]], keep: false });
   const difference = { largest: 0 };
   const contenders = contendersOf(settings, subject, reference, instances, scores, difference);
-  const rows = timeRows(`${settings.tokens} tokens`, contenders, await interleaved(contenders, settings.rounds, context.log));
+  const rows = timeRows(
+    `${settings.tokens} tokens`,
+    contenders,
+    await interleaved(contenders, settings.rounds, context.log),
+  );
   const [ours, , full, torch] = rows;
   const ratio = Math.min(full.median, torch.median) / ours.median;
   return {
-    rows, ratio, unit: `faster than a full forward per neuron (the faster of ours and PyTorch's), at ${settings.tokens} tokens`, versions: reference.versions,
-    bars: [atLeast("times faster than full forwards", ratio, 200), atMost("difference from PyTorch, relative to the largest of the sample", difference.largest, changeTolerance)],
+    rows,
+    ratio,
+    unit: `faster than a full forward per neuron (the faster of ours and PyTorch's), at ${settings.tokens} tokens`,
+    versions: reference.versions,
+    bars: [
+      atLeast("times faster than full forwards", ratio, 200),
+      atMost("difference from PyTorch, relative to the largest of the sample", difference.largest, changeTolerance),
+    ],
     notes: [distance(settings, subject, rows)],
   };
 }
 
-function contendersOf({ sample, repeats }: Settings, { model }: Subject, reference: Reference, instances: Instances, scores: NeuronAttribution, difference: { largest: number }): Contender[] {
+function contendersOf(
+  { sample, repeats }: Settings,
+  { model }: Subject,
+  reference: Reference,
+  instances: Instances,
+  scores: NeuronAttribution,
+  difference: { largest: number },
+): Contender[] {
   const all = scores.layers * scores.units;
   const units = Array.from(sampleWithout(all, sample, createRandom(11)));
   const [tokens, label] = [Array.from(instances.tokens), scores.targetLabels[0]];
   const torch = async (): Promise<number> => {
-    const answer = await reference.ask<{ seconds: number; values: number[] }>("change_units", { tokens, label, sets: units.map((unit) => [unit]), keep: false });
+    const answer = await reference.ask<{ seconds: number; values: number[] }>("change_units", {
+      tokens,
+      label,
+      sets: units.map((unit) => [unit]),
+      keep: false,
+    });
     const own = units.map((unit) => scores.targetValues[0] - scores.scores[unit]);
     // Probabilities, which both know to all digits; then what ablation changed, relative to the largest change of the sample.
     requireEqual("the ablated model's probabilities", own, answer.values, probabilityTolerance);
     const changes = units.map((unit) => scores.scores[unit]);
-    difference.largest = requireEqual("ablation", changes, answer.values.map((value) => scores.targetValues[0] - value), changeTolerance);
+    difference.largest = requireEqual(
+      "ablation",
+      changes,
+      answer.values.map((value) => scores.targetValues[0] - value),
+      changeTolerance,
+    );
     return answer.seconds;
   };
   const extrapolated = { repeats, scale: all / sample, note: `extrapolated from ${sample} forwards` };
   return [
     { name: `ours, ${all} neurons`, run: () => seconds(() => ablate(model, instances)) },
     { name: "one plain forward, ours", run: () => seconds(() => evaluate(model, instances)) },
-    { name: 'full forwards, ours (engine: "full")', run: () => seconds(() => comprehensiveness(model, instances, scores, { r: [1], controls: sample - 1, engine: "full" })), ...extrapolated },
+    {
+      name: 'full forwards, ours (engine: "full")',
+      run: () =>
+        seconds(() => comprehensiveness(model, instances, scores, { r: [1], controls: sample - 1, engine: "full" })),
+      ...extrapolated,
+    },
     { name: "full forwards, PyTorch", run: torch, ...extrapolated },
   ];
 }

@@ -20,11 +20,26 @@ export interface Settings {
 const rank = 16;
 const equal: Workload = { name: "16 × 128", lengths: Array<number>(16).fill(128), batch: 8 };
 const mnli: Workload = { name: "MNLI lengths", lengths: mnliLengths, batch: 8 };
-const quickSettings: Settings = { shape: pythia160m, dtypes: ["float32"], workloads: [equal], budgets: [1024], rounds: 1 };
-const fullSettings: Settings = { shape: pythia160m, dtypes: ["float32", "bfloat16"], workloads: [equal, mnli], budgets: [512, 1024], rounds: 3 };
+const quickSettings: Settings = {
+  shape: pythia160m,
+  dtypes: ["float32"],
+  workloads: [equal],
+  budgets: [1024],
+  rounds: 1,
+};
+const fullSettings: Settings = {
+  shape: pythia160m,
+  dtypes: ["float32", "bfloat16"],
+  workloads: [equal, mnli],
+  budgets: [512, 1024],
+  rounds: 3,
+};
 const least = { float32: 1.25, bfloat16: 1.1 } as const;
 /** Peer, and the variable that names a Python which has it. */
-const peers = [["bergson", "ATTRIBUTION_BERGSON_PYTHON"], ["dattri", "ATTRIBUTION_DATTRI_PYTHON"]] as const;
+const peers = [
+  ["bergson", "ATTRIBUTION_BERGSON_PYTHON"],
+  ["dattri", "ATTRIBUTION_DATTRI_PYTHON"],
+] as const;
 
 export const gradientFeaturesPeers: Benchmark = {
   name: "gradient-features-peers",
@@ -32,7 +47,10 @@ export const gradientFeaturesPeers: Benchmark = {
   run: (context) => measurePeers(context.quick ? quickSettings : fullSettings, context),
 };
 
-interface Peer { readonly name: string; readonly reference: Reference }
+interface Peer {
+  readonly name: string;
+  readonly reference: Reference;
+}
 
 export async function measurePeers(settings: Settings, context: Context): Promise<Measurement> {
   const notes = [
@@ -65,23 +83,44 @@ async function openPeers(notes: string[]): Promise<Peer[]> {
   return opened;
 }
 
-const leftOut = (name: string, variable: string, why: string): string => `${name} is left out: ${why}; name a Python that has it, ${variable}=/path/to/python`;
+const leftOut = (name: string, variable: string, why: string): string =>
+  `${name} is left out: ${why}; name a Python that has it, ${variable}=/path/to/python`;
 
-async function measured(settings: Settings, opened: readonly Peer[], context: Context, notes: string[]): Promise<Measurement> {
+async function measured(
+  settings: Settings,
+  opened: readonly Peer[],
+  context: Context,
+  notes: string[],
+): Promise<Measurement> {
   const rows: Row[] = [];
   for (const dtype of settings.dtypes) {
     await using subject = await languageModel(settings.shape, dtype);
     for (const { reference } of opened) await reference.ask("load", { directory: subject.directory, dtype });
-    for (const workload of settings.workloads) rows.push(...await rowsOf(settings, subject, opened, workload, context, notes));
+    for (const workload of settings.workloads)
+      rows.push(...(await rowsOf(settings, subject, opened, workload, context, notes)));
   }
   const bars = barsOf(rows);
   return {
-    rows, bars, notes, ratio: bars[0]?.value ?? Number.NaN, unit: "the fastest peer's tokens per second (the least of the float32 groups)",
-    versions: Object.assign({}, ...opened.map(({ name, reference }) => ({ [name]: reference.versions[name] }))) as Record<string, string>,
+    rows,
+    bars,
+    notes,
+    ratio: bars[0]?.value ?? Number.NaN,
+    unit: "the fastest peer's tokens per second (the least of the float32 groups)",
+    versions: Object.assign(
+      {},
+      ...opened.map(({ name, reference }) => ({ [name]: reference.versions[name] })),
+    ) as Record<string, string>,
   };
 }
 
-async function rowsOf(settings: Settings, { model }: Subject, opened: readonly Peer[], workload: Workload, { log }: Context, notes: string[]): Promise<Row[]> {
+async function rowsOf(
+  settings: Settings,
+  { model }: Subject,
+  opened: readonly Peer[],
+  workload: Workload,
+  { log }: Context,
+  notes: string[],
+): Promise<Row[]> {
   const rows = randomRows(settings.shape.vocab_size, workload.lengths);
   const instances = createInstances({ kind: "causalLM", rows });
   let loss = Number.NaN;
@@ -103,11 +142,19 @@ async function rowsOf(settings: Settings, { model }: Subject, opened: readonly P
       notes.push(`${name}, ${model.dtype}, ${workload.name}: left out: ${(error as Error).message.slice(0, 200)}`);
     }
   }
-  return timeRows(`pythia-160m ${model.dtype}, ${workload.name}`, contenders, await interleaved(contenders, settings.rounds, log)).map((row) => withThroughput(row, workload));
+  return timeRows(
+    `pythia-160m ${model.dtype}, ${workload.name}`,
+    contenders,
+    await interleaved(contenders, settings.rounds, log),
+  ).map((row) => withThroughput(row, workload));
 }
 
 /** The contender with the budget that was fastest, each tried after a first run that does not count. */
-async function best(name: string, run: (budget: number) => Promise<number>, budgets: readonly number[]): Promise<Contender> {
+async function best(
+  name: string,
+  run: (budget: number) => Promise<number>,
+  budgets: readonly number[],
+): Promise<Contender> {
   await run(budgets[0]);
   let [chosen, least] = [budgets[0], Number.POSITIVE_INFINITY];
   for (const budget of budgets.length > 1 ? budgets : []) {
@@ -120,7 +167,14 @@ async function best(name: string, run: (budget: number) => Promise<number>, budg
 /** The fastest peer over ours in each group that has one; the least of float32 first. */
 function barsOf(rows: readonly Row[]): Bar[] {
   const groups = [...new Set(rows.filter(({ name }) => name !== "ours").map(({ group }) => group))];
-  const ratios = groups.map((group) => ({ group, ratio: Math.min(...rows.filter((row) => row.group === group && row.name !== "ours").map(({ timesOurs }) => timesOurs ?? Number.NaN)) }));
+  const ratios = groups.map((group) => ({
+    group,
+    ratio: Math.min(
+      ...rows
+        .filter((row) => row.group === group && row.name !== "ours")
+        .map(({ timesOurs }) => timesOurs ?? Number.NaN),
+    ),
+  }));
   return (["float32", "bfloat16"] as const).flatMap((dtype) => {
     const own = ratios.filter(({ group }) => group.includes(dtype)).sort((a, b) => a.ratio - b.ratio);
     return own.map(({ group, ratio }) => atLeast(`${group}: times the fastest peer`, ratio, least[dtype]));

@@ -16,9 +16,16 @@ export interface CaptumPeer extends AsyncDisposable {
 
 export async function openCaptum(directory: string, { log }: Context): Promise<CaptumPeer> {
   try {
-    const reference = await openReference("captum_neurons.py", { interpreter: process.env["ATTRIBUTION_CAPTUM_PYTHON"] ?? python() });
+    const reference = await openReference("captum_neurons.py", {
+      interpreter: process.env["ATTRIBUTION_CAPTUM_PYTHON"] ?? python(),
+    });
     await reference.ask("load", { directory });
-    return { reference, versions: { captum: reference.versions["captum"] }, note: "", [Symbol.asyncDispose]: () => reference[Symbol.asyncDispose]() };
+    return {
+      reference,
+      versions: { captum: reference.versions["captum"] },
+      note: "",
+      [Symbol.asyncDispose]: () => reference[Symbol.asyncDispose](),
+    };
   } catch (error) {
     const note = `captum is left out: ${(error as Error).message.split(". ")[0]}; name a Python that has it, ATTRIBUTION_CAPTUM_PYTHON=/path/to/python`;
     log(note);
@@ -26,18 +33,29 @@ export async function openCaptum(directory: string, { log }: Context): Promise<C
   }
 }
 
-interface Work { readonly tokens: readonly number[]; readonly ours: NeuronAttribution; readonly nodes: number; readonly quick: boolean }
+interface Work {
+  readonly tokens: readonly number[];
+  readonly ours: NeuronAttribution;
+  readonly nodes: number;
+  readonly quick: boolean;
+}
 
 /** Once per length: they cost what (b) costs. */
 export async function captumContenders(peer: CaptumPeer, { tokens, ours, nodes, quick }: Work): Promise<Contender[]> {
   const { reference } = peer;
   if (reference === undefined) return [];
   const layers = quick ? [2, 9] : Array.from({ length: ours.layers }, (_, layer) => layer);
-  const own = Float32Array.from(layers.flatMap((layer) => Array.from(ours.scores.subarray(layer * ours.units, (layer + 1) * ours.units))));
+  const own = Float32Array.from(
+    layers.flatMap((layer) => Array.from(ours.scores.subarray(layer * ours.units, (layer + 1) * ours.units))),
+  );
   const ask = (method: string, over = layers, steps = nodes): Promise<{ seconds: number; scores: string }> =>
     reference.ask("attribute", { tokens, layers: over, label: ours.targetLabels[0], nodes: steps, method });
   for (const method of ["neurons", "layer"]) await ask(method, [0], 2);
-  const common = { repeats: 1, scale: ours.layers / layers.length, note: quick ? `extrapolated from layers ${layers.join(" and ")}` : "" };
+  const common = {
+    repeats: 1,
+    scale: ours.layers / layers.length,
+    note: quick ? `extrapolated from layers ${layers.join(" and ")}` : "",
+  };
   const neurons = async (): Promise<number> => {
     const answer = await ask("neurons");
     peer.note = `captum's IntegratedGradients over the readout's neurons gives our scores within ${relativeDifference(own, floats(answer.scores)).toExponential(1)} relative; its LayerIntegratedGradients moves all positions together, so only its time compares`;
@@ -45,6 +63,10 @@ export async function captumContenders(peer: CaptumPeer, { tokens, ours, nodes, 
   };
   return [
     { name: "captum IntegratedGradients over the readout's neurons", run: neurons, ...common },
-    { name: "captum LayerIntegratedGradients, all positions", run: async () => (await ask("layer")).seconds, ...common },
+    {
+      name: "captum LayerIntegratedGradients, all positions",
+      run: async () => (await ask("layer")).seconds,
+      ...common,
+    },
   ];
 }

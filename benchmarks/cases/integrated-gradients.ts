@@ -17,7 +17,11 @@ import { captumContenders, type CaptumPeer, openCaptum } from "./integrated-grad
 export interface Settings {
   readonly shape: Shape;
   /** Prompt lengths in tokens, how often the slow procedures run at each, and the layers that they score; fewer than all are scaled up. */
-  readonly lengths: readonly { readonly tokens: number; readonly repeats: number; readonly layers: readonly number[] }[];
+  readonly lengths: readonly {
+    readonly tokens: number;
+    readonly repeats: number;
+    readonly layers: readonly number[];
+  }[];
   readonly rounds: number;
   readonly nodes: number;
   /** Budgets in MB whose peak is measured; none in tests. */
@@ -35,10 +39,27 @@ const two = [2, 9];
 const all = Array.from({ length: opt125m.num_hidden_layers }, (_, layer) => layer);
 
 const quickSettings: Settings = {
-  shape: opt125m, lengths: [{ tokens: 64, repeats: 1, layers: two }, { tokens: 128, repeats: 1, layers: two }], rounds: 3, nodes: 20, budgets: [1024], peers: true,
+  shape: opt125m,
+  lengths: [
+    { tokens: 64, repeats: 1, layers: two },
+    { tokens: 128, repeats: 1, layers: two },
+  ],
+  rounds: 3,
+  nodes: 20,
+  budgets: [1024],
+  peers: true,
 };
 const fullSettings: Settings = {
-  shape: opt125m, lengths: [{ tokens: 64, repeats: 1, layers: two }, { tokens: 128, repeats: 1, layers: all }, { tokens: 512, repeats: 1, layers: two }], rounds: 9, nodes: 20, budgets: [1024, 256], peers: true,
+  shape: opt125m,
+  lengths: [
+    { tokens: 64, repeats: 1, layers: two },
+    { tokens: 128, repeats: 1, layers: all },
+    { tokens: 512, repeats: 1, layers: two },
+  ],
+  rounds: 9,
+  nodes: 20,
+  budgets: [1024, 256],
+  peers: true,
 };
 
 export const integratedGradients: Benchmark = {
@@ -56,21 +77,41 @@ export async function measureGradients(settings: Settings, context: Context): Pr
   const bars: Bar[] = [];
   const notes: string[] = [];
   for (const { tokens, repeats, layers } of settings.lengths) {
-    const { instances, skipped } = await steadyPrompt(settings.shape, tokens, subject, scoreTolerance / 2, settings.nodes);
+    const { instances, skipped } = await steadyPrompt(
+      settings.shape,
+      tokens,
+      subject,
+      scoreTolerance / 2,
+      settings.nodes,
+    );
     const length = new Length(settings, layers, subject, reference, captum, instances);
     const contenders = await length.contenders(repeats);
-    const measured = timeRows(`${tokens} tokens`, contenders, await interleaved(contenders, settings.rounds, context.log));
+    const measured = timeRows(
+      `${tokens} tokens`,
+      contenders,
+      await interleaved(contenders, settings.rounds, context.log),
+    );
     rows.push(...measured);
     await length.settle();
     if (tokens === headlineTokens) bars.push(...barsOf(measured, length.difference));
     notes.push(distance(tokens, settings, subject, measured), length.agreement(tokens, skipped));
   }
-  const jobs = settings.budgets.map((budget) => ({ group: `${headlineTokens} tokens`, directory: subject.directory, rows: tokensOf(settings, headlineTokens), budget, call: "integratedGradients" as const }));
+  const jobs = settings.budgets.map((budget) => ({
+    group: `${headlineTokens} tokens`,
+    directory: subject.directory,
+    rows: tokensOf(settings, headlineTokens),
+    budget,
+    call: "integratedGradients" as const,
+  }));
   const memory = await memoryRows(jobs, context.log);
   const peerNote = captum === undefined ? [] : [captum.note];
   return {
-    rows: [...rows, ...memory.rows], bars: [...bars, ...memory.bars], notes: [...notes, ...peerNote, ...left], versions: { ...reference.versions, ...captum?.versions },
-    ratio: bars[0]?.value ?? rows[1].timesOurs ?? Number.NaN, unit: `faster than (a), one forward and backward per layer and step, at ${headlineTokens} tokens`,
+    rows: [...rows, ...memory.rows],
+    bars: [...bars, ...memory.bars],
+    notes: [...notes, ...peerNote, ...left],
+    versions: { ...reference.versions, ...captum?.versions },
+    ratio: bars[0]?.value ?? rows[1].timesOurs ?? Number.NaN,
+    unit: `faster than (a), one forward and backward per layer and step, at ${headlineTokens} tokens`,
   };
 }
 
@@ -91,27 +132,48 @@ class Length {
   private verdict = "";
 
   constructor(
-    private readonly settings: Settings, private readonly layers: readonly number[], private readonly subject: Subject, private readonly reference: Reference,
-    private readonly captum: CaptumPeer | undefined, private readonly instances: Instances,
+    private readonly settings: Settings,
+    private readonly layers: readonly number[],
+    private readonly subject: Subject,
+    private readonly reference: Reference,
+    private readonly captum: CaptumPeer | undefined,
+    private readonly instances: Instances,
   ) {}
 
   async contenders(repeats: number): Promise<Contender[]> {
     const { model } = this.subject;
-    const { layers, settings: { nodes } } = this;
+    const {
+      layers,
+      settings: { nodes },
+    } = this;
     const tokens = Array.from(this.instances.tokens);
-    const ours = this.ours = await attribute(model, this.instances, { nodes }); // and warms the engine
+    const ours = (this.ours = await attribute(model, this.instances, { nodes })); // and warms the engine
     await evaluate(model, this.instances);
     await this.reference.ask("forward", { tokens });
     for (const batched of [false, true]) await this.ask(tokens, ours, [0], 2, batched);
     const slow = (name: string, batched: boolean): Contender => ({
-      name, repeats, scale: model.architecture.layers / layers.length, note: this.extrapolation(),
+      name,
+      repeats,
+      scale: model.architecture.layers / layers.length,
+      note: this.extrapolation(),
       run: () => this.runReference(tokens, ours, batched),
     });
-    const peers = this.captum === undefined ? [] : await captumContenders(this.captum, { tokens, ours, nodes, quick: layers.length < model.architecture.layers });
+    const peers =
+      this.captum === undefined
+        ? []
+        : await captumContenders(this.captum, {
+            tokens,
+            ours,
+            nodes,
+            quick: layers.length < model.architecture.layers,
+          });
     return [
       { name: "(c) ours", run: () => seconds(() => attribute(model, this.instances, { nodes })) },
       { name: "(d) one plain forward, ours", run: () => seconds(() => evaluate(model, this.instances)) },
-      { name: "one plain forward, PyTorch", run: async () => (await this.reference.ask<{ seconds: number }>("forward", { tokens })).seconds },
+      {
+        name: "one plain forward, PyTorch",
+        run: async () => (await this.reference.ask<{ seconds: number }>("forward", { tokens })).seconds,
+      },
       slow("(a) usual procedure, batch one, PyTorch", false),
       slow(`(b) ${nodes} steps batched, PyTorch`, true),
       ...peers,
@@ -119,7 +181,10 @@ class Length {
   }
 
   private async runReference(tokens: readonly number[], ours: NeuronAttribution, batched: boolean): Promise<number> {
-    const { layers, settings: { nodes } } = this;
+    const {
+      layers,
+      settings: { nodes },
+    } = this;
     const answer = await this.ask(tokens, ours, layers, nodes, batched);
     const theirs = floats(answer.scores);
     requireEqual(batched ? "(b)" : "(a)", scoresOf(ours, layers), theirs, wrong);
@@ -136,36 +201,68 @@ class Length {
   /** Two float32 sums that put a ReLU on different sides of zero differ by more than rounding: float64 says which is right. */
   async settle(): Promise<void> {
     if (this.disputed.size === 0) return;
-    const { ours, settings: { nodes } } = this;
+    const {
+      ours,
+      settings: { nodes },
+    } = this;
     const layers = [...this.disputed.keys()].sort((a, b) => a - b);
     const exact = floats((await this.ask(Array.from(this.instances.tokens), ours!, layers, nodes, true, true)).scores);
     const theirs = layers.flatMap((layer) => Array.from(this.disputed.get(layer)!));
     const largest = largestOf(ours!.scores);
-    const [own, other] = [relativeDifference(scoresOf(ours!, layers), exact, largest), relativeDifference(theirs, exact, largest)];
+    const [own, other] = [
+      relativeDifference(scoresOf(ours!, layers), exact, largest),
+      relativeDifference(theirs, exact, largest),
+    ];
     this.difference = Math.max(this.difference, own);
     this.verdict = `; in layer${layers.length === 1 ? "" : "s"} ${layers.join(", ")} PyTorch's float32 is ${other.toExponential(1)} from its own float64 and ours ${own.toExponential(1)}, so there float64 is what ours is held to`;
   }
 
-  private ask(tokens: readonly number[], ours: NeuronAttribution, layers: readonly number[], count: number, batched: boolean, inFloat64 = false): Promise<{ seconds: number; scores: string }> {
+  private ask(
+    tokens: readonly number[],
+    ours: NeuronAttribution,
+    layers: readonly number[],
+    count: number,
+    batched: boolean,
+    inFloat64 = false,
+  ): Promise<{ seconds: number; scores: string }> {
     const { nodes, weights } = gaussLegendre(count);
-    return this.reference.ask("integrated_gradients", { tokens, layers, label: ours.targetLabels[0], nodes: Array.from(nodes), weights: Array.from(weights), batched, in_float64: inFloat64 });
+    return this.reference.ask("integrated_gradients", {
+      tokens,
+      layers,
+      label: ours.targetLabels[0],
+      nodes: Array.from(nodes),
+      weights: Array.from(weights),
+      batched,
+      in_float64: inFloat64,
+    });
   }
 
   agreement(tokens: number, skipped: number): string {
-    const passed = skipped === 0 ? "" : `; ${skipped} random prompts passed over, whose ReLUs lie so near zero that float32 and float64 differ`;
+    const passed =
+      skipped === 0
+        ? ""
+        : `; ${skipped} random prompts passed over, whose ReLUs lie so near zero that float32 and float64 differ`;
     return `${tokens} tokens: scores within ${this.difference.toExponential(1)} of (a) and (b), relative to the largest${passed}${this.verdict}`;
   }
 
   private extrapolation(): string {
-    const { layers, settings: { shape } } = this;
-    return layers.length === shape.num_hidden_layers ? "" : `extrapolated from layers ${layers.join(" and ")} of ${shape.num_hidden_layers}`;
+    const {
+      layers,
+      settings: { shape },
+    } = this;
+    return layers.length === shape.num_hidden_layers
+      ? ""
+      : `extrapolated from layers ${layers.join(" and ")} of ${shape.num_hidden_layers}`;
   }
 }
 
 const scoresOf = (ours: NeuronAttribution, layers: readonly number[]): Float32Array =>
-  Float32Array.from(layers.flatMap((layer) => Array.from(ours.scores.subarray(layer * ours.units, (layer + 1) * ours.units))));
+  Float32Array.from(
+    layers.flatMap((layer) => Array.from(ours.scores.subarray(layer * ours.units, (layer + 1) * ours.units))),
+  );
 
-const largestOf = (scores: Float32Array): number => scores.reduce((largest, score) => Math.max(largest, Math.abs(score)), 0);
+const largestOf = (scores: Float32Array): number =>
+  scores.reduce((largest, score) => Math.max(largest, Math.abs(score)), 0);
 
 function barsOf(rows: readonly Row[], difference: number): Bar[] {
   const [ours, forward, , stepwise, batched] = rows;
@@ -181,6 +278,8 @@ function barsOf(rows: readonly Row[], difference: number): Bar[] {
 function distance(tokens: number, { nodes }: Settings, { model }: Subject, [ours, forward]: readonly Row[]): string {
   const needed = gradientForwards(model.architecture, tokens, nodes);
   const taken = ours.median / forward.median;
-  return `${tokens} tokens: the arithmetic is ${formatNumber(needed)} forwards (${model.architecture.layers} × ${nodes} one-token rows through half the layers, forward and input backward, `
-    + `and the prompt's own), ours takes ${formatNumber(taken)}, ${formatNumber(taken / needed)} × the arithmetic`;
+  return (
+    `${tokens} tokens: the arithmetic is ${formatNumber(needed)} forwards (${model.architecture.layers} × ${nodes} one-token rows through half the layers, forward and input backward, ` +
+    `and the prompt's own), ours takes ${formatNumber(taken)}, ${formatNumber(taken / needed)} × the arithmetic`
+  );
 }

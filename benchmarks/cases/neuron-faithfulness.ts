@@ -29,7 +29,16 @@ const headlineTokens = 128;
 const curveTolerance = 1e-4;
 const common = { shape: opt125m, sizes: [1, 2, 5, 10, 20, 50, 100], controls: 10 };
 const quickSettings: Settings = { ...common, lengths: [{ tokens: 128, repeats: 1 }], rounds: 3, budgets: [1024] };
-const fullSettings: Settings = { ...common, lengths: [{ tokens: 64, repeats: 3 }, { tokens: 128, repeats: 3 }, { tokens: 512, repeats: 1 }], rounds: 7, budgets: [1024, 256] };
+const fullSettings: Settings = {
+  ...common,
+  lengths: [
+    { tokens: 64, repeats: 3 },
+    { tokens: 128, repeats: 3 },
+    { tokens: 512, repeats: 1 },
+  ],
+  rounds: 7,
+  budgets: [1024, 256],
+};
 
 export const neuronFaithfulness: Benchmark = {
   name: "neuron-faithfulness",
@@ -47,16 +56,37 @@ export async function measureCurves(settings: Settings, context: Context): Promi
   for (const { tokens, repeats } of settings.lengths) {
     const curves = await Curves.of(settings, subject, reference, tokens);
     const contenders = curves.contenders(repeats);
-    const measured = timeRows(`${tokens} tokens`, contenders, await interleaved(contenders, settings.rounds, context.log));
+    const measured = timeRows(
+      `${tokens} tokens`,
+      contenders,
+      await interleaved(contenders, settings.rounds, context.log),
+    );
     rows.push(...measured);
-    if (tokens === headlineTokens) bars.push(atLeast("times faster than the faster full forwards", fasterFull(measured), 40));
-    notes.push(curves.distance(measured), `${tokens} tokens: curves within ${curves.difference.toExponential(1)} of full forwards, relative to the largest change`);
+    if (tokens === headlineTokens)
+      bars.push(atLeast("times faster than the faster full forwards", fasterFull(measured), 40));
+    notes.push(
+      curves.distance(measured),
+      `${tokens} tokens: curves within ${curves.difference.toExponential(1)} of full forwards, relative to the largest change`,
+    );
   }
   const tokens = [Array.from(oneInstance(settings.shape, headlineTokens).tokens)];
-  const memory = await memoryRows(settings.budgets.map((budget) => ({ group: `${headlineTokens} tokens`, directory: subject.directory, rows: tokens, budget, call: "curves" as const })), context.log);
+  const memory = await memoryRows(
+    settings.budgets.map((budget) => ({
+      group: `${headlineTokens} tokens`,
+      directory: subject.directory,
+      rows: tokens,
+      budget,
+      call: "curves" as const,
+    })),
+    context.log,
+  );
   return {
-    rows: [...rows, ...memory.rows], bars: [...bars, ...memory.bars], notes, versions: reference.versions,
-    ratio: bars[0]?.value ?? fasterFull(rows), unit: `faster than one full forward per point (the faster of ours and PyTorch's), at ${headlineTokens} tokens`,
+    rows: [...rows, ...memory.rows],
+    bars: [...bars, ...memory.bars],
+    notes,
+    versions: reference.versions,
+    ratio: bars[0]?.value ?? fasterFull(rows),
+    unit: `faster than one full forward per point (the faster of ours and PyTorch's), at ${headlineTokens} tokens`,
   };
 }
 
@@ -68,8 +98,12 @@ class Curves {
   difference = 0;
 
   private constructor(
-    private readonly settings: Settings, private readonly subject: Subject, private readonly reference: Reference,
-    private readonly instances: Instances, private readonly attribution: NeuronAttribution, private readonly sets: readonly number[][],
+    private readonly settings: Settings,
+    private readonly subject: Subject,
+    private readonly reference: Reference,
+    private readonly instances: Instances,
+    private readonly attribution: NeuronAttribution,
+    private readonly sets: readonly number[][],
   ) {}
 
   static async of(settings: Settings, subject: Subject, reference: Reference, tokens: number): Promise<Curves> {
@@ -99,7 +133,10 @@ class Curves {
     const { model } = this.subject;
     const options = { r: this.settings.sizes, controls: this.settings.controls, engine };
     const start = performance.now();
-    const curves = { sufficiency: await sufficiency(model, this.instances, this.attribution, options), comprehensiveness: await comprehensiveness(model, this.instances, this.attribution, options) };
+    const curves = {
+      sufficiency: await sufficiency(model, this.instances, this.attribution, options),
+      comprehensiveness: await comprehensiveness(model, this.instances, this.attribution, options),
+    };
     const taken = (performance.now() - start) / 1000;
     if (engine === "cache") this.drawn = curves;
     else this.agree("full", this.drawn!, changesOf(curves.sufficiency), changesOf(curves.comprehensiveness));
@@ -108,8 +145,11 @@ class Curves {
 
   private async torch(): Promise<number> {
     const [tokens, label] = [Array.from(this.instances.tokens), this.attribution.targetLabels[0]];
-    const unchanged = (await this.reference.ask<{ probabilities: number[] }>("forward", { tokens })).probabilities[label];
-    const ask = (keep: boolean): Promise<{ seconds: number; values: number[] }> => this.reference.ask("change_units", { tokens, label, sets: this.sets, keep });
+    const unchanged = (await this.reference.ask<{ probabilities: number[] }>("forward", { tokens })).probabilities[
+      label
+    ];
+    const ask = (keep: boolean): Promise<{ seconds: number; values: number[] }> =>
+      this.reference.ask("change_units", { tokens, label, sets: this.sets, keep });
     const [kept, suppressed] = [await ask(true), await ask(false)];
     const changes = (values: readonly number[]): number[] => this.pointwise(values.map((value) => value - unchanged));
     this.agree("PyTorch", this.drawn!, changes(kept.values), changes(suppressed.values));
@@ -125,7 +165,12 @@ class Curves {
     });
   }
 
-  private agree(who: string, own: NonNullable<Curves["drawn"]>, kept: readonly number[], suppressed: readonly number[]): void {
+  private agree(
+    who: string,
+    own: NonNullable<Curves["drawn"]>,
+    kept: readonly number[],
+    suppressed: readonly number[],
+  ): void {
     const difference = Math.max(
       requireEqual(`sufficiency, ${who}`, changesOf(own.sufficiency), kept, curveTolerance),
       requireEqual(`comprehensiveness, ${who}`, changesOf(own.comprehensiveness), suppressed, curveTolerance),
@@ -137,9 +182,12 @@ class Curves {
     const tokens = this.instances.tokens.length;
     const needed = 2 * rowForwards(this.subject.model.architecture, tokens, this.sets.length);
     const taken = ours.median / forward.median;
-    return `${tokens} tokens: the arithmetic is at most ${formatNumber(needed)} forwards (two caches, ${2 * this.sets.length} one-token rows through all layers), `
-      + `ours takes ${formatNumber(taken)}, ${formatNumber(taken / needed)} × the arithmetic`;
+    return (
+      `${tokens} tokens: the arithmetic is at most ${formatNumber(needed)} forwards (two caches, ${2 * this.sets.length} one-token rows through all layers), ` +
+      `ours takes ${formatNumber(taken)}, ${formatNumber(taken / needed)} × the arithmetic`
+    );
   }
 }
 
-const changesOf = ({ points }: NeuronFaithfulness): number[] => points.flatMap((point) => [point.probabilityChange.mean, point.randomProbabilityChange.mean]);
+const changesOf = ({ points }: NeuronFaithfulness): number[] =>
+  points.flatMap((point) => [point.probabilityChange.mean, point.randomProbabilityChange.mean]);

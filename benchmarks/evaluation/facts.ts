@@ -23,7 +23,12 @@ export interface FactsData {
   readonly truth: readonly (readonly number[])[];
 }
 
-interface Fact { readonly id: string; readonly subject: string; readonly object: string; readonly query: string }
+interface Fact {
+  readonly id: string;
+  readonly subject: string;
+  readonly object: string;
+  readonly query: string;
+}
 
 export const factFiles = ["facts/trex_facts.jsonl", "facts/trex_evidence.jsonl"] as const;
 
@@ -38,26 +43,45 @@ export function readFacts(data: string, size: FactsSize, seed: number): FactsDat
   const sentences = shortSentences(evidence as readonly { fact_id: string; sentence: string }[], size.longest);
   const random = createRandom(seed);
   const shuffled = shuffle(facts as readonly Fact[], random);
-  const asked = distinctPrompts(shuffled.filter((fact) => blank.test(fact.query) && statements(fact, sentences).length >= fewest)).slice(0, size.queries);
-  if (asked.length < size.queries) throw new AttributionError("invalid", `Expected ${size.queries} facts that ${fewest} short sentences state but found ${asked.length} in ${data}`);
+  const asked = distinctPrompts(
+    shuffled.filter((fact) => blank.test(fact.query) && statements(fact, sentences).length >= fewest),
+  ).slice(0, size.queries);
+  if (asked.length < size.queries)
+    throw new AttributionError(
+      "invalid",
+      `Expected ${size.queries} facts that ${fewest} short sentences state but found ${asked.length} in ${data}`,
+    );
   const stating = [...new Set(asked.flatMap((fact) => statements(fact, sentences).slice(0, most)))];
-  const others = [...new Set(shuffled.flatMap(({ id }) => sentences.get(id) ?? []))].filter((sentence) => !asked.some((fact) => states(sentence, fact)));
-  const near = others.filter((sentence) => asked.some((fact) => names(sentence, fact.subject) || names(sentence, fact.object)));
-  const distracting = [...new Set([...near.slice(0, Math.ceil((size.sentences - stating.length) * nearShare)), ...others])].slice(0, size.sentences - stating.length);
+  const others = [...new Set(shuffled.flatMap(({ id }) => sentences.get(id) ?? []))].filter(
+    (sentence) => !asked.some((fact) => states(sentence, fact)),
+  );
+  const near = others.filter((sentence) =>
+    asked.some((fact) => names(sentence, fact.subject) || names(sentence, fact.object)),
+  );
+  const distracting = [
+    ...new Set([...near.slice(0, Math.ceil((size.sentences - stating.length) * nearShare)), ...others]),
+  ].slice(0, size.sentences - stating.length);
   const train = shuffle([...stating, ...distracting], random);
   const taken = new Set(train);
   return {
-    train, background: others.filter((sentence) => !taken.has(sentence)).slice(0, size.background),
+    train,
+    background: others.filter((sentence) => !taken.has(sentence)).slice(0, size.background),
     queries: asked.map(({ id, query, object }) => ({ id, prompt: query.replace(blank, ""), answer: object })),
     truth: asked.map((fact) => train.flatMap((sentence, i) => (states(sentence, fact) ? [i] : []))),
   };
 }
 
 export function lines(path: string): unknown[] {
-  return readFileSync(path, "utf8").split("\n").filter((line) => line.trim() !== "").map((line) => JSON.parse(line) as unknown);
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .map((line) => JSON.parse(line) as unknown);
 }
 
-function shortSentences(evidence: readonly { fact_id: string; sentence: string }[], longest: number): Map<string, string[]> {
+function shortSentences(
+  evidence: readonly { fact_id: string; sentence: string }[],
+  longest: number,
+): Map<string, string[]> {
   const sentences = new Map<string, string[]>();
   for (const { fact_id: id, sentence } of evidence) {
     if (sentence.split(/\s+/).length > longest) continue;

@@ -21,10 +21,22 @@ export interface LabelledData {
   readonly inspected: readonly number[];
 }
 
-export async function labelledData(name: string, labels: readonly string[], rows: readonly Row[], held: readonly Row[], { wrong: share, inspected }: LabelledSize, random: Random): Promise<LabelledData> {
+export async function labelledData(
+  name: string,
+  labels: readonly string[],
+  rows: readonly Row[],
+  held: readonly Row[],
+  { wrong: share, inspected }: LabelledSize,
+  random: Random,
+): Promise<LabelledData> {
   const wrong = Array.from(sampleWithout(rows.length, Math.round(share * rows.length), random));
-  const changed = rows.map((row, i) => (wrong.includes(i) ? { ...row, label: (row.label + 1 + random.below(labels.length - 1)) % labels.length } : row));
-  const right = shuffle(rows.map((_, i) => i).filter((i) => !wrong.includes(i)), random);
+  const changed = rows.map((row, i) =>
+    wrong.includes(i) ? { ...row, label: (row.label + 1 + random.below(labels.length - 1)) % labels.length } : row,
+  );
+  const right = shuffle(
+    rows.map((_, i) => i).filter((i) => !wrong.includes(i)),
+    random,
+  );
   return {
     train: await createDataset(changed, { name: `${name}, some labels changed`, labels }),
     queries: await createDataset(held, { name: `${name}, held out`, labels }),

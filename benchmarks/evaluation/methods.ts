@@ -7,14 +7,14 @@ import { dataInf } from "../../lib/instance/data-inf";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
 import { buildGradientStore } from "../../lib/instance/gradient-store";
 import { influence, type InfluenceOptions } from "../../lib/instance/influence";
-import { optimizerAwareSimilarity } from "../../lib/instance/optimizer-aware";
+import { optimizerAwareSimilarity } from "../../lib/instance/checkpoints/optimizer-aware";
 import { projectedGaussNewton } from "../../lib/instance/projected-gauss-newton";
 import { randomInstances } from "../../lib/instance/random";
 import { representationSimilarity } from "../../lib/instance/representation-similarity";
-import { queryFeatures, storeSimilarity } from "../../lib/instance/store-scores";
-import { tracInCheckpoints } from "../../lib/instance/tracin-checkpoints";
+import { queryFeatures, storeSimilarity } from "../../lib/instance/store/scores";
+import { tracInCheckpoints } from "../../lib/instance/checkpoints/tracin-checkpoints";
 import { trak } from "../../lib/instance/trak";
-import { trakCheckpoints } from "../../lib/instance/trak-checkpoints";
+import { trakCheckpoints } from "../../lib/instance/checkpoints/trak-checkpoints";
 import { loadModel } from "../../lib/model/load-model";
 import { integratedGradients } from "../../lib/neuron/integrated-gradients";
 import { provenance } from "../../lib/provenance";
@@ -40,23 +40,44 @@ export interface Method {
 
 const memory = "3 GB";
 
-function direct(name: string, score: (subject: Subject, queries: Instances) => Promise<InstanceAttribution>, only?: Method["only"]): Method {
+function direct(
+  name: string,
+  score: (subject: Subject, queries: Instances) => Promise<InstanceAttribution>,
+  only?: Method["only"],
+): Method {
   return { name, only, score: async (subject, queries) => ({ attribution: await score(subject, queries), bytes: 0 }) };
 }
 
 /** With a store of the model, or one of each checkpoint, for the time of the call. */
-function stored(name: string, rank: number, score: (subject: Subject, queries: Instances, stores: readonly GradientStore[]) => Promise<InstanceAttribution>, models: "last" | "all" = "last"): Method {
+function stored(
+  name: string,
+  rank: number,
+  score: (subject: Subject, queries: Instances, stores: readonly GradientStore[]) => Promise<InstanceAttribution>,
+  models: "last" | "all" = "last",
+): Method {
   return {
     name: `${name}, rank ${rank}`,
     score: async (subject, queries, scratch) => {
       const folder = await mkdtemp(join(scratch, "stores-"));
       try {
         const stores: GradientStore[] = [];
-        for (const [place, checkpoint] of (models === "last" ? subject.checkpoints.slice(-1) : subject.checkpoints).entries()) {
+        for (const [place, checkpoint] of (models === "last"
+          ? subject.checkpoints.slice(-1)
+          : subject.checkpoints
+        ).entries()) {
           using model = await loadModel(checkpoint);
-          stores.push(await buildGradientStore(model, subject.train, join(folder, String(place)), { parameters: "linear", rank, precision: "float16" }));
+          stores.push(
+            await buildGradientStore(model, subject.train, join(folder, String(place)), {
+              parameters: "linear",
+              rank,
+              precision: "float16",
+            }),
+          );
         }
-        return { attribution: await score(subject, queries, stores), bytes: stores.reduce((sum, { bytes }) => sum + bytes, 0) };
+        return {
+          attribution: await score(subject, queries, stores),
+          bytes: stores.reduce((sum, { bytes }) => sum + bytes, 0),
+        };
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
@@ -65,7 +86,12 @@ function stored(name: string, rank: number, score: (subject: Subject, queries: I
 }
 
 /** Where H has more negative curvature than λ makes up for (cg), or larger eigenvalues than the scale (lissa), ten times as much. */
-async function raised(name: "damping" | "scale", { model, train }: Subject, queries: Instances, options: InfluenceOptions): Promise<InstanceAttribution> {
+async function raised(
+  name: "damping" | "scale",
+  { model, train }: Subject,
+  queries: Instances,
+  options: InfluenceOptions,
+): Promise<InstanceAttribution> {
   for (let value = options[name] ?? 0.01; ; value *= 10) {
     try {
       return await influence(model, train, queries, { ...options, [name]: value });
@@ -82,8 +108,15 @@ async function byNeurons({ model, train }: Subject, queries: Instances): Promise
 /** 1 where query and training row have one label: what the labels alone foretell, however little the model has learned. */
 async function byLabel({ train }: Subject, queries: Instances): Promise<InstanceAttribution> {
   const frame = await randomInstances(train, queries);
-  const scores = frame.scores.map((_, i) => Number(queries.labels[Math.floor(i / train.size)] === train.labels[i % train.size]));
-  return { ...frame, scores, unit: "1 for the same label, else 0", provenance: provenance({ method: "sameLabel", options: {}, data: { train, queries } }) };
+  const scores = frame.scores.map((_, i) =>
+    Number(queries.labels[Math.floor(i / train.size)] === train.labels[i % train.size]),
+  );
+  return {
+    ...frame,
+    scores,
+    unit: "1 for the same label, else 0",
+    provenance: provenance({ method: "sameLabel", options: {}, data: { train, queries } }),
+  };
 }
 
 const normalised = (method: Method): Method => ({ ...method, isNormalised: true });
@@ -93,22 +126,88 @@ export function methodsOf(seed: number): readonly Method[] {
     direct("random", ({ train }, queries) => randomInstances(train, queries, { seed })),
     normalised(direct("same label", byLabel, "classifiers")),
     direct("BM25", ({ train }, queries) => bm25(train, queries)),
-    normalised(direct("hidden-state cosine", ({ model, train }, queries) => representationSimilarity(model, train, queries))),
+    normalised(
+      direct("hidden-state cosine", ({ model, train }, queries) => representationSimilarity(model, train, queries)),
+    ),
     normalised(direct("NA-Instances, integrated gradients", byNeurons, "classifiers")),
-    direct("gradient dot, MLP, exact", ({ model, train }, queries) => gradientSimilarity(model, train, queries, { memory })),
-    normalised(direct("gradient cosine, MLP, exact", ({ model, train }, queries) => gradientSimilarity(model, train, queries, { memory, similarity: "cosine" }))),
-    stored("gradient dot", 16, async ({ model }, queries, [store]) => storeSimilarity(store, await queryFeatures(model, queries, store))),
-    normalised(stored("gradient cosine", 16, async ({ model }, queries, [store]) => storeSimilarity(store, await queryFeatures(model, queries, store), { similarity: "cosine" }))),
-    stored("TracIn-CP, all epochs", 16, ({ checkpoints }, queries, stores) => tracInCheckpoints(checkpoints, stores, queries), "all"),
-    direct("optimizer-aware (LESS), MLP, all epochs", ({ checkpoints, train }, queries) => optimizerAwareSimilarity(checkpoints, train, queries, { memory })),
-    direct("influence, CG, head", (subject, queries) => raised("damping", subject, queries, { inverse: "cg", parameters: "head", iterations: 30, tolerance: 1e-3, memory }), "classifiers"),
-    direct("influence, LiSSA, head", (subject, queries) => raised("scale", subject, queries, { inverse: "lissa", parameters: "head", scale: 100, recursions: 1000, seed, memory }), "classifiers"),
-    direct("influence, Arnoldi, head", ({ model, train }, queries) => influence(model, train, queries, { inverse: "arnoldi", parameters: "head", iterations: 40, rank: 20, seed, memory })),
-    direct("influence, EK-FAC", ({ model, train }, queries) => influence(model, train, queries, { inverse: "ekfac", parameters: "linear", seed, memory })),
-    stored("projected Gauss-Newton (LoGra)", 16, ({ model }, queries, [store]) => projectedGaussNewton(model, store, queries)),
-    normalised(stored("projected Gauss-Newton, cosine", 16, ({ model }, queries, [store]) => projectedGaussNewton(model, store, queries, { similarity: "cosine" }))),
+    direct("gradient dot, MLP, exact", ({ model, train }, queries) =>
+      gradientSimilarity(model, train, queries, { memory }),
+    ),
+    normalised(
+      direct("gradient cosine, MLP, exact", ({ model, train }, queries) =>
+        gradientSimilarity(model, train, queries, { memory, similarity: "cosine" }),
+      ),
+    ),
+    stored("gradient dot", 16, async ({ model }, queries, [store]) =>
+      storeSimilarity(store, await queryFeatures(model, queries, store)),
+    ),
+    normalised(
+      stored("gradient cosine", 16, async ({ model }, queries, [store]) =>
+        storeSimilarity(store, await queryFeatures(model, queries, store), { similarity: "cosine" }),
+      ),
+    ),
+    stored(
+      "TracIn-CP, all epochs",
+      16,
+      ({ checkpoints }, queries, stores) => tracInCheckpoints(checkpoints, stores, queries),
+      "all",
+    ),
+    direct("optimizer-aware (LESS), MLP, all epochs", ({ checkpoints, train }, queries) =>
+      optimizerAwareSimilarity(checkpoints, train, queries, { memory }),
+    ),
+    direct(
+      "influence, CG, head",
+      (subject, queries) =>
+        raised("damping", subject, queries, {
+          inverse: "cg",
+          parameters: "head",
+          iterations: 30,
+          tolerance: 1e-3,
+          memory,
+        }),
+      "classifiers",
+    ),
+    direct(
+      "influence, LiSSA, head",
+      (subject, queries) =>
+        raised("scale", subject, queries, {
+          inverse: "lissa",
+          parameters: "head",
+          scale: 100,
+          recursions: 1000,
+          seed,
+          memory,
+        }),
+      "classifiers",
+    ),
+    direct("influence, Arnoldi, head", ({ model, train }, queries) =>
+      influence(model, train, queries, {
+        inverse: "arnoldi",
+        parameters: "head",
+        iterations: 40,
+        rank: 20,
+        seed,
+        memory,
+      }),
+    ),
+    direct("influence, EK-FAC", ({ model, train }, queries) =>
+      influence(model, train, queries, { inverse: "ekfac", parameters: "linear", seed, memory }),
+    ),
+    stored("projected Gauss-Newton (LoGra)", 16, ({ model }, queries, [store]) =>
+      projectedGaussNewton(model, store, queries),
+    ),
+    normalised(
+      stored("projected Gauss-Newton, cosine", 16, ({ model }, queries, [store]) =>
+        projectedGaussNewton(model, store, queries, { similarity: "cosine" }),
+      ),
+    ),
     stored("DataInf", 16, ({ model }, queries, [store]) => dataInf(model, store, queries)),
     stored("TRAK, last epoch", 8, ({ model }, queries, [store]) => trak(model, store, queries)),
-    stored("TRAK, all epochs", 8, ({ checkpoints }, queries, stores) => trakCheckpoints(checkpoints, stores, queries), "all"),
+    stored(
+      "TRAK, all epochs",
+      8,
+      ({ checkpoints }, queries, stores) => trakCheckpoints(checkpoints, stores, queries),
+      "all",
+    ),
   ];
 }

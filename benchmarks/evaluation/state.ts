@@ -8,15 +8,24 @@ import { readJsonObject, writeBeside } from "../../lib/storage/files";
 import { benchmarkFolder } from "../folder";
 
 /** The folder of the real data sets; refuses by name what is not there. */
-export function dataFolder(files: readonly string[], folder = process.env["ATTRIBUTION_DATA"] ?? join(dirname(benchmarkFolder()), "..", "shared", "data")): string {
+export function dataFolder(
+  files: readonly string[],
+  folder = process.env["ATTRIBUTION_DATA"] ?? join(dirname(benchmarkFolder()), "..", "shared", "data"),
+): string {
   const missing = files.find((file) => !existsSync(join(folder, file)));
   if (missing === undefined) return folder;
-  throw new AttributionError("missing", `The evaluation is skipped: it needs real data and there is no ${join(folder, missing)}. Set ATTRIBUTION_DATA to a folder that holds ${files.join(", ")}`);
+  throw new AttributionError(
+    "missing",
+    `The evaluation is skipped: it needs real data and there is no ${join(folder, missing)}. Set ATTRIBUTION_DATA to a folder that holds ${files.join(", ")}`,
+  );
 }
 
 /** Other settings have another folder; `results/` is not committed. */
 export function stateFolder(settings: object): string {
-  const hash = createHash("sha256").update(JSON.stringify([libraryVersion(), settings])).digest("hex").slice(0, 8);
+  const hash = createHash("sha256")
+    .update(JSON.stringify([libraryVersion(), settings]))
+    .digest("hex")
+    .slice(0, 8);
   return join(dirname(benchmarkFolder()), "results", `evaluation-${hash}`);
 }
 

@@ -24,7 +24,12 @@ export interface EvaluationSize {
   readonly facts: FactsSize;
   readonly relations: RelationsSize;
   readonly pairs: PairsSize;
-  readonly shape: { readonly vocabulary: number; readonly hidden: number; readonly layers: number; readonly heads: number };
+  readonly shape: {
+    readonly vocabulary: number;
+    readonly hidden: number;
+    readonly layers: number;
+    readonly heads: number;
+  };
   readonly training: Recipe;
   readonly tuning: { readonly facts: Recipe; readonly relations: Recipe; readonly pairs: Recipe };
   /** How the classifier of MNLI learns the task before it is tuned. */
@@ -49,36 +54,75 @@ export interface Subject {
 }
 
 /** Trains the base model, or finds it. */
-export async function baseFolder(state: string, data: FactsData, pairs: PairsData, relations: LabelledData, size: EvaluationSize, log: (text: string) => void): Promise<string> {
+export async function baseFolder(
+  state: string,
+  data: FactsData,
+  pairs: PairsData,
+  relations: LabelledData,
+  size: EvaluationSize,
+  log: (text: string) => void,
+): Promise<string> {
   const folder = join(state, "base");
   if (existsSync(folder)) return folder;
   const { vocabulary, hidden, layers, heads } = size.shape;
-  const tokenizer = await wordTokenizer(vocabularyOf(data, [pairs.taught, pairs.train, pairs.queries, relations.train, relations.queries], vocabulary));
-  using untrained = await createModel({
-    model_type: "gpt_neox", vocab_size: tokenizer.size, hidden_size: hidden, intermediate_size: 4 * hidden, num_hidden_layers: layers, num_attention_heads: heads,
-    max_position_embeddings: 128, hidden_act: "gelu", rotary_pct: 1, use_parallel_residual: false, tie_word_embeddings: false,
-  }, { tokenizer, seed: size.seed });
+  const tokenizer = await wordTokenizer(
+    vocabularyOf(data, [pairs.taught, pairs.train, pairs.queries, relations.train, relations.queries], vocabulary),
+  );
+  using untrained = await createModel(
+    {
+      model_type: "gpt_neox",
+      vocab_size: tokenizer.size,
+      hidden_size: hidden,
+      intermediate_size: 4 * hidden,
+      num_hidden_layers: layers,
+      num_attention_heads: heads,
+      max_position_embeddings: 128,
+      hidden_act: "gelu",
+      rotary_pct: 1,
+      use_parallel_residual: false,
+      tie_word_embeddings: false,
+    },
+    { tokenizer, seed: size.seed },
+  );
   const sentences = await encode(untrained, await textsOf(data.background), { template: "{text}" });
-  log(`training a decoder of ${untrained.parameters} parameters on ${sentences.size} sentences, ${sentences.tokens.length} tokens`);
+  log(
+    `training a decoder of ${untrained.parameters} parameters on ${sentences.size} sentences, ${sentences.tokens.length} tokens`,
+  );
   using trained = await fineTune(untrained, sentences, { ...size.training, seed: size.seed });
-  log(`base model: ${(await evaluate(trained, sentences)).meanLoss.toFixed(3)} nats per token of its training sentences`);
+  log(
+    `base model: ${(await evaluate(trained, sentences)).meanLoss.toFixed(3)} nats per token of its training sentences`,
+  );
   await saveModel(trained, folder);
   return folder;
 }
 
 /** Every word of the facts that is asked or tuned on, then the most frequent ones. */
 function vocabularyOf({ train, queries, background }: FactsData, labelled: readonly Dataset[], most: number): string[] {
-  const needed = new Set([...train, ...queries.map(({ prompt, answer }) => `${prompt} ${answer}`), "Premise : / Hypothesis : / Answer :"].flatMap(wordsOf));
+  const needed = new Set(
+    [
+      ...train,
+      ...queries.map(({ prompt, answer }) => `${prompt} ${answer}`),
+      "Premise : / Hypothesis : / Answer :",
+    ].flatMap(wordsOf),
+  );
   const counts = new Map<string, number>();
   const rows = labelled.flatMap((data) => data.rows).map(({ fields }) => Object.values(fields).map(String).join(" "));
   for (const word of [...background, ...rows].flatMap(wordsOf)) counts.set(word, (counts.get(word) ?? 0) + 1);
-  const frequent = [...counts.keys()].filter((word) => !needed.has(word)).sort((a, b) => (counts.get(b) ?? 0) - (counts.get(a) ?? 0));
+  const frequent = [...counts.keys()]
+    .filter((word) => !needed.has(word))
+    .sort((a, b) => (counts.get(b) ?? 0) - (counts.get(a) ?? 0));
   return [...needed, ...frequent].slice(0, Math.max(most, needed.size));
 }
 
-const textsOf = (texts: readonly string[]): Promise<Dataset> => createDataset(texts.map((text, i) => ({ id: `sentence ${i}`, fields: { text }, label: -1 })));
+const textsOf = (texts: readonly string[]): Promise<Dataset> =>
+  createDataset(texts.map((text, i) => ({ id: `sentence ${i}`, fields: { text }, label: -1 })));
 
-export async function factsSubject(state: string, base: string, data: FactsData, size: EvaluationSize): Promise<Subject> {
+export async function factsSubject(
+  state: string,
+  base: string,
+  data: FactsData,
+  size: EvaluationSize,
+): Promise<Subject> {
   const model = await loadModel(base);
   const train = await encode(model, await textsOf(data.train), { template: "{text}" });
   const rows = data.queries.map(({ id, prompt, answer }) => ({ id, fields: { prompt, answer }, label: -1 }));
@@ -86,13 +130,27 @@ export async function factsSubject(state: string, base: string, data: FactsData,
   return tuned({ name: "facts", base: model, recipe: size.tuning.facts, train, queries }, state, size.seed);
 }
 
-export async function relationsSubject(state: string, base: string, data: LabelledData, size: EvaluationSize): Promise<Subject> {
+export async function relationsSubject(
+  state: string,
+  base: string,
+  data: LabelledData,
+  size: EvaluationSize,
+): Promise<Subject> {
   const model = await classifierOf(base, data, size.seed);
-  const [train, queries] = [await encode(model, data.train, { template: "text" }), await encode(model, data.queries, { template: "text" })];
+  const [train, queries] = [
+    await encode(model, data.train, { template: "text" }),
+    await encode(model, data.queries, { template: "text" }),
+  ];
   return tuned({ name: "relations", base: model, recipe: size.tuning.relations, train, queries }, state, size.seed);
 }
 
-export async function pairsSubject(state: string, base: string, data: PairsData, size: EvaluationSize, log: (text: string) => void): Promise<Subject> {
+export async function pairsSubject(
+  state: string,
+  base: string,
+  data: PairsData,
+  size: EvaluationSize,
+  log: (text: string) => void,
+): Promise<Subject> {
   const folder = join(state, "pairs-base");
   if (!existsSync(folder)) {
     using untaught = await classifierOf(base, data, size.seed);
@@ -106,13 +164,15 @@ export async function pairsSubject(state: string, base: string, data: PairsData,
   return tuned({ name: "pairs", base: model, recipe: size.tuning.pairs, train, queries }, state, size.seed);
 }
 
-const classifierOf = (base: string, { train }: LabelledData, seed: number): Promise<Model> => loadModel(base, { head: { kind: "classification", labels: train.labels }, seed });
+const classifierOf = (base: string, { train }: LabelledData, seed: number): Promise<Model> =>
+  loadModel(base, { head: { kind: "classification", labels: train.labels }, seed });
 
 async function tuned(subject: Omit<Subject, "model" | "checkpoints">, state: string, seed: number): Promise<Subject> {
   const { base, train, recipe, name } = subject;
   const folder = join(state, `${name}-run`);
   const checkpoints = Array.from({ length: recipe.epochs ?? 1 }, (_, epoch) => join(folder, `epoch-${epoch + 1}`));
   const last = checkpoints[checkpoints.length - 1];
-  if (!existsSync(last)) (await fineTune(base, train, { ...recipe, seed, checkpoints: folder, optimizerState: true })).close();
+  if (!existsSync(last))
+    (await fineTune(base, train, { ...recipe, seed, checkpoints: folder, optimizerState: true })).close();
   return { ...subject, model: await loadModel(last), checkpoints };
 }

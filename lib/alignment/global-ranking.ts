@@ -26,6 +26,7 @@ export function globalRanking(instanceAttribution: InstanceAttribution): GlobalR
     const rank = ranks(rowScores(instanceAttribution, query), "descending");
     for (let instance = 0; instance < train; instance++) sums[instance] += rank[instance];
   }
-  return Array.from(sums, (rankSum, index) => ({ index, id: trainIds[index], rankSum }))
-    .sort((a, b) => a.rankSum - b.rankSum || a.index - b.index);
+  return Array.from(sums, (rankSum, index) => ({ index, id: trainIds[index], rankSum })).sort(
+    (a, b) => a.rankSum - b.rankSum || a.index - b.index,
+  );
 }

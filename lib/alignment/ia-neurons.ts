@@ -35,7 +35,11 @@ const paper = { faithfulness: { instances: 100, neurons: 1 }, comparison: { inst
  * the attribution ("mismatch" otherwise). Cost: a pass over each query's row and each chosen instance's neurons.
  * @example const aligned = iaNeurons(influences, trainNeurons, { instances: 10, neurons: 5 });
  */
-export function iaNeurons(instanceAttribution: InstanceAttribution, trainNeurons: NeuronAttribution, options?: IaNeuronsOptions): NeuronAttribution {
+export function iaNeurons(
+  instanceAttribution: InstanceAttribution,
+  trainNeurons: NeuronAttribution,
+  options?: IaNeuronsOptions,
+): NeuronAttribution {
   const settings = settingsOf(options);
   requireInstanceAttribution(instanceAttribution, "instanceAttribution");
   requireNeuronAttribution(trainNeurons, "trainNeurons");
@@ -50,12 +54,26 @@ export function iaNeurons(instanceAttribution: InstanceAttribution, trainNeurons
     addNeurons(row, rowScores(instanceAttribution, query), trainNeurons, neuronsOf, settings);
   }
   return Object.freeze({
-    kind: "neurons", scores, instances: queries, layers, units, site: trainNeurons.site, instanceIds: instanceAttribution.queryIds,
-    targetValues: new Float64Array(queries).fill(NaN), targetLabels: new Int32Array(queries).fill(-1), completenessGap: new Float64Array(0),
+    kind: "neurons",
+    scores,
+    instances: queries,
+    layers,
+    units,
+    site: trainNeurons.site,
+    instanceIds: instanceAttribution.queryIds,
+    targetValues: new Float64Array(queries).fill(NaN),
+    targetLabels: new Int32Array(queries).fill(-1),
+    completenessGap: new Float64Array(0),
     unit: `sum over training instances of: ${trainNeurons.unit}`,
     provenance: alignedProvenance(
-      "iaNeurons", settings, { instanceAttribution: instanceAttribution.provenance, trainNeurons: trainNeurons.provenance }, trainNeurons.provenance,
-      { queries: dataHash(instanceAttribution.provenance, "queries"), train: dataHash(trainNeurons.provenance, "train") },
+      "iaNeurons",
+      settings,
+      { instanceAttribution: instanceAttribution.provenance, trainNeurons: trainNeurons.provenance },
+      trainNeurons.provenance,
+      {
+        queries: dataHash(instanceAttribution.provenance, "queries"),
+        train: dataHash(trainNeurons.provenance, "train"),
+      },
     ),
   });
 }
@@ -87,7 +105,10 @@ function chosenNeurons(trainNeurons: NeuronAttribution, count: number): (instanc
 }
 
 function addNeurons(
-  row: Float32Array, influences: Float32Array, trainNeurons: NeuronAttribution, neuronsOf: (instance: number) => Int32Array,
+  row: Float32Array,
+  influences: Float32Array,
+  trainNeurons: NeuronAttribution,
+  neuronsOf: (instance: number) => Int32Array,
   { instances, weighting }: Settings,
 ): void {
   for (const instance of topIndices(influences, instances)) {

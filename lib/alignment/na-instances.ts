@@ -38,7 +38,11 @@ export interface NaInstancesOptions {
  * Cost: a pass over all neuron scores, then per query the training instances that list one of its neurons.
  * @example const byNeurons = naInstances(queryNeurons, trainNeurons, { queryNeurons: 5 });
  */
-export function naInstances(queryNeurons: NeuronAttribution, trainNeurons: NeuronAttribution, options?: NaInstancesOptions): InstanceAttribution {
+export function naInstances(
+  queryNeurons: NeuronAttribution,
+  trainNeurons: NeuronAttribution,
+  options?: NaInstancesOptions,
+): InstanceAttribution {
   const settings = settingsOf(options);
   requireNeuronAttribution(queryNeurons, "queryNeurons");
   requireNeuronAttribution(trainNeurons, "trainNeurons");
@@ -47,13 +51,24 @@ export function naInstances(queryNeurons: NeuronAttribution, trainNeurons: Neuro
   const queryLists = listsOf(queryNeurons, { topK: settings.queryNeurons });
   const trainLists = listsOf(trainNeurons, settings.trainNeurons);
   const isPaper = "preset" in settings;
-  const scores = isPaper ? paperScores(queryLists, trainLists, settings.quirks.includes("singleNeuronFirst")) : ndcgScores(queryLists, trainLists);
+  const scores = isPaper
+    ? paperScores(queryLists, trainLists, settings.quirks.includes("singleNeuronFirst"))
+    : ndcgScores(queryLists, trainLists);
   return Object.freeze({
-    kind: "instances", scores, queries: queryNeurons.instances, train: trainNeurons.instances,
-    queryIds: queryNeurons.instanceIds, trainIds: trainNeurons.instanceIds,
-    unit: isPaper ? "discounted gain of shared neurons, 2^z − 1 over log2(rank + 2); −∞ where none is shared" : "NDCG of the query's top neurons in the training instance's ranking, 0–1",
+    kind: "instances",
+    scores,
+    queries: queryNeurons.instances,
+    train: trainNeurons.instances,
+    queryIds: queryNeurons.instanceIds,
+    trainIds: trainNeurons.instanceIds,
+    unit: isPaper
+      ? "discounted gain of shared neurons, 2^z − 1 over log2(rank + 2); −∞ where none is shared"
+      : "NDCG of the query's top neurons in the training instance's ranking, 0–1",
     provenance: alignedProvenance(
-      "naInstances", settings, { queryNeurons: queryNeurons.provenance, trainNeurons: trainNeurons.provenance }, trainNeurons.provenance,
+      "naInstances",
+      settings,
+      { queryNeurons: queryNeurons.provenance, trainNeurons: trainNeurons.provenance },
+      trainNeurons.provenance,
       { queries: dataHash(queryNeurons.provenance, "queries"), train: dataHash(trainNeurons.provenance, "train") },
     ),
   });
@@ -63,11 +78,14 @@ function settingsOf(given: NaInstancesOptions | undefined) {
   const options = onlyKnown(given, ["queryNeurons", "trainNeurons", "preset", "quirks", "acrossModels"]);
   const preset = options["preset"] === undefined ? undefined : oneOf(options, "preset", "paper", ["paper"]);
   const quirks = (options["quirks"] ?? []) as readonly string[];
-  if (!Array.isArray(quirks) || quirks.some((quirk) => quirk !== "singleNeuronFirst")) throw expected("quirks", 'a list of "singleNeuronFirst"', quirks);
-  if (quirks.length > 0 && preset === undefined) throw new AttributionError("invalid", 'Expected "quirks" only with preset: "paper"; the default score has none');
+  if (!Array.isArray(quirks) || quirks.some((quirk) => quirk !== "singleNeuronFirst"))
+    throw expected("quirks", 'a list of "singleNeuronFirst"', quirks);
+  if (quirks.length > 0 && preset === undefined)
+    throw new AttributionError("invalid", 'Expected "quirks" only with preset: "paper"; the default score has none');
   return {
     queryNeurons: integer(options, "queryNeurons", 5, 1),
-    trainNeurons: (options["trainNeurons"] ?? (preset === undefined ? { topK: 100 } : { fractionOfMaximum: 0.1 })) as Selection,
+    trainNeurons: (options["trainNeurons"] ??
+      (preset === undefined ? { topK: 100 } : { fractionOfMaximum: 0.1 })) as Selection,
     quirks,
     acrossModels: oneOf(options, "acrossModels", "refuse", ["refuse", "allow"]),
     ...(preset === undefined ? {} : { preset }),
@@ -76,7 +94,8 @@ function settingsOf(given: NaInstancesOptions | undefined) {
 
 /** The ranked neurons of each instance, scores above 0 only. */
 function listsOf(attribution: NeuronAttribution, selection: Selection): NeuronLists {
-  if (typeof selection !== "object" || selection === null) throw expected("trainNeurons", '{ keep: "all" }, { topK } or { fractionOfMaximum }', selection);
+  if (typeof selection !== "object" || selection === null)
+    throw expected("trainNeurons", '{ keep: "all" }, { topK } or { fractionOfMaximum }', selection);
   const neurons: Int32Array[] = [];
   const scores: Float32Array[] = [];
   for (let instance = 0; instance < attribution.instances; instance++) {

@@ -24,7 +24,8 @@ export function conflicts(a: InstanceAttribution, b: InstanceAttribution, option
   const rank = ({ correlation }: Conflict) => (Number.isNaN(correlation) ? 2 : correlation);
   return a.queryIds
     .map((id, query) => ({
-      query, id,
+      query,
+      id,
       correlation: spearman(rowScores(a, query), rowScores(b, query)),
       overlap: sharedShare(first[query], second[query]),
     }))

@@ -26,10 +26,12 @@ export function diversity(instances: Instances, indices: ArrayLike<number>, opti
   const chosen = [...new Set(listOf("indices", "a list of instance indices", indices))];
   if (chosen.length === 0) throw new AttributionError("invalid", "Expected at least one instance but received none");
   for (const index of chosen) {
-    if (!Number.isInteger(index) || index < 0 || index >= instances.size) throw expected("indices", `instances within 0–${instances.size - 1}`, index);
+    if (!Number.isInteger(index) || index < 0 || index >= instances.size)
+      throw expected("indices", `instances within 0–${instances.size - 1}`, index);
   }
   const { losses, states } = options ?? {};
-  if (losses !== undefined && listOf("losses", "a list of numbers", losses).length !== instances.size) throw expected("losses", `${instances.size} numbers, one per instance`, losses);
+  if (losses !== undefined && listOf("losses", "a list of numbers", losses).length !== instances.size)
+    throw expected("losses", `${instances.size} numbers, one per instance`, losses);
   const distinct = new Set<number>();
   let tokens = 0;
   for (const index of chosen) {
@@ -38,7 +40,10 @@ export function diversity(instances: Instances, indices: ArrayLike<number>, opti
     for (const token of row) distinct.add(token);
   }
   return Object.freeze({
-    instances: chosen.length, tokens, distinctTokens: distinct.size, meanLength: tokens / chosen.length,
+    instances: chosen.length,
+    tokens,
+    distinctTokens: distinct.size,
+    meanLength: tokens / chosen.length,
     meanLoss: losses === undefined ? NaN : mean(chosen.map((index) => losses[index])),
     meanPairwiseCosine: states === undefined ? NaN : meanPairwiseCosine(states, instances.size, chosen),
   });
@@ -47,13 +52,18 @@ export function diversity(instances: Instances, indices: ArrayLike<number>, opti
 /** Σ over pairs of cosines from the sum of unit vectors: (‖Σ u‖² − n) / (n (n − 1)). */
 function meanPairwiseCosine(states: Float32Array, size: number, chosen: readonly number[]): number {
   const features = Object.prototype.toString.call(states) === "[object Float32Array]" ? states.length / size : NaN;
-  if (!Number.isInteger(features) || features < 1) throw expected("states", `a Float32Array with one row of features for each of ${size} instances`, states);
+  if (!Number.isInteger(features) || features < 1)
+    throw expected("states", `a Float32Array with one row of features for each of ${size} instances`, states);
   if (chosen.length < 2) return NaN;
   const sum = new Float64Array(features);
   for (const index of chosen) {
     const row = states.subarray(index * features, (index + 1) * features);
     const norm = Math.sqrt(row.reduce((squares, value) => squares + value * value, 0));
-    if (!(norm > 0)) throw new AttributionError("invalid", `Expected a readout state with a direction but that of instance ${index} has the norm ${norm}`);
+    if (!(norm > 0))
+      throw new AttributionError(
+        "invalid",
+        `Expected a readout state with a direction but that of instance ${index} has the norm ${norm}`,
+      );
     for (let feature = 0; feature < features; feature++) sum[feature] += row[feature] / norm;
   }
   const squares = sum.reduce((total, value) => total + value * value, 0);
@@ -67,7 +77,11 @@ function meanPairwiseCosine(states: Float32Array, size: number, chosen: readonly
  */
 export function diversityCorrelation(diversities: ArrayLike<number>, results: ArrayLike<number>): Correlation {
   const [a, b] = [numbersOf("diversities", diversities), numbersOf("results", results)];
-  if (a.length !== b.length) throw new AttributionError("mismatch", `Expected a result for each of ${a.length} diversities but received ${b.length}`);
+  if (a.length !== b.length)
+    throw new AttributionError(
+      "mismatch",
+      `Expected a result for each of ${a.length} diversities but received ${b.length}`,
+    );
   if (a.length < 2) throw expected("diversities", "at least two numbers", diversities);
   return Object.freeze({ pairs: a.length, pearson: pearson(a, b), spearman: spearman(a, b) });
 }

@@ -16,7 +16,10 @@ export interface FactTracingOptions {
 }
 
 /** Where a true instance stands: how many score higher, how many equally (itself included). */
-interface Place { readonly above: number; readonly equal: number }
+interface Place {
+  readonly above: number;
+  readonly equal: number;
+}
 
 /**
  * Recall@k (share of a query's true instances among its top k) and the mean reciprocal rank of its first true instance. `truth`
@@ -24,14 +27,21 @@ interface Place { readonly above: number; readonly equal: number }
  * pass over a query's row per different score of a true instance.
  * @example factTracing(influences, truth, { k: [1, 10] }).meanReciprocalRank.mean
  */
-export function factTracing(attribution: InstanceAttribution, truth: readonly ArrayLike<number>[], given?: FactTracingOptions): FactTracing {
+export function factTracing(
+  attribution: InstanceAttribution,
+  truth: readonly ArrayLike<number>[],
+  given?: FactTracingOptions,
+): FactTracing {
   const options = onlyKnown(given, ["k", "seed"]);
   const seed = integer(options, "seed", 42, 0);
   const cutoffs = cutoffsOf(options["k"] ?? [10]);
   requireInstanceAttribution(attribution, "attribution");
   if (!Array.isArray(truth)) throw expected("truth", "a list of training indices for each query", truth);
   if (truth.length !== attribution.queries) {
-    throw new AttributionError("mismatch", `Expected the true training instances of ${attribution.queries} queries but received ${truth.length} lists`);
+    throw new AttributionError(
+      "mismatch",
+      `Expected the true training instances of ${attribution.queries} queries but received ${truth.length} lists`,
+    );
   }
   const reciprocalRanks = new Float64Array(attribution.queries).fill(NaN);
   const recalls = cutoffs.map((): number[] => []);
@@ -42,11 +52,17 @@ export function factTracing(attribution: InstanceAttribution, truth: readonly Ar
     cutoffs.forEach((k, at) => recalls[at]?.push(expectedRecall(places, k)));
   });
   const known = reciprocalRanks.filter((value) => !Number.isNaN(value));
-  if (known.length === 0) throw new AttributionError("invalid", "Expected a true training instance for at least one query but no list has one");
+  if (known.length === 0)
+    throw new AttributionError(
+      "invalid",
+      "Expected a true training instance for at least one query but no list has one",
+    );
   return Object.freeze({
-    queries: known.length, skipped: attribution.queries - known.length,
+    queries: known.length,
+    skipped: attribution.queries - known.length,
     recall: Object.freeze(cutoffs.map((k, at) => Object.freeze({ k, estimate: bootstrapMean(recalls[at], { seed }) }))),
-    meanReciprocalRank: bootstrapMean(known, { seed }), reciprocalRanks,
+    meanReciprocalRank: bootstrapMean(known, { seed }),
+    reciprocalRanks,
   });
 }
 
@@ -59,7 +75,8 @@ function cutoffsOf(given: unknown): readonly number[] {
 function trueIndices(list: ArrayLike<number>, query: number, train: number): Set<number> {
   const indices = new Set(listOf(`truth[${query}]`, "a list of training indices", list));
   for (const index of indices) {
-    if (!Number.isInteger(index) || index < 0 || index >= train) throw expected(`truth[${query}]`, `training instances within 0–${train - 1}`, index);
+    if (!Number.isInteger(index) || index < 0 || index >= train)
+      throw expected(`truth[${query}]`, `training instances within 0–${train - 1}`, index);
   }
   return indices;
 }

@@ -25,28 +25,45 @@ const resamples = 200;
  * `mislabelled` lists the indices of the wrong ones. Cost: 200 rankings of the training set.
  * @example mislabelDetection(await selfInfluence(store), flipped).auc.mean
  */
-export function mislabelDetection(result: SelfInfluence | InstanceAttribution, mislabelled: ArrayLike<number>, given?: MislabelDetectionOptions): MislabelDetection {
+export function mislabelDetection(
+  result: SelfInfluence | InstanceAttribution,
+  mislabelled: ArrayLike<number>,
+  given?: MislabelDetectionOptions,
+): MislabelDetection {
   const options = onlyKnown(given, ["inspect", "seed"]);
   const seed = integer(options, "seed", 42, 0);
   const inspect = sharesOf(options["inspect"] ?? [0.05, 0.1, 0.2, 0.3]);
   const scores = selfScores(result);
   const wrong = new Uint8Array(scores.length);
   for (const index of listOf("mislabelled", "a list of training indices", mislabelled)) {
-    if (!Number.isInteger(index) || index < 0 || index >= scores.length) throw expected("mislabelled", `training instances within 0–${scores.length - 1}`, index);
+    if (!Number.isInteger(index) || index < 0 || index >= scores.length)
+      throw expected("mislabelled", `training instances within 0–${scores.length - 1}`, index);
     wrong[index] = 1;
   }
   const count = wrong.reduce((sum, flag) => sum + flag, 0);
-  if (count === 0 || count === scores.length) throw expected("mislabelled", "some of the training instances, not none or all", mislabelled);
+  if (count === 0 || count === scores.length)
+    throw expected("mislabelled", "some of the training instances, not none or all", mislabelled);
   const order = descendingOrder(scores);
   const found = inspect.map((share) => {
     const inspected = Math.max(1, Math.round(share * scores.length));
-    return Object.freeze({ inspected, share: order.subarray(0, inspected).reduce((sum, index) => sum + wrong[index], 0) / count });
+    return Object.freeze({
+      inspected,
+      share: order.subarray(0, inspected).reduce((sum, index) => sum + wrong[index], 0) / count,
+    });
   });
-  return Object.freeze({ instances: scores.length, mislabelled: count, auc: aucEstimate(scores, wrong, seed), found: Object.freeze(found) });
+  return Object.freeze({
+    instances: scores.length,
+    mislabelled: count,
+    auc: aucEstimate(scores, wrong, seed),
+    found: Object.freeze(found),
+  });
 }
 
 function sharesOf(given: unknown): readonly number[] {
-  const isShares = Array.isArray(given) && given.length > 0 && given.every((share) => typeof share === "number" && share > 0 && share <= 1);
+  const isShares =
+    Array.isArray(given) &&
+    given.length > 0 &&
+    given.every((share) => typeof share === "number" && share > 0 && share <= 1);
   if (!isShares) throw expected("inspect", "a list of shares above 0, at most 1", given);
   return given as number[];
 }
@@ -56,13 +73,21 @@ function selfScores(result: SelfInfluence | InstanceAttribution): Float32Array {
   requireInstanceAttribution(result, "result");
   const { queries, train, scores } = result;
   const isItself = queries === train && result.queryIds.every((id, i) => id === result.trainIds[i]);
-  if (!isItself) throw new AttributionError("mismatch", "Expected the attribution of the training instances to themselves: the same ids on both sides");
+  if (!isItself)
+    throw new AttributionError(
+      "mismatch",
+      "Expected the attribution of the training instances to themselves: the same ids on both sides",
+    );
   return Float32Array.from({ length: train }, (_, i) => scores[i * train + i]);
 }
 
 function isSelfInfluence(value: unknown): value is SelfInfluence {
   const { kind, scores, train } = (typeof value === "object" && value !== null ? value : {}) as Partial<SelfInfluence>;
-  return kind === "selfInfluence" && Object.prototype.toString.call(scores) === "[object Float32Array]" && scores!.length === train;
+  return (
+    kind === "selfInfluence" &&
+    Object.prototype.toString.call(scores) === "[object Float32Array]" &&
+    scores!.length === train
+  );
 }
 
 /** Resamples positives and negatives apart, so that every resample has both. */

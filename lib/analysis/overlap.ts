@@ -29,7 +29,11 @@ export function overlap(a: Attribution, b: Attribution, given?: OverlapOptions):
   const [first, second] = [choicesOf(a, k), choicesOf(b, k)];
   const perRow = Float64Array.from(first, (choice, row) => sharedShare(choice, second[row]));
   return Object.freeze({
-    k, perRow, mean: bootstrapMean(perRow, { seed: integer(options, "seed", 42, 0) }), chance: Math.min(1, k / widthOf(a)), sets: setOverlap(first, second),
+    k,
+    perRow,
+    mean: bootstrapMean(perRow, { seed: integer(options, "seed", 42, 0) }),
+    chance: Math.min(1, k / widthOf(a)),
+    sets: setOverlap(first, second),
   });
 }
 
@@ -83,7 +87,11 @@ export function layerHistogram(attribution: NeuronAttribution, options?: ChoiceO
 
 /** "mismatch" unless both attributions have the same rows and the same entries. */
 export function requireSameEntries(a: Attribution, b: Attribution): void {
-  if (a.kind !== b.kind) throw new AttributionError("mismatch", `Expected two attributions of one kind but received "${a.kind}" and "${b.kind}"`);
+  if (a.kind !== b.kind)
+    throw new AttributionError(
+      "mismatch",
+      `Expected two attributions of one kind but received "${a.kind}" and "${b.kind}"`,
+    );
   if (a.kind === "instances" && b.kind === "instances") {
     requireSameIds("queries", a.queryIds, b.queryIds);
     requireSameIds("training instances", a.trainIds, b.trainIds);
@@ -91,13 +99,21 @@ export function requireSameEntries(a: Attribution, b: Attribution): void {
   if (a.kind === "neurons" && b.kind === "neurons") {
     requireSameIds("instances", a.instanceIds, b.instanceIds);
     if (a.site !== b.site || a.layers !== b.layers || a.units !== b.units) {
-      throw new AttributionError("mismatch", `Expected the same units but received ${a.layers} × ${a.units} ${a.site} and ${b.layers} × ${b.units} ${b.site}`);
+      throw new AttributionError(
+        "mismatch",
+        `Expected the same units but received ${a.layers} × ${a.units} ${a.site} and ${b.layers} × ${b.units} ${b.site}`,
+      );
     }
   }
 }
 
 function requireSameIds(what: string, a: readonly string[], b: readonly string[]): void {
-  if (a.length !== b.length) throw new AttributionError("mismatch", `Expected the same ${what} but received ${a.length} and ${b.length}`);
+  if (a.length !== b.length)
+    throw new AttributionError("mismatch", `Expected the same ${what} but received ${a.length} and ${b.length}`);
   const at = a.findIndex((id, index) => id !== b[index]);
-  if (at >= 0) throw new AttributionError("mismatch", `Expected the same ${what} in the same order, but number ${at} is ${shown(a[at])} in one and ${shown(b[at])} in the other`);
+  if (at >= 0)
+    throw new AttributionError(
+      "mismatch",
+      `Expected the same ${what} in the same order, but number ${at} is ${shown(a[at])} in one and ${shown(b[at])} in the other`,
+    );
 }

@@ -32,7 +32,9 @@ const barLength = 24;
  * one every 15 seconds and one at the end.
  * @example const step = progressSteps()("Fine-tuning"); await fineTune(model, train, { onProgress: step.onProgress }); step.done();
  */
-export function progressSteps({ stream = process.stderr, now = () => performance.now() }: ProgressOptions = {}): (title: string) => ProgressStep {
+export function progressSteps({ stream = process.stderr, now = () => performance.now() }: ProgressOptions = {}): (
+  title: string,
+) => ProgressStep {
   return (title) => (stream.isTTY === true ? barStep(title, stream, now) : plainStep(title, stream, now));
 }
 
@@ -68,7 +70,10 @@ function plainStep(title: string, stream: ProgressStream, now: () => number): Pr
       written = now();
       stream.write(`${title}: ${progress.stage} ${progress.done} of ${progress.total}${words}\n`);
     },
-    done: (outcome) => void stream.write(`${title}: done in ${duration(now() - started)}${outcome === undefined ? "" : `, ${outcome}`}\n`),
+    done: (outcome) =>
+      void stream.write(
+        `${title}: done in ${duration(now() - started)}${outcome === undefined ? "" : `, ${outcome}`}\n`,
+      ),
   };
 }
 

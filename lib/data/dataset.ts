@@ -32,14 +32,24 @@ export async function createDataset(rows: readonly Row[], options?: CreateDatase
 }
 
 /** Freezes checked rows and hashes them. */
-export async function finishDataset(name: string, rows: Row[], labels: readonly string[], pace: () => Promise<void>): Promise<Dataset> {
+export async function finishDataset(
+  name: string,
+  rows: Row[],
+  labels: readonly string[],
+  pace: () => Promise<void>,
+): Promise<Dataset> {
   const hash = createHash("sha256");
   hash.update(JSON.stringify(labels));
   for (const row of rows) {
     hash.update(canonical(row));
     await pace();
   }
-  return Object.freeze({ name, rows: Object.freeze(rows), labels: Object.freeze([...labels]), hash: hash.digest("hex") });
+  return Object.freeze({
+    name,
+    rows: Object.freeze(rows),
+    labels: Object.freeze([...labels]),
+    hash: hash.digest("hex"),
+  });
 }
 
 /** A row as text in which the order of its fields does not matter. */
@@ -52,7 +62,11 @@ function canonical(row: Row): string {
  * The rows at `indices`, in that order, as a data set of its own; e.g. to hold out rows, or to sample.
  * @example await selectRows(dataset, [0, 5, 7])
  */
-export async function selectRows(dataset: Dataset, indices: ArrayLike<number>, options?: CallOptions): Promise<Dataset> {
+export async function selectRows(
+  dataset: Dataset,
+  indices: ArrayLike<number>,
+  options?: CallOptions,
+): Promise<Dataset> {
   onlyKnown(options, ["signal", "onProgress"]);
   requireDataset(dataset);
   const rows = listOf("indices", "a list of row numbers", indices).map((index) => {
@@ -65,7 +79,8 @@ export async function selectRows(dataset: Dataset, indices: ArrayLike<number>, o
 
 export function requireDataset(value: unknown): asserts value is Dataset {
   const { rows, labels, hash } = (typeof value === "object" && value !== null ? value : {}) as Partial<Dataset>;
-  if (!Array.isArray(rows) || !Array.isArray(labels) || typeof hash !== "string") throw expected("dataset", "a data set from loadDataset or createDataset", value);
+  if (!Array.isArray(rows) || !Array.isArray(labels) || typeof hash !== "string")
+    throw expected("dataset", "a data set from loadDataset or createDataset", value);
 }
 
 /** Array.isArray without its narrowing, which turns readonly arrays into any[]. */
@@ -85,14 +100,19 @@ function checkRow(row: Row, index: number, labels: readonly string[]): void {
   const at = `rows[${index}]`;
   if (typeof row !== "object" || row === null) throw expected(at, "a row {id, fields, label}", row);
   if (typeof row.id !== "string") throw expected(`${at}.id`, "a string", row.id);
-  if (typeof row.fields !== "object" || row.fields === null) throw expected(`${at}.fields`, "an object of texts", row.fields);
+  if (typeof row.fields !== "object" || row.fields === null)
+    throw expected(`${at}.fields`, "an object of texts", row.fields);
   for (const [name, value] of Object.entries(row.fields)) {
-    const isText = typeof value === "string" || (Array.isArray(value) && value.every((item) => typeof item === "string"));
+    const isText =
+      typeof value === "string" || (Array.isArray(value) && value.every((item) => typeof item === "string"));
     if (!isText) throw expected(`${at}.fields.${name}`, "a text or an array of texts", value);
   }
   const choices = row.fields["choices"];
   const classes = labels.length > 0 ? labels.length : Array.isArray(choices) ? choices.length : 0;
   if (!Number.isInteger(row.label) || row.label < -1 || row.label >= classes) {
-    throw new AttributionError("invalid", `Expected "${at}.label" within −1–${classes - 1} (−1: unknown) but received ${String(row.label)}`);
+    throw new AttributionError(
+      "invalid",
+      `Expected "${at}.label" within −1–${classes - 1} (−1: unknown) but received ${String(row.label)}`,
+    );
   }
 }

@@ -42,7 +42,14 @@ export interface EncodeOptions extends CallOptions {
 export async function encode(model: EncodingModel, dataset: Dataset, options: EncodeOptions = {}): Promise<Instances> {
   const plan = planOf(model, dataset, options);
   const pace = pacedBy(options.signal);
-  const made = { rows: [] as Int32Array[], groups: [] as number[], labels: [] as number[], targets: [] as Int32Array[], ids: [] as string[], texts: [] as string[] };
+  const made = {
+    rows: [] as Int32Array[],
+    groups: [] as number[],
+    labels: [] as number[],
+    targets: [] as Int32Array[],
+    ids: [] as string[],
+    texts: [] as string[],
+  };
   for (let start = 0; start < dataset.rows.length; start += rowsPerBatch) {
     for (const encoded of await encodeBatch(plan, dataset.rows.slice(start, start + rowsPerBatch), pace)) {
       made.rows.push(...encoded.rows);
@@ -73,25 +80,45 @@ interface Plan {
   answerOf(row: Row): string | undefined;
 }
 
-interface EncodedRow { readonly id: string; readonly rows: readonly Int32Array[]; readonly label: number; readonly targets: Int32Array | undefined; readonly text: string }
+interface EncodedRow {
+  readonly id: string;
+  readonly rows: readonly Int32Array[];
+  readonly label: number;
+  readonly targets: Int32Array | undefined;
+  readonly text: string;
+}
 
 function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions): Plan {
-  const bag = onlyKnown(options, ["template", "maxLength", "startToken", "labels", "targets", "answerSeparator", "signal", "onProgress"]);
+  const bag = onlyKnown(options, [
+    "template",
+    "maxLength",
+    "startToken",
+    "labels",
+    "targets",
+    "answerSeparator",
+    "signal",
+    "onProgress",
+  ]);
   requireDataset(dataset);
-  if (typeof model?.tokenizer?.encode !== "function" || typeof model.architecture?.head?.kind !== "string") throw expected("model", "a Model, or what has its tokenizer, architecture and labels", model);
+  if (typeof model?.tokenizer?.encode !== "function" || typeof model.architecture?.head?.kind !== "string")
+    throw expected("model", "a Model, or what has its tokenizer, architecture and labels", model);
   if (dataset.rows.length === 0) throw new AttributionError("invalid", `The data set "${dataset.name}" has no rows`);
   const { head, positions } = model.architecture;
   const template = resolveTemplate(options.template, dataset);
   const causal = head.kind === "causalLM";
-  for (const name of causal ? ["labels"] as const : ["targets", "answerSeparator"] as const) {
-    if (options[name] !== undefined) throw new AttributionError("invalid", `"${name}" is not for a model with a ${head.kind} head`);
+  for (const name of causal ? (["labels"] as const) : (["targets", "answerSeparator"] as const)) {
+    if (options[name] !== undefined)
+      throw new AttributionError("invalid", `"${name}" is not for a model with a ${head.kind} head`);
   }
   const separator = options.answerSeparator ?? " ";
   if (typeof separator !== "string") throw expected("answerSeparator", "a string", separator);
   const answerOf = (row: Row): string | undefined => answerIn(row, template, dataset);
   const asks = causal && (template.ends === "prompt" || dataset.rows.some((row) => answerOf(row) !== undefined));
   return {
-    model, template, separator, answerOf,
+    model,
+    template,
+    separator,
+    answerOf,
     maxLength: integer(bag, "maxLength", Math.min(template.maxLength, positions), 1, positions),
     start: startOf(model, boolean(bag, "startToken", true)),
     targets: oneOf<Targets>(bag, "targets", asks ? "next" : "all", ["all", "answer", "next"]),
@@ -106,16 +133,30 @@ function startOf({ tokenizer }: EncodingModel, wanted: boolean): readonly number
 
 function answerIn(row: Row, template: ResolvedTemplate, dataset: Dataset): string | undefined {
   const { answer } = row.fields;
-  const given = typeof answer === "string" ? answer : template.asksForLabel && row.label >= 0 ? dataset.labels[row.label] : undefined;
+  const given =
+    typeof answer === "string"
+      ? answer
+      : template.asksForLabel && row.label >= 0
+        ? dataset.labels[row.label]
+        : undefined;
   return given === undefined || given.trim() === "" ? undefined : given;
 }
 
 /** A row's inputs before they are tokenised; `prompt` and `whole` only where an answer follows (its last part, and both as one). */
-interface Draft { readonly row: Row; readonly inputs: readonly (readonly Part[])[]; readonly answer?: { readonly alone: string; readonly whole: string } }
+interface Draft {
+  readonly row: Row;
+  readonly inputs: readonly (readonly Part[])[];
+  readonly answer?: { readonly alone: string; readonly whole: string };
+}
 
 async function encodeBatch(plan: Plan, rows: readonly Row[], pace: () => Promise<void>): Promise<EncodedRow[]> {
   const drafts = rows.map((row) => draftOf(plan, row));
-  const texts = new Set(drafts.flatMap(({ inputs, answer }) => [...inputs.flat().map((part) => part.text), ...(answer === undefined ? [] : [answer.alone, answer.whole])]));
+  const texts = new Set(
+    drafts.flatMap(({ inputs, answer }) => [
+      ...inputs.flat().map((part) => part.text),
+      ...(answer === undefined ? [] : [answer.alone, answer.whole]),
+    ]),
+  );
   const distinct = [...texts];
   const encoded = await plan.model.tokenizer.encode(distinct);
   const idsOf = new Map(distinct.map((text, index) => [text, encoded[index]]));
@@ -130,11 +171,16 @@ async function encodeBatch(plan: Plan, rows: readonly Row[], pace: () => Promise
 function draftOf(plan: Plan, row: Row): Draft {
   const { kind } = plan.model.architecture.head;
   const inputs = plan.template.inputs(row);
-  if (kind !== "choice" && inputs.length > 1) throw new AttributionError("mismatch", `Row "${row.id}" has ${inputs.length} choices, but the model has a ${kind} head`);
+  if (kind !== "choice" && inputs.length > 1)
+    throw new AttributionError(
+      "mismatch",
+      `Row "${row.id}" has ${inputs.length} choices, but the model has a ${kind} head`,
+    );
   if (kind === "choice") requireChoices(row, inputs.length);
   const answer = kind === "causalLM" ? plan.answerOf(row) : undefined;
   if (answer === undefined) {
-    if (kind === "causalLM" && plan.targets === "answer") throw new AttributionError("missing", `Row "${row.id}" has no answer, which targets: "answer" needs`);
+    if (kind === "causalLM" && plan.targets === "answer")
+      throw new AttributionError("missing", `Row "${row.id}" has no answer, which targets: "answer" needs`);
     return { row, inputs };
   }
   // Spaces between prompt and answer belong to the answer, as in the vocabularies' own words.
@@ -142,28 +188,56 @@ function draftOf(plan: Plan, row: Row): Draft {
   const last = parts.pop()!;
   const prompt = last.text.trimEnd();
   const space = last.text.slice(prompt.length) || (/^\s/.test(answer) ? "" : plan.separator);
-  return { row, inputs: [[...parts, { ...last, text: prompt }]], answer: { alone: space + answer, whole: prompt + space + answer } };
+  return {
+    row,
+    inputs: [[...parts, { ...last, text: prompt }]],
+    answer: { alone: space + answer, whole: prompt + space + answer },
+  };
 }
 
 function requireChoices(row: Row, inputs: number): void {
   const { choices } = row.fields;
   if (Array.isArray(choices) && choices.length === inputs && row.label < inputs) return;
-  const found = Array.isArray(choices) ? `${choices.length} choices but the template made ${inputs} inputs of them` : "no choices";
-  throw new AttributionError("mismatch", `Row "${row.id}" has ${found}; a model with a choice head needs an input for each choice`);
+  const found = Array.isArray(choices)
+    ? `${choices.length} choices but the template made ${inputs} inputs of them`
+    : "no choices";
+  throw new AttributionError(
+    "mismatch",
+    `Row "${row.id}" has ${found}; a model with a choice head needs an input for each choice`,
+  );
 }
 
 function finish(plan: Plan, { row, inputs, answer }: Draft, idsOf: (text: string) => Int32Array): EncodedRow {
   const text = inputs.map((parts) => parts.map((part) => part.text).join("")).join("\n");
   const causal = plan.model.architecture.head.kind === "causalLM";
-  const following = answer === undefined ? new Int32Array() : answerIds(idsOf(inputs[0].at(-1)!.text), idsOf(answer.whole), idsOf(answer.alone));
+  const following =
+    answer === undefined
+      ? new Int32Array()
+      : answerIds(idsOf(inputs[0].at(-1)!.text), idsOf(answer.whole), idsOf(answer.alone));
   const inRow = plan.targets === "next" ? new Int32Array() : following;
-  const rows = inputs.map((parts) => joined(inputIds(plan, row, parts.map((part) => ({ ...part, ids: idsOf(part.text) })), inRow.length), inRow));
+  const rows = inputs.map((parts) =>
+    joined(
+      inputIds(
+        plan,
+        row,
+        parts.map((part) => ({ ...part, ids: idsOf(part.text) })),
+        inRow.length,
+      ),
+      inRow,
+    ),
+  );
   for (const ids of rows) checkIds(plan, row, ids);
   if (!causal) return { id: row.id, rows, label: plan.labelOf(row), targets: undefined, text };
-  const label = plan.targets === "next" ? following[0] ?? -1 : -1;
+  const label = plan.targets === "next" ? (following[0] ?? -1) : -1;
   const targets = nextTokens(rows[0], label);
   const counted = { all: targets.length, answer: inRow.length + 1, next: 1 }[plan.targets];
-  return { id: row.id, rows, label, targets: targets.fill(noTarget, 0, targets.length - counted), text: plan.targets === "next" ? text : text + (answer?.alone ?? "") };
+  return {
+    id: row.id,
+    rows,
+    label,
+    targets: targets.fill(noTarget, 0, targets.length - counted),
+    text: plan.targets === "next" ? text : text + (answer?.alone ?? ""),
+  };
 }
 
 /** The answer's tokens where prompt and answer are tokenised as one; tokenised alone where a token spans both. */
@@ -172,7 +246,9 @@ function answerIds(prompt: Int32Array, whole: Int32Array, alone: Int32Array): In
   return begins ? whole.subarray(prompt.length) : alone;
 }
 
-interface EncodedPart extends Part { readonly ids: Int32Array }
+interface EncodedPart extends Part {
+  readonly ids: Int32Array;
+}
 
 /** An input's tokens: the start token, then the parts, cut so that `reserved` more tokens fit behind them. */
 function inputIds(plan: Plan, row: Row, parts: readonly EncodedPart[], reserved: number): Int32Array[] {
@@ -188,8 +264,13 @@ function inputIds(plan: Plan, row: Row, parts: readonly EncodedPart[], reserved:
     excess -= dropped;
   }
   if (excess > 0) {
-    const cut = parts.some((part) => part.truncate) ? "even without the parts that may be cut" : "and no part of it may be cut (mark one with truncate: true)";
-    throw new AttributionError("invalid", `Row "${row.id}" has ${length} tokens where ${plan.maxLength} fit (the model takes ${plan.model.architecture.positions}), ${cut}`);
+    const cut = parts.some((part) => part.truncate)
+      ? "even without the parts that may be cut"
+      : "and no part of it may be cut (mark one with truncate: true)";
+    throw new AttributionError(
+      "invalid",
+      `Row "${row.id}" has ${length} tokens where ${plan.maxLength} fit (the model takes ${plan.model.architecture.positions}), ${cut}`,
+    );
   }
   return [Int32Array.from(start), ...kept];
 }
@@ -209,5 +290,8 @@ function checkIds({ model }: Plan, row: Row, ids: Int32Array): void {
   const { vocabulary } = model.architecture;
   const outside = ids.find((id) => id >= vocabulary);
   if (outside === undefined) return;
-  throw new AttributionError("mismatch", `Row "${row.id}" has the token id ${outside}, but the model's vocabulary ends at ${vocabulary - 1}. Is it the model's own tokenizer?`);
+  throw new AttributionError(
+    "mismatch",
+    `Row "${row.id}" has the token id ${outside}, but the model's vocabulary ends at ${vocabulary - 1}. Is it the model's own tokenizer?`,
+  );
 }

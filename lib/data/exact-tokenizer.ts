@@ -6,11 +6,16 @@ import type { AddedToken, Definition, Json } from "./tokenizer-definition";
 
 /** What is used of the package, whose own types resolve for ES modules only. */
 interface Tokenizer {
-  encode(text: string, options: { add_special_tokens: boolean }): { readonly ids: readonly (number | undefined)[]; readonly tokens: readonly string[] };
+  encode(
+    text: string,
+    options: { add_special_tokens: boolean },
+  ): { readonly ids: readonly (number | undefined)[]; readonly tokens: readonly string[] };
   decode(ids: readonly number[], options: { clean_up_tokenization_spaces: boolean }): string;
   id_to_token(id: number): string | undefined;
 }
-const { Tokenizer } = createRequire(__filename)("@huggingface/tokenizers") as { readonly Tokenizer: new (json: Json, config: Json) => Tokenizer };
+const { Tokenizer } = createRequire(__filename)("@huggingface/tokenizers") as {
+  readonly Tokenizer: new (json: Json, config: Json) => Tokenizer;
+};
 
 export interface ExactTokenizer {
   encode(text: string): readonly number[];
@@ -21,16 +26,30 @@ export interface ExactTokenizer {
 export function exactTokenizer(definition: Definition): ExactTokenizer {
   const { json, config } = definition;
   refuseIgnored(json.model, json.added_tokens);
-  const preTokenizer = withoutBytes(json.model, exactPreTokenizer(withPrefixSpace(json["pre_tokenizer"] ?? null, config)));
-  const exact = { ...json, normalizer: json["normalizer"] ?? null, pre_tokenizer: preTokenizer, post_processor: null, decoder: json["decoder"] ?? null };
+  const preTokenizer = withoutBytes(
+    json.model,
+    exactPreTokenizer(withPrefixSpace(json["pre_tokenizer"] ?? null, config)),
+  );
+  const exact = {
+    ...json,
+    normalizer: json["normalizer"] ?? null,
+    pre_tokenizer: preTokenizer,
+    post_processor: null,
+    decoder: json["decoder"] ?? null,
+  };
   // A word-level model's unknown token is looked for in the configuration only.
   const unknown = json.model["unk_token"];
   const tokenizer = construct(exact, typeof unknown === "string" ? { ...config, unk_token: unknown } : config);
   const cleanUp = config["clean_up_tokenization_spaces"] === true;
-  const byteLevel = JSON.stringify(json["decoder"] ?? null).includes("\"ByteLevel\"");
+  const byteLevel = JSON.stringify(json["decoder"] ?? null).includes('"ByteLevel"');
   const added = new Set(json.added_tokens.map((token) => token.id));
   const decode = (ids: readonly number[]): string =>
-    ids.length === 0 ? "" : tokenizer.decode(ids.map((id) => known(id, definition.size)), { clean_up_tokenization_spaces: cleanUp });
+    ids.length === 0
+      ? ""
+      : tokenizer.decode(
+          ids.map((id) => known(id, definition.size)),
+          { clean_up_tokenization_spaces: cleanUp },
+        );
   return {
     encode: byWords(json, (text) => encodeWith(tokenizer, text)),
     decode,
@@ -53,14 +72,20 @@ function encodeWith(tokenizer: Tokenizer, text: string): readonly number[] {
   const { ids, tokens } = tokenizer.encode(text, { add_special_tokens: false });
   const unknown = ids.indexOf(undefined);
   if (unknown < 0) return ids as readonly number[];
-  throw new AttributionError("invalid", `The vocabulary lacks ${shown(tokens[unknown])} of the text ${shown(text)}, and the tokenizer has no unknown token`);
+  throw new AttributionError(
+    "invalid",
+    `The vocabulary lacks ${shown(tokens[unknown])} of the text ${shown(text)}, and the tokenizer has no unknown token`,
+  );
 }
 
 const mostWords = 1 << 17;
 const longestWord = 64;
 
 /** Keeps the ids of words where GPT-2's rule cuts a text into words that do not see each other; several times as fast. */
-function byWords(json: Definition["json"], encode: (text: string) => readonly number[]): (text: string) => readonly number[] {
+function byWords(
+  json: Definition["json"],
+  encode: (text: string) => readonly number[],
+): (text: string) => readonly number[] {
   const part = json["pre_tokenizer"] as Json | null;
   const form = (json["normalizer"] as Json | null)?.["type"];
   const plain = part?.["type"] === "ByteLevel" && part["use_regex"] !== false && part["add_prefix_space"] !== true;
@@ -89,9 +114,12 @@ function known(id: number, size: number): number {
 
 /** Settings that change ids and that the port passes over without a word. */
 function refuseIgnored(model: Json, added: readonly AddedToken[]): void {
-  const refuse = (what: string): never => { throw new AttributionError("unsupported", `The tokenizer has ${what}, which is not supported`); };
+  const refuse = (what: string): never => {
+    throw new AttributionError("unsupported", `The tokenizer has ${what}, which is not supported`);
+  };
   const prefix = model["continuing_subword_prefix"];
-  if (model["type"] === "BPE" && typeof prefix === "string" && prefix !== "") refuse(`a BPE model with continuing_subword_prefix ${shown(prefix)}`);
+  if (model["type"] === "BPE" && typeof prefix === "string" && prefix !== "")
+    refuse(`a BPE model with continuing_subword_prefix ${shown(prefix)}`);
   if (typeof model["dropout"] === "number" && model["dropout"] > 0) refuse("BPE dropout");
   const single = added.find((token) => token["single_word"] === true);
   if (single !== undefined) refuse(`the added token ${shown(single.content)} with single_word`);
@@ -109,8 +137,18 @@ const wordCharacters = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d";
 const punctuation = "[\\p{P}!-\\/:-@\\[-`{-~]";
 
 /** Pieces that match the pattern (Rust's meaning of \s, \w, \d: the Unicode properties); what lies between is dropped. */
-const matches = (pattern: string): Json => ({ type: "Split", pattern: { Regex: pattern }, behavior: "Removed", invert: true });
-const splitAt = (pattern: string, behavior: "Isolated" | "Removed"): Json => ({ type: "Split", pattern: { Regex: pattern }, behavior, invert: false });
+const matches = (pattern: string): Json => ({
+  type: "Split",
+  pattern: { Regex: pattern },
+  behavior: "Removed",
+  invert: true,
+});
+const splitAt = (pattern: string, behavior: "Isolated" | "Removed"): Json => ({
+  type: "Split",
+  pattern: { Regex: pattern },
+  behavior,
+  invert: false,
+});
 const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
 
 /** The pre-tokenizer in parts that the port does as Rust does. */
@@ -118,21 +156,36 @@ function exactPreTokenizer(part: unknown): unknown {
   if (typeof part !== "object" || part === null) return null;
   const given = part as Json;
   switch (given["type"]) {
-    case "Sequence": return { ...given, pretokenizers: (given["pretokenizers"] as unknown[]).map(exactPreTokenizer) };
+    case "Sequence":
+      return { ...given, pretokenizers: (given["pretokenizers"] as unknown[]).map(exactPreTokenizer) };
     // The port's \s takes in U+FEFF and leaves out U+0085.
-    case "ByteLevel": return given["use_regex"] === false ? given : sequence(...prefixSpace(given), matches(gpt2Words), { ...given, add_prefix_space: false, use_regex: false });
+    case "ByteLevel":
+      return given["use_regex"] === false
+        ? given
+        : sequence(...prefixSpace(given), matches(gpt2Words), { ...given, add_prefix_space: false, use_regex: false });
     // The port's \w knows ASCII only; Rust's has the two joiners beside what Oniguruma's has.
-    case "Whitespace": return matches(`[${wordCharacters}]+|[^${wordCharacters}\\s]+`);
-    case "WhitespaceSplit": return matches("\\S+");
-    case "CharDelimiterSplit": return splitAt(escaped(String(given["delimiter"])), "Removed");
+    case "Whitespace":
+      return matches(`[${wordCharacters}]+|[^${wordCharacters}\\s]+`);
+    case "WhitespaceSplit":
+      return matches("\\S+");
+    case "CharDelimiterSplit":
+      return splitAt(escaped(String(given["delimiter"])), "Removed");
     // The port knows ASCII digits only.
-    case "Digits": return splitAt(given["individual_digits"] === true ? "\\p{N}" : "\\p{N}+", "Isolated");
+    case "Digits":
+      return splitAt(given["individual_digits"] === true ? "\\p{N}" : "\\p{N}+", "Isolated");
     // The port joins neighbouring marks.
-    case "Punctuation": return splitAt(given["behavior"] === "Contiguous" ? `${punctuation}+` : punctuation, behaviorOf(given, "Isolated"));
+    case "Punctuation":
+      return splitAt(
+        given["behavior"] === "Contiguous" ? `${punctuation}+` : punctuation,
+        behaviorOf(given, "Isolated"),
+      );
     // The port never splits.
-    case "Metaspace": return metaspace(given);
-    case "Split": return exactSplit(given);
-    default: return given;
+    case "Metaspace":
+      return metaspace(given);
+    case "Split":
+      return exactSplit(given);
+    default:
+      return given;
   }
 }
 
@@ -141,7 +194,7 @@ function withoutBytes(model: Json, part: unknown): unknown {
   const vocab = model["vocab"] as Readonly<Record<string, number>>;
   const drops = model["type"] === "BPE" && typeof model["unk_token"] !== "string" && model["byte_fallback"] !== true;
   const lacking = byteSymbols.filter((symbol) => !Object.hasOwn(vocab, symbol));
-  if (!drops || lacking.length === 0 || !JSON.stringify(part).includes("\"ByteLevel\"")) return part;
+  if (!drops || lacking.length === 0 || !JSON.stringify(part).includes('"ByteLevel"')) return part;
   return sequence(part, { type: "Replace", pattern: { Regex: lacking.map(escaped).join("|") }, content: "" });
 }
 
@@ -162,14 +215,21 @@ function prefixSpace(byteLevel: Json): Json[] {
 
 function metaspace(given: Json): Json {
   const mark = escaped(typeof given["replacement"] === "string" ? given["replacement"] : "▁");
-  const whole = given["prepend_scheme"] === undefined && given["add_prefix_space"] === false ? { ...given, prepend_scheme: "never" } : given;
+  const whole =
+    given["prepend_scheme"] === undefined && given["add_prefix_space"] === false
+      ? { ...given, prepend_scheme: "never" }
+      : given;
   return given["split"] === false ? whole : sequence(whole, matches(`${mark}[^${mark}]*|[^${mark}]+`));
 }
 
 function exactSplit(given: Json): Json {
   const behavior = behaviorOf(given, "Removed");
   const inverted = given["invert"] === true;
-  if (inverted && behavior !== "Removed") throw new AttributionError("unsupported", "The tokenizer has an inverted Split that keeps what lies between, which is not supported");
+  if (inverted && behavior !== "Removed")
+    throw new AttributionError(
+      "unsupported",
+      "The tokenizer has an inverted Split that keeps what lies between, which is not supported",
+    );
   const pattern = given["pattern"] as { readonly Regex?: string; readonly String?: string } | undefined;
   const regex = pattern?.Regex ?? (pattern?.String === undefined ? undefined : escaped(pattern.String));
   if (regex === undefined) throw new AttributionError("corrupt", "The tokenizer has a Split without a pattern");
@@ -180,5 +240,8 @@ function behaviorOf(given: Json, fallback: "Isolated" | "Removed"): "Isolated" |
   const behavior = given["behavior"] ?? fallback;
   if (behavior === "Isolated" || behavior === "Removed") return behavior;
   if (behavior === "Contiguous" && given["type"] === "Punctuation") return "Isolated";
-  throw new AttributionError("unsupported", `The tokenizer has a ${String(given["type"])} with behavior ${shown(behavior)}, which is not supported`);
+  throw new AttributionError(
+    "unsupported",
+    `The tokenizer has a ${String(given["type"])} with behavior ${shown(behavior)}, which is not supported`,
+  );
 }

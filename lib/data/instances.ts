@@ -38,10 +38,16 @@ export function createInstances(given: InstanceRows): Instances {
   const rows = checkedRows(given.rows);
   const groups = checkedGroups(kind, given.groups, rows.length);
   const size = groups.length;
-  const labels = whole("labels", ofLength("labels", given.labels ?? new Int32Array(size).fill(-1), size), -1, "−1 (unknown), or a class, choice or token");
+  const labels = whole(
+    "labels",
+    ofLength("labels", given.labels ?? new Int32Array(size).fill(-1), size),
+    -1,
+    "−1 (unknown), or a class, choice or token",
+  );
   checkLabels(kind, labels, groups);
   const targets = kind === "causalLM" ? checkedTargets(given.targets, rows, labels) : [];
-  if (kind !== "causalLM" && given.targets !== undefined) throw new AttributionError("invalid", `"targets" is for causal language models, not for "${kind}"`);
+  if (kind !== "causalLM" && given.targets !== undefined)
+    throw new AttributionError("invalid", `"targets" is for causal language models, not for "${kind}"`);
   const ids = strings("ids", given.ids ?? Array.from({ length: size }, (_, index) => String(index)), size);
   const texts = strings("texts", given.texts ?? new Array<string>(size).fill(""), size);
   return atOnce(laying({ kind, rows, groups, labels, targets, ids, texts }));
@@ -71,8 +77,20 @@ export async function layInstances(checked: CheckedInstances, pace: () => Promis
 }
 
 function* laying({ kind, rows, groups, labels, targets, ids, texts }: CheckedInstances): Generator<void, Instances> {
-  const laid = { tokens: yield* joining(rows), rowOffsets: offsetsOf(rows.map((row) => row.length)), targets: yield* joining(targets) };
-  return yield* hashing({ kind, size: groups.length, ...laid, groupOffsets: offsetsOf(groups), labels: Int32Array.from(labels), ids, texts });
+  const laid = {
+    tokens: yield* joining(rows),
+    rowOffsets: offsetsOf(rows.map((row) => row.length)),
+    targets: yield* joining(targets),
+  };
+  return yield* hashing({
+    kind,
+    size: groups.length,
+    ...laid,
+    groupOffsets: offsetsOf(groups),
+    labels: Int32Array.from(labels),
+    ids,
+    texts,
+  });
 }
 
 function atOnce<T>(steps: Generator<void, T>): T {
@@ -93,19 +111,23 @@ export function selectInstances(instances: Instances, indices: ArrayLike<number>
   const { rowOffsets, groupOffsets } = instances;
   const rows: [number, number][] = [];
   for (const index of chosen) {
-    if (!Number.isInteger(index) || index < 0 || index >= instances.size) throw expected("indices", `whole numbers within 0–${instances.size - 1}`, index);
-    for (let row = groupOffsets[index]; row < groupOffsets[index + 1]; row++) rows.push([rowOffsets[row], rowOffsets[row + 1]]);
+    if (!Number.isInteger(index) || index < 0 || index >= instances.size)
+      throw expected("indices", `whole numbers within 0–${instances.size - 1}`, index);
+    for (let row = groupOffsets[index]; row < groupOffsets[index + 1]; row++)
+      rows.push([rowOffsets[row], rowOffsets[row + 1]]);
   }
   const { tokens, targets, labels, ids, texts } = instances;
-  return atOnce(laying({
-    kind: instances.kind,
-    rows: rows.map(([start, end]) => tokens.subarray(start, end)),
-    groups: chosen.map((index) => groupOffsets[index + 1] - groupOffsets[index]),
-    labels: chosen.map((index) => labels[index]),
-    targets: targets.length === 0 ? [] : rows.map(([start, end]) => targets.subarray(start, end)),
-    ids: chosen.map((index) => ids[index]),
-    texts: chosen.map((index) => texts[index]),
-  }));
+  return atOnce(
+    laying({
+      kind: instances.kind,
+      rows: rows.map(([start, end]) => tokens.subarray(start, end)),
+      groups: chosen.map((index) => groupOffsets[index + 1] - groupOffsets[index]),
+      labels: chosen.map((index) => labels[index]),
+      targets: targets.length === 0 ? [] : rows.map(([start, end]) => targets.subarray(start, end)),
+      ids: chosen.map((index) => ids[index]),
+      texts: chosen.map((index) => texts[index]),
+    }),
+  );
 }
 
 /**
@@ -117,18 +139,24 @@ export function concatInstances(sets: readonly Instances[]): Instances {
   sets.forEach((set, at) => requireInstances(set, `sets[${at}]`));
   const [first] = sets;
   const other = sets.find((set) => set.kind !== first.kind);
-  if (other !== undefined) throw new AttributionError("mismatch", `Cannot join instances for "${first.kind}" with instances for "${other.kind}"`);
-  return atOnce(hashing({
-    kind: first.kind,
-    size: sets.reduce((sum, set) => sum + set.size, 0),
-    tokens: atOnce(joining(sets.map((set) => set.tokens))),
-    rowOffsets: joinedOffsets(sets.map((set) => set.rowOffsets)),
-    groupOffsets: joinedOffsets(sets.map((set) => set.groupOffsets)),
-    labels: atOnce(joining(sets.map((set) => set.labels))),
-    targets: atOnce(joining(sets.map((set) => set.targets))),
-    ids: sets.flatMap((set) => set.ids),
-    texts: sets.flatMap((set) => set.texts),
-  }));
+  if (other !== undefined)
+    throw new AttributionError(
+      "mismatch",
+      `Cannot join instances for "${first.kind}" with instances for "${other.kind}"`,
+    );
+  return atOnce(
+    hashing({
+      kind: first.kind,
+      size: sets.reduce((sum, set) => sum + set.size, 0),
+      tokens: atOnce(joining(sets.map((set) => set.tokens))),
+      rowOffsets: joinedOffsets(sets.map((set) => set.rowOffsets)),
+      groupOffsets: joinedOffsets(sets.map((set) => set.groupOffsets)),
+      labels: atOnce(joining(sets.map((set) => set.labels))),
+      targets: atOnce(joining(sets.map((set) => set.targets))),
+      ids: sets.flatMap((set) => set.ids),
+      texts: sets.flatMap((set) => set.texts),
+    }),
+  );
 }
 
 const rowsPerStep = 4096;
@@ -168,7 +196,11 @@ function offsetsOf(lengths: readonly number[]): Int32Array {
     sum += length;
     offsets[index + 1] = sum;
   }
-  if (sum > 0x7fffffff) throw new AttributionError("unsupported", `${sum} tokens are more than a set of instances can hold (${0x7fffffff}); split it`);
+  if (sum > 0x7fffffff)
+    throw new AttributionError(
+      "unsupported",
+      `${sum} tokens are more than a set of instances can hold (${0x7fffffff}); split it`,
+    );
   return offsets;
 }
 
@@ -179,7 +211,8 @@ function joinedOffsets(parts: readonly Int32Array[]): Int32Array {
 function checkedRows(rows: readonly ArrayLike<number>[]): Int32Array[] {
   if (!Array.isArray(rows) || rows.length === 0) throw expected("rows", "at least one row of token ids", rows);
   return (rows as readonly ArrayLike<number>[]).map((row, index) => {
-    if (typeof row !== "object" || row === null || !(row.length > 0)) throw expected(`rows[${index}]`, "a row with at least one token", row);
+    if (typeof row !== "object" || row === null || !(row.length > 0))
+      throw expected(`rows[${index}]`, "a row with at least one token", row);
     return whole(`rows[${index}]`, row, 0, "token ids (whole numbers of at least 0)");
   });
 }
@@ -187,7 +220,8 @@ function checkedRows(rows: readonly ArrayLike<number>[]): Int32Array[] {
 function whole(name: string, values: ArrayLike<number>, min: number, what: string): Int32Array {
   const checked = Int32Array.from(values);
   for (let index = 0; index < checked.length; index++) {
-    if (checked[index] !== values[index] || checked[index] < min) throw expected(`${name}[${index}]`, what, values[index]);
+    if (checked[index] !== values[index] || checked[index] < min)
+      throw expected(`${name}[${index}]`, what, values[index]);
   }
   return checked;
 }
@@ -200,7 +234,8 @@ function checkedGroups(kind: HeadKind, groups: ArrayLike<number> | undefined, ro
   if (groups === undefined) throw expected("groups", "the number of rows of each instance", groups);
   const checked = Array.from(whole("groups", groups, 1, "a whole number of at least 1"));
   const sum = checked.reduce((total, group) => total + group, 0);
-  if (sum !== rows) throw new AttributionError("invalid", `Expected "groups" to add up to the ${rows} rows but they add up to ${sum}`);
+  if (sum !== rows)
+    throw new AttributionError("invalid", `Expected "groups" to add up to the ${rows} rows but they add up to ${sum}`);
   return checked;
 }
 
@@ -211,7 +246,11 @@ function checkLabels(kind: HeadKind, labels: Int32Array, groups: readonly number
   }
 }
 
-function checkedTargets(targets: readonly ArrayLike<number>[] | undefined, rows: readonly Int32Array[], labels: Int32Array): Int32Array[] {
+function checkedTargets(
+  targets: readonly ArrayLike<number>[] | undefined,
+  rows: readonly Int32Array[],
+  labels: Int32Array,
+): Int32Array[] {
   if (targets === undefined) return rows.map((row, index) => nextTokens(row, labels[index]));
   return Array.from(ofLength("targets", targets, rows.length), (given, index) => {
     const name = `targets[${index}]`;
@@ -232,7 +271,10 @@ export function nextTokens(row: Int32Array, label: number): Int32Array {
 
 function ofLength<T>(name: string, values: ArrayLike<T>, length: number): ArrayLike<T> {
   if (typeof values === "object" && values !== null && values.length === length) return values;
-  throw new AttributionError("invalid", `Expected "${name}" to have ${length} entries but received ${String((values as ArrayLike<T> | null)?.length)}`);
+  throw new AttributionError(
+    "invalid",
+    `Expected "${name}" to have ${length} entries but received ${String((values as ArrayLike<T> | null)?.length)}`,
+  );
 }
 
 function strings(name: string, values: readonly string[], length: number): readonly string[] {

@@ -7,10 +7,18 @@ import { AttributionError, expected } from "../errors";
 type Mapping = Readonly<Record<string, string | number>>;
 
 /** A function from row to the model's class (classification) or to the right choice (listwise); −1 where it is unknown. */
-export function labelReader(model: Pick<Model, "architecture" | "labels">, dataset: Dataset, mapping: Mapping | undefined): (row: Row) => number {
+export function labelReader(
+  model: Pick<Model, "architecture" | "labels">,
+  dataset: Dataset,
+  mapping: Mapping | undefined,
+): (row: Row) => number {
   const { kind } = model.architecture.head;
   if (kind === "choice") {
-    if (mapping !== undefined) throw new AttributionError("invalid", "\"labels\" is for a classification head; a listwise label is the index of a choice");
+    if (mapping !== undefined)
+      throw new AttributionError(
+        "invalid",
+        '"labels" is for a classification head; a listwise label is the index of a choice',
+      );
     return (row) => row.label;
   }
   const used = new Set(dataset.rows.map((row) => row.label).filter((label) => label >= 0));
@@ -19,7 +27,12 @@ export function labelReader(model: Pick<Model, "architecture" | "labels">, datas
   return (row) => classes.get(row.label) ?? -1;
 }
 
-function classOf(model: Pick<Model, "architecture" | "labels">, dataset: Dataset, mapping: Mapping, label: number): number {
+function classOf(
+  model: Pick<Model, "architecture" | "labels">,
+  dataset: Dataset,
+  mapping: Mapping,
+  label: number,
+): number {
   const name = dataset.labels[label];
   if (name === undefined) throw misfit(model, dataset, `the rows' label ${label} has no name`);
   const to = Object.hasOwn(mapping, name) ? mapping[name] : name;
@@ -38,12 +51,20 @@ function indexByName(labels: readonly string[], name: string): number {
 }
 
 function checkMapping(dataset: Dataset, mapping: Mapping): void {
-  if (typeof mapping !== "object" || mapping === null || Array.isArray(mapping)) throw expected("labels", "an object from the data set's labels to the model's", mapping);
+  if (typeof mapping !== "object" || mapping === null || Array.isArray(mapping))
+    throw expected("labels", "an object from the data set's labels to the model's", mapping);
   const unknown = Object.keys(mapping).find((name) => !dataset.labels.includes(name));
-  if (unknown !== undefined) throw new AttributionError("unknown", `"labels" maps "${unknown}", which is none of the data set's labels: ${dataset.labels.join(", ")}`);
+  if (unknown !== undefined)
+    throw new AttributionError(
+      "unknown",
+      `"labels" maps "${unknown}", which is none of the data set's labels: ${dataset.labels.join(", ")}`,
+    );
 }
 
 function misfit(model: Pick<Model, "labels">, dataset: Dataset, why: string): AttributionError {
   const sides = `The data set's labels (${dataset.labels.join(", ") || "none"}) do not fit the model's (${model.labels.join(", ") || "none"})`;
-  return new AttributionError("mismatch", `${sides}: ${why}. Map them with "labels": {"data set's label": "model's label"}`);
+  return new AttributionError(
+    "mismatch",
+    `${sides}: ${why}. Map them with "labels": {"data set's label": "model's label"}`,
+  );
 }

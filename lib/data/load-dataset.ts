@@ -41,7 +41,18 @@ export interface LoadDatasetOptions extends CallOptions {
   readonly delimiter?: string;
 }
 
-const optionNames = ["path", "limit", "onlyLabelled", "labels", "fields", "label", "id", "delimiter", "signal", "onProgress"];
+const optionNames = [
+  "path",
+  "limit",
+  "onlyLabelled",
+  "labels",
+  "fields",
+  "label",
+  "id",
+  "delimiter",
+  "signal",
+  "onProgress",
+];
 
 /**
  * Reads a data set's file: "mnli" and "snli" (official jsonl, GLUE or SNLI tsv, plain premise/hypothesis/label jsonl; rows
@@ -53,7 +64,10 @@ const optionNames = ["path", "limit", "onlyLabelled", "labels", "fields", "label
 export async function loadDataset(name: DatasetName, options: LoadDatasetOptions): Promise<Dataset> {
   const bag = onlyKnown(options, optionNames);
   if (typeof name !== "string" || !Object.hasOwn(sources, name)) {
-    throw new AttributionError("unknown", `Unknown data set ${shown(name)}. Known: ${Object.keys(sources).join(", ")}; your own: "jsonl" or "csv"`);
+    throw new AttributionError(
+      "unknown",
+      `Unknown data set ${shown(name)}. Known: ${Object.keys(sources).join(", ")}; your own: "jsonl" or "csv"`,
+    );
   }
   const path = text(bag, "path");
   const source: DatasetSource = sources[name];
@@ -65,13 +79,24 @@ export async function loadDataset(name: DatasetName, options: LoadDatasetOptions
   return labelled(name, path, rows, naming, options);
 }
 
-interface Kept extends SourceRow { readonly id: string }
+interface Kept extends SourceRow {
+  readonly id: string;
+}
 
-async function collect(source: AsyncGenerator<SourceRow>, keep: { path: string; limit: number; onlyLabelled: boolean }, call: CallOptions): Promise<Kept[]> {
+async function collect(
+  source: AsyncGenerator<SourceRow>,
+  keep: { path: string; limit: number; onlyLabelled: boolean },
+  call: CallOptions,
+): Promise<Kept[]> {
   const pace = pacedBy(call.signal);
   const rows: Kept[] = [];
   let place = 0;
-  const report = (): void => call.onProgress?.({ done: rows.length, total: Number.isFinite(keep.limit) ? keep.limit : rows.length, stage: "rows" });
+  const report = (): void =>
+    call.onProgress?.({
+      done: rows.length,
+      total: Number.isFinite(keep.limit) ? keep.limit : rows.length,
+      stage: "rows",
+    });
   for await (const row of source) {
     const id = row.id ?? String(place);
     place++;
@@ -87,16 +112,25 @@ async function collect(source: AsyncGenerator<SourceRow>, keep: { path: string; 
 }
 
 /** How a file's label becomes a class: `rename` first, then its place in `labels` (absent: the names found, sorted). */
-interface Naming { readonly labels?: readonly string[]; readonly numbered?: readonly string[]; rename(name: string): string }
+interface Naming {
+  readonly labels?: readonly string[];
+  readonly numbered?: readonly string[];
+  rename(name: string): string;
+}
 
 function checkedNaming(labels: LoadDatasetOptions["labels"], source: DatasetSource, name: string): Naming {
   const own = source.labels === "found" ? undefined : source.labels;
   const same = (label: string): string => label;
   const numbered = own === undefined ? {} : { numbered: own };
   if (labels === undefined) return own === undefined ? { rename: same } : { labels: own, rename: same, ...numbered };
-  if (own?.length === 0) throw new AttributionError("invalid", `"labels" was given, but "${name}" is listwise and has no classes`);
+  if (own?.length === 0)
+    throw new AttributionError("invalid", `"labels" was given, but "${name}" is listwise and has no classes`);
   if (Array.isArray(labels)) return { labels: checkedLabels(labels as string[]), rename: same, ...numbered };
-  if (typeof labels !== "object" || labels === null || Object.values(labels).some((to) => typeof to !== "string" || to === "")) {
+  if (
+    typeof labels !== "object" ||
+    labels === null ||
+    Object.values(labels).some((to) => typeof to !== "string" || to === "")
+  ) {
     throw expected("labels", "an array of class names, or an object from the file's names to new ones", labels);
   }
   const names = labels as Readonly<Record<string, string>>;
@@ -104,13 +138,20 @@ function checkedNaming(labels: LoadDatasetOptions["labels"], source: DatasetSour
   return own === undefined ? { rename } : { labels: [...new Set(own.map(rename))], rename, ...numbered };
 }
 
-async function labelled(name: string, path: string, rows: readonly Kept[], naming: Naming, call: CallOptions): Promise<Dataset> {
+async function labelled(
+  name: string,
+  path: string,
+  rows: readonly Kept[],
+  naming: Naming,
+  call: CallOptions,
+): Promise<Dataset> {
   const pace = pacedBy(call.signal);
   const nameOf = ({ label, line }: Kept): string | undefined => {
     if (typeof label !== "number") return label === undefined ? undefined : naming.rename(label);
     if (label === -1) return undefined;
     const numbered = naming.numbered?.[label];
-    if (numbered === undefined) throw corruptAt(path, line, `has the label ${label}; the classes are ${(naming.numbered ?? []).join(", ")}`);
+    if (numbered === undefined)
+      throw corruptAt(path, line, `has the label ${label}; the classes are ${(naming.numbered ?? []).join(", ")}`);
     return naming.rename(numbered);
   };
   const listwise = Array.isArray(rows[0].fields["choices"]) && (naming.labels ?? []).length === 0;
@@ -120,11 +161,12 @@ async function labelled(name: string, path: string, rows: readonly Kept[], namin
     if (label !== undefined) found.add(label);
     await pace();
   }
-  const labels = listwise ? [] : naming.labels ?? [...found].sort();
+  const labels = listwise ? [] : (naming.labels ?? [...found].sort());
   const indexOf = new Map(labels.map((label, index) => [label, index]));
   const finished: Row[] = [];
   for (const row of rows) {
-    if (listwise && !Array.isArray(row.fields["choices"])) throw corruptAt(path, row.line, "has no choices, unlike the rows before it");
+    if (listwise && !Array.isArray(row.fields["choices"]))
+      throw corruptAt(path, row.line, "has no choices, unlike the rows before it");
     const label = listwise ? Number(row.label ?? -1) : indexIn(path, row.line, nameOf(row), indexOf);
     finished.push(Object.freeze({ id: row.id, fields: Object.freeze(row.fields), label }));
     await pace();
@@ -135,7 +177,8 @@ async function labelled(name: string, path: string, rows: readonly Kept[], namin
 function indexIn(path: string, line: number, label: string | undefined, indexOf: ReadonlyMap<string, number>): number {
   if (label === undefined) return -1;
   const index = indexOf.get(label);
-  if (index === undefined) throw corruptAt(path, line, `has the label "${label}"; the classes are ${[...indexOf.keys()].join(", ")}`);
+  if (index === undefined)
+    throw corruptAt(path, line, `has the label "${label}"; the classes are ${[...indexOf.keys()].join(", ")}`);
   return index;
 }
 
@@ -144,18 +187,33 @@ const ownOnly = ["fields", "label", "id"] as const;
 function checkedMapping(name: DatasetName, options: LoadDatasetOptions): FieldMapping {
   const own = name === "jsonl" || name === "csv";
   for (const option of own ? [] : ownOnly) {
-    if (options[option] !== undefined) throw new AttributionError("invalid", `"${option}" is for your own data ("jsonl", "csv"); "${name}" has its own shape`);
+    if (options[option] !== undefined)
+      throw new AttributionError(
+        "invalid",
+        `"${option}" is for your own data ("jsonl", "csv"); "${name}" has its own shape`,
+      );
   }
   const { fields, label, id, delimiter } = options;
-  if (delimiter !== undefined && name !== "csv") throw new AttributionError("invalid", `"delimiter" is for "csv", not for "${name}"`);
-  if (delimiter !== undefined && (typeof delimiter !== "string" || [...delimiter].length !== 1 || /["\r\n]/.test(delimiter))) throw expected("delimiter", "one character", delimiter);
+  if (delimiter !== undefined && name !== "csv")
+    throw new AttributionError("invalid", `"delimiter" is for "csv", not for "${name}"`);
+  if (
+    delimiter !== undefined &&
+    (typeof delimiter !== "string" || [...delimiter].length !== 1 || /["\r\n]/.test(delimiter))
+  )
+    throw expected("delimiter", "one character", delimiter);
   for (const [option, value] of Object.entries({ label, id })) {
-    if (value !== undefined && value !== null && (typeof value !== "string" || value === "")) throw expected(option, "a column or key, or null", value);
+    if (value !== undefined && value !== null && (typeof value !== "string" || value === ""))
+      throw expected(option, "a column or key, or null", value);
   }
-  const isMap = fields === undefined || (typeof fields === "object" && fields !== null && Object.values(fields).every((key) => typeof key === "string"));
-  if (!isMap || (fields !== undefined && Object.keys(fields).length === 0)) throw expected("fields", "an object from field to column or key", fields);
+  const isMap =
+    fields === undefined ||
+    (typeof fields === "object" && fields !== null && Object.values(fields).every((key) => typeof key === "string"));
+  if (!isMap || (fields !== undefined && Object.keys(fields).length === 0))
+    throw expected("fields", "an object from field to column or key", fields);
   return {
-    ...(fields === undefined ? {} : { fields }), ...(label === undefined ? {} : { label }),
-    ...(id === undefined ? {} : { id }), ...(delimiter === undefined ? {} : { delimiter }),
+    ...(fields === undefined ? {} : { fields }),
+    ...(label === undefined ? {} : { label }),
+    ...(id === undefined ? {} : { id }),
+    ...(delimiter === undefined ? {} : { delimiter }),
   };
 }

@@ -3,7 +3,10 @@
 import { corruptAt, firstCharacter, longestRecord, readLines, readPieces } from "./read-text";
 
 /** A parsed record and the line it starts on. */
-export interface JsonRecord { readonly value: Readonly<Record<string, unknown>>; readonly line: number }
+export interface JsonRecord {
+  readonly value: Readonly<Record<string, unknown>>;
+  readonly line: number;
+}
 
 /** Objects of a JSONL file or of a JSON array, whichever the file is. */
 export async function* readJsonObjects(path: string): AsyncGenerator<JsonRecord> {
@@ -31,11 +34,15 @@ function parseObject(path: string, line: number, text: string): JsonRecord {
   } catch (cause) {
     throw corruptAt(path, line, `is not valid JSON (${(cause as Error).message})`, cause);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw corruptAt(path, line, "is not a JSON object");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw corruptAt(path, line, "is not a JSON object");
   return { value: value as Record<string, unknown>, line };
 }
 
-interface Element { readonly text: string; readonly line: number }
+interface Element {
+  readonly text: string;
+  readonly line: number;
+}
 type Place = "before" | "between" | "element" | "after";
 
 /** Cuts a top-level array into the texts of its elements; keeps strings and nesting in mind, leaves the rest to JSON.parse. */
@@ -50,10 +57,10 @@ function arrayScanner(path: string): { elements(piece: string): Generator<Elemen
     if (inString) {
       if (escaped) escaped = false;
       else if (character === "\\") escaped = true;
-      else if (character === "\"") inString = false;
+      else if (character === '"') inString = false;
       return false;
     }
-    if (character === "\"") inString = true;
+    if (character === '"') inString = true;
     else if (character === "{" || character === "[") depth++;
     else if (character === "}" || character === "]") return --depth === 0;
     return false;
@@ -64,7 +71,8 @@ function arrayScanner(path: string): { elements(piece: string): Generator<Elemen
     else if (place === "between" && character === "{") return true;
     else if (place === "between" && character === ",") comma = expectComma(path, line, comma);
     else if (place === "between" && character === "]") place = "after";
-    else if (!/\s/.test(character)) throw corruptAt(path, line, `expected an array of objects but found "${character}"`);
+    else if (!/\s/.test(character))
+      throw corruptAt(path, line, `expected an array of objects but found "${character}"`);
     return false;
   };
   function* elements(piece: string): Generator<Element> {
@@ -82,10 +90,16 @@ function arrayScanner(path: string): { elements(piece: string): Generator<Elemen
       }
     }
     if (place === "element") kept += piece.slice(start);
-    if (kept.length > longestRecord) throw corruptAt(path, startLine, `is an element of more than ${longestRecord} characters`);
+    if (kept.length > longestRecord)
+      throw corruptAt(path, startLine, `is an element of more than ${longestRecord} characters`);
   }
   const end = (): void => {
-    if (place !== "after") throw corruptAt(path, line, `ends inside ${place === "element" ? `the element that begins on line ${startLine}` : "the array"}`);
+    if (place !== "after")
+      throw corruptAt(
+        path,
+        line,
+        `ends inside ${place === "element" ? `the element that begins on line ${startLine}` : "the array"}`,
+      );
   };
   return { elements, end };
 }

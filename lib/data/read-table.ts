@@ -2,8 +2,14 @@
 // MultiNLI, GLUE, SNLI and HANS, where a quote is a character like any other.
 import { corruptAt, type Line, longestRecord, readLines, readPieces } from "./read-text";
 
-export interface TableRow { readonly value: Readonly<Record<string, string>>; readonly line: number }
-export interface Cells { readonly cells: readonly string[]; readonly line: number }
+export interface TableRow {
+  readonly value: Readonly<Record<string, string>>;
+  readonly line: number;
+}
+export interface Cells {
+  readonly cells: readonly string[];
+  readonly line: number;
+}
 
 /** TSV without quoting; every row has as many cells as the header, but for single annotators' labels (label1 … label5) at its end. */
 export async function* readTabbed(path: string): AsyncGenerator<TableRow> {
@@ -36,7 +42,8 @@ export async function* readDelimited(path: string, delimiter: string): AsyncGene
 }
 
 function named(path: string, columns: readonly string[], { cells, line }: Cells): TableRow {
-  if (cells.length > columns.length) throw corruptAt(path, line, `has ${cells.length} cells but the header has ${columns.length} columns`);
+  if (cells.length > columns.length)
+    throw corruptAt(path, line, `has ${cells.length} cells but the header has ${columns.length} columns`);
   return { value: Object.fromEntries(cells.map((cell, column) => [columns[column], cell])), line };
 }
 
@@ -56,7 +63,10 @@ async function* readCells(path: string, delimiter: string): AsyncGenerator<Cells
 type Place = "start" | "plain" | "quoted" | "closed";
 
 /** A state machine over characters: at a cell's start, in a plain cell, within quotes, after a quote that may close them. */
-function cellScanner(path: string, delimiter: string): { rows(piece: string): Generator<Cells>; end(): Generator<Cells> } {
+function cellScanner(
+  path: string,
+  delimiter: string,
+): { rows(piece: string): Generator<Cells>; end(): Generator<Cells> } {
   let place: Place = "start";
   let [cell, line, startLine] = ["", 1, 1];
   let cells: string[] = [];
@@ -72,20 +82,26 @@ function cellScanner(path: string, delimiter: string): { rows(piece: string): Ge
     return row;
   };
   const plain = (character: string): void => {
-    if (place === "start" && character === "\"") place = "quoted";
+    if (place === "start" && character === '"') place = "quoted";
     else if (place !== "closed") [cell, place] = [cell + character, "plain"];
-    else if (character === "\"") [cell, place] = [`${cell}"`, "quoted"];
-    else if (character !== "\r") throw corruptAt(path, line, `has ${JSON.stringify(character)} after a closing quote; double a quote that belongs to the text`);
+    else if (character === '"') [cell, place] = [`${cell}"`, "quoted"];
+    else if (character !== "\r")
+      throw corruptAt(
+        path,
+        line,
+        `has ${JSON.stringify(character)} after a closing quote; double a quote that belongs to the text`,
+      );
   };
   function* rows(piece: string): Generator<Cells> {
     for (const character of piece) {
-      if (place === "quoted") [cell, place] = character === "\"" ? [cell, "closed"] : [cell + character, "quoted"];
+      if (place === "quoted") [cell, place] = character === '"' ? [cell, "closed"] : [cell + character, "quoted"];
       else if (character === delimiter) endCell();
       else if (character === "\n") yield endRow();
       else plain(character);
       if (character === "\n") line++;
     }
-    if (cell.length > longestRecord) throw corruptAt(path, startLine, `has a cell of more than ${longestRecord} characters; is a quote left open?`);
+    if (cell.length > longestRecord)
+      throw corruptAt(path, startLine, `has a cell of more than ${longestRecord} characters; is a quote left open?`);
   }
   function* end(): Generator<Cells> {
     if (place === "quoted") throw corruptAt(path, startLine, "opens a quote that is never closed");

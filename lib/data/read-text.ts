@@ -4,7 +4,10 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { AttributionError } from "../errors";
 
-export interface Line { readonly text: string; readonly number: number }
+export interface Line {
+  readonly text: string;
+  readonly number: number;
+}
 
 /** A JSON value or table row of more characters than this is refused: no data set has one, a damaged file may. */
 export const longestRecord = 1 << 20;
@@ -16,7 +19,9 @@ export function corruptAt(path: string, line: number, what: string, cause?: unkn
 
 export async function requireFile(path: string): Promise<void> {
   const status = await stat(path).catch((cause: unknown) => {
-    throw new AttributionError("missing", `Cannot read ${path} (${codeOf(cause)}). Give the path of an existing file`, { cause });
+    throw new AttributionError("missing", `Cannot read ${path} (${codeOf(cause)}). Give the path of an existing file`, {
+      cause,
+    });
   });
   if (!status.isFile()) throw new AttributionError("invalid", `Expected "path" to be a file but ${path} is none`);
 }
@@ -59,7 +64,8 @@ export async function* readLines(path: string): AsyncGenerator<Line> {
     lines[0] = open + lines[0];
     open = lines.pop()!;
     for (const text of lines) yield { text: text.endsWith("\r") ? text.slice(0, -1) : text, number: number++ };
-    if (open.length > longestRecord) throw corruptAt(path, number, `is a line of more than ${longestRecord} characters`);
+    if (open.length > longestRecord)
+      throw corruptAt(path, number, `is a line of more than ${longestRecord} characters`);
   }
   if (open !== "") yield { text: open.endsWith("\r") ? open.slice(0, -1) : open, number };
 }

@@ -8,27 +8,55 @@ const kinds: readonly unknown[] = ["causalLM", "classification", "choice"];
 
 /** "invalid" for anything whose parts do not have the lengths that they must have. */
 export function requireInstances(value: unknown, name: string): asserts value is Instances {
-  if (typeof value !== "object" || value === null || !kinds.includes((value as Instances).kind)) throw expected(name, "Instances from encode or createInstances", value);
+  if (typeof value !== "object" || value === null || !kinds.includes((value as Instances).kind))
+    throw expected(name, "Instances from encode or createInstances", value);
   const fault = faultOf(value as Instances);
-  if (fault !== undefined) throw new AttributionError("invalid", `Expected "${name}" to be Instances from encode or createInstances, but its ${fault} do not fit each other`);
+  if (fault !== undefined)
+    throw new AttributionError(
+      "invalid",
+      `Expected "${name}" to be Instances from encode or createInstances, but its ${fault} do not fit each other`,
+    );
 }
 
 /** The same for calls that need at least one. */
 export function requireSome(value: unknown, name: string): asserts value is Instances {
   requireInstances(value, name);
-  if (value.size === 0) throw new AttributionError("invalid", `Expected "${name}" to hold at least one instance but received none`);
+  if (value.size === 0)
+    throw new AttributionError("invalid", `Expected "${name}" to hold at least one instance but received none`);
 }
 
 /** The parts whose types or lengths contradict each other, or undefined. */
-function faultOf({ size, tokens, rowOffsets, groupOffsets, labels, targets, ids, texts, hash }: Instances): string | undefined {
+function faultOf({
+  size,
+  tokens,
+  rowOffsets,
+  groupOffsets,
+  labels,
+  targets,
+  ids,
+  texts,
+  hash,
+}: Instances): string | undefined {
   const checks: readonly (readonly [parts: string, passes: boolean])[] = [
-    ["arrays and size", [tokens, rowOffsets, groupOffsets, labels, targets].every((array) => isTyped(array, "Int32Array")) && Number.isInteger(size) && size >= 0],
+    [
+      "arrays and size",
+      [tokens, rowOffsets, groupOffsets, labels, targets].every((array) => isTyped(array, "Int32Array")) &&
+        Number.isInteger(size) &&
+        size >= 0,
+    ],
     ["groupOffsets and size", groupOffsets?.length === size + 1],
     ["labels and size", labels?.length === size],
     ["rowOffsets and groupOffsets", rowOffsets?.length === (groupOffsets?.[size] ?? NaN) + 1],
     ["tokens and rowOffsets", tokens?.length === rowOffsets?.[rowOffsets.length - 1]],
     ["targets and tokens", targets?.length === 0 || targets?.length === tokens?.length],
-    ["ids, texts and size", Array.isArray(ids) && ids.length === size && Array.isArray(texts) && texts.length === size && typeof hash === "string"],
+    [
+      "ids, texts and size",
+      Array.isArray(ids) &&
+        ids.length === size &&
+        Array.isArray(texts) &&
+        texts.length === size &&
+        typeof hash === "string",
+    ],
   ];
   return checks.find(([, passes]) => !passes)?.[0];
 }

@@ -31,7 +31,11 @@ type Record_ = Readonly<Record<string, unknown>>;
 export function textAt(path: string, line: number, record: Record_, key: string): string {
   const value = record[key];
   if (typeof value === "string") return value;
-  throw corruptAt(path, line, value === undefined ? `has no "${key}"` : `expected "${key}" to be a text but found ${JSON.stringify(value)}`);
+  throw corruptAt(
+    path,
+    line,
+    value === undefined ? `has no "${key}"` : `expected "${key}" to be a text but found ${JSON.stringify(value)}`,
+  );
 }
 
 /** The text at `key`, empty where there is none or null. */
@@ -54,6 +58,7 @@ export function arrayAt(path: string, line: number, record: Record_, key: string
 }
 
 export function objectOf(path: string, line: number, value: unknown, what: string): Record_ {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw corruptAt(path, line, `expected ${what} to be an object`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw corruptAt(path, line, `expected ${what} to be an object`);
   return value as Record_;
 }

@@ -41,17 +41,39 @@ const answer: Part = { text: "/ Answer :" };
 
 const named: Readonly<Record<TemplateName, Named>> = {
   claim: {
-    fields: ["claim"], optional: "evidence", maxLength: 512, asksForLabel: true, ends: "prompt",
-    parts: (field) => [{ text: `Claim : ${field("claim")}` }, { text: `/ Evidence : ${field("evidence")}`, truncate: true }, answer],
+    fields: ["claim"],
+    optional: "evidence",
+    maxLength: 512,
+    asksForLabel: true,
+    ends: "prompt",
+    parts: (field) => [
+      { text: `Claim : ${field("claim")}` },
+      { text: `/ Evidence : ${field("evidence")}`, truncate: true },
+      answer,
+    ],
   },
   // The premise is what the hypothesis is judged by, so it stands where the evidence stands: it is the part that is cut.
   sentencePair: {
-    fields: ["premise", "hypothesis"], maxLength: 512, asksForLabel: true, ends: "prompt",
-    parts: (field) => [{ text: `Premise : ${field("premise")}`, truncate: true }, { text: `/ Hypothesis : ${field("hypothesis")}` }, answer],
+    fields: ["premise", "hypothesis"],
+    maxLength: 512,
+    asksForLabel: true,
+    ends: "prompt",
+    parts: (field) => [
+      { text: `Premise : ${field("premise")}`, truncate: true },
+      { text: `/ Hypothesis : ${field("hypothesis")}` },
+      answer,
+    ],
   },
   choice: {
-    fields: ["question"], listwise: true, maxLength: 128, ends: "prompt",
-    parts: (field, choice) => [{ text: `Question : ${field("question")}`, truncate: true }, { text: `/ Choice : ${choice}` }, answer],
+    fields: ["question"],
+    listwise: true,
+    maxLength: 128,
+    ends: "prompt",
+    parts: (field, choice) => [
+      { text: `Question : ${field("question")}`, truncate: true },
+      { text: `/ Choice : ${choice}` },
+      answer,
+    ],
   },
   prompt: { fields: ["prompt"], maxLength: 512, ends: "prompt", parts: (field) => [{ text: field("prompt") }] },
   text: { fields: ["text"], maxLength: 512, parts: (field) => [{ text: field("text"), truncate: true }] },
@@ -63,17 +85,26 @@ const templateNames = Object.keys(named) as TemplateName[];
 export function resolveTemplate(template: Template | undefined, dataset: Dataset): ResolvedTemplate {
   if (typeof template === "function") return fromFunction(template);
   if (template === undefined) return fromName(suitable(dataset));
-  if (typeof template !== "string" || template === "") throw expected("template", "a name, a text with {fields}, or a function", template);
+  if (typeof template !== "string" || template === "")
+    throw expected("template", "a name, a text with {fields}, or a function", template);
   if ((templateNames as string[]).includes(template)) return fromName(template as TemplateName);
   if (template.includes("{")) return fromFormat(template);
-  throw new AttributionError("unknown", `Unknown template "${template}". Known: ${templateNames.join(", ")}; your own is a function or a text with {fields}`);
+  throw new AttributionError(
+    "unknown",
+    `Unknown template "${template}". Known: ${templateNames.join(", ")}; your own is a function or a text with {fields}`,
+  );
 }
 
 function suitable(dataset: Dataset): TemplateName {
   const fields = Object.keys(dataset.rows[0]?.fields ?? {});
-  const found = templateNames.find((name) => [...named[name].fields, ...(named[name].listwise ? ["choices"] : [])].every((field) => fields.includes(field)));
+  const found = templateNames.find((name) =>
+    [...named[name].fields, ...(named[name].listwise ? ["choices"] : [])].every((field) => fields.includes(field)),
+  );
   if (found !== undefined) return found;
-  throw new AttributionError("missing", `No template fits rows with the fields ${fields.join(", ")}. Give "template" as a text with {fields} or as a function`);
+  throw new AttributionError(
+    "missing",
+    `No template fits rows with the fields ${fields.join(", ")}. Give "template" as a text with {fields} or as a function`,
+  );
 }
 
 function fromName(name: TemplateName): ResolvedTemplate {
@@ -83,7 +114,8 @@ function fromName(name: TemplateName): ResolvedTemplate {
     const used = optional === undefined || without ? fields : [...fields, optional];
     const texts = new Map(used.map((field) => [field, fieldOf(row, field)]));
     requireText(row, [...texts.values()], used);
-    const made = (choice: string): readonly Part[] => parts((field) => texts.get(field) ?? "", choice).filter((part) => !(without && part.truncate));
+    const made = (choice: string): readonly Part[] =>
+      parts((field) => texts.get(field) ?? "", choice).filter((part) => !(without && part.truncate));
     return listwise ? choicesOf(row).map(made) : [made("")];
   };
   return { inputs, maxLength, asksForLabel, ends };
@@ -94,14 +126,20 @@ function fromFormat(format: string): ResolvedTemplate {
   const names = new Set<string>();
   for (const [whole, name] of format.matchAll(/\{\{|\}\}|\{([^{}]*)\}|[{}]/g)) {
     if (name !== undefined) names.add(name);
-    else if (whole.length === 1) throw expected("template", "a text whose braces are closed ({field}) or doubled ({{)", format);
+    else if (whole.length === 1)
+      throw expected("template", "a text whose braces are closed ({field}) or doubled ({{)", format);
   }
   const listwise = names.has("choice");
   const inputs = (row: Row): readonly (readonly Part[])[] => {
     const used = [...names].filter((name) => name !== "choice" || row.fields["choice"] !== undefined);
     const texts = new Map(used.map((field) => [field, fieldOf(row, field)]));
-    const fill = (choice?: string): readonly Part[] => [{ text: format.replace(/\{\{|\}\}|\{([^{}]*)\}/g, (whole, name?: string) =>
-      name === undefined ? whole[0] : name === "choice" && choice !== undefined ? choice : texts.get(name)!) }];
+    const fill = (choice?: string): readonly Part[] => [
+      {
+        text: format.replace(/\{\{|\}\}|\{([^{}]*)\}/g, (whole, name?: string) =>
+          name === undefined ? whole[0] : name === "choice" && choice !== undefined ? choice : texts.get(name)!,
+        ),
+      },
+    ];
     const perChoice = listwise && row.fields["choice"] === undefined;
     requireText(row, perChoice ? [...texts.values(), ...choicesOf(row)] : [...texts.values()], [...names]);
     return perChoice ? choicesOf(row).map(fill) : [fill()];
@@ -117,7 +155,11 @@ function fromFunction(template: TemplateFunction): ResolvedTemplate {
       if (Array.isArray(parts) && parts.length > 0 && parts.every(isPart)) return parts;
       throw expected("template", `a function that gives parts {text, truncate?} (row "${row.id}")`, parts);
     });
-    requireText(row, checked.flat().map((part) => part.text), ["the template's parts"]);
+    requireText(
+      row,
+      checked.flat().map((part) => part.text),
+      ["the template's parts"],
+    );
     return checked;
   };
   return { inputs, maxLength: 512, asksForLabel: false, ends: "text" };
@@ -125,13 +167,21 @@ function fromFunction(template: TemplateFunction): ResolvedTemplate {
 
 function isPart(value: unknown): value is Part {
   const part = value as Part | null;
-  return typeof part === "object" && part !== null && typeof part.text === "string" && (part.truncate === undefined || typeof part.truncate === "boolean");
+  return (
+    typeof part === "object" &&
+    part !== null &&
+    typeof part.text === "string" &&
+    (part.truncate === undefined || typeof part.truncate === "boolean")
+  );
 }
 
 function fieldOf(row: Row, name: string): string {
   const value = Object.hasOwn(row.fields, name) ? row.fields[name] : undefined;
   if (typeof value === "string") return value;
-  const why = value === undefined ? `has no field "${name}" (it has ${Object.keys(row.fields).join(", ")})` : `has several texts in "${name}"`;
+  const why =
+    value === undefined
+      ? `has no field "${name}" (it has ${Object.keys(row.fields).join(", ")})`
+      : `has several texts in "${name}"`;
   throw new AttributionError("missing", `Row "${row.id}" ${why}, which the template needs as one text`);
 }
 
@@ -143,6 +193,9 @@ function choicesOf(row: Row): readonly string[] {
 
 function requireText(row: Row, texts: readonly string[], names: readonly string[]): void {
   if (texts.length > 0 && texts.every((text) => text.trim() === "")) {
-    throw new AttributionError("invalid", `Row "${row.id}" has an empty text: nothing in ${names.join(", ")}. Leave the row out`);
+    throw new AttributionError(
+      "invalid",
+      `Row "${row.id}" has an empty text: nothing in ${names.join(", ")}. Leave the row out`,
+    );
   }
 }

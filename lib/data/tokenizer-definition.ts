@@ -6,7 +6,12 @@ import { AttributionError } from "../errors";
 
 export type Json = Readonly<Record<string, unknown>>;
 /** An entry of tokenizer.json's `added_tokens`. */
-export interface AddedToken { readonly id: number; readonly content: string; readonly special: boolean; readonly [flag: string]: unknown }
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+  readonly [flag: string]: unknown;
+}
 export const roles = ["bos", "eos", "pad", "unk"] as const;
 export type Role = (typeof roles)[number];
 
@@ -22,7 +27,13 @@ export interface Definition {
 export type TokenizerFiles = { readonly directory: string } | { readonly files: readonly string[] };
 
 const fileNames = [
-  "tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json",
+  "tokenizer.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "config.json",
 ] as const;
 type FileName = (typeof fileNames)[number];
 type Found = Partial<Record<FileName, string>>;
@@ -31,22 +42,34 @@ export function readDefinition(source: TokenizerFiles): Definition {
   const found = findFiles(source);
   const where = "directory" in source ? source.directory : source.files.join(", ");
   const pieces = found["tokenizer.json"] === undefined;
-  if (pieces && (found["vocab.json"] === undefined || found["merges.txt"] === undefined)) throw noTokenizer(source, where);
+  if (pieces && (found["vocab.json"] === undefined || found["merges.txt"] === undefined))
+    throw noTokenizer(source, where);
   const json = pieces ? fromPieces(found["vocab.json"]!, found["merges.txt"]!) : readJson(found["tokenizer.json"]!);
   const map = found["special_tokens_map.json"] === undefined ? {} : readJson(found["special_tokens_map.json"]);
   const config = found["tokenizer_config.json"] === undefined ? {} : readJson(found["tokenizer_config.json"]);
   const named = { ...map, ...Object.fromEntries(Object.entries(config).filter(([, value]) => value !== null)) };
   const more = found["added_tokens.json"] === undefined ? {} : readJson(found["added_tokens.json"]);
   const model = found["config.json"] === undefined ? {} : readJson(found["config.json"]);
-  const used = fileNames.filter((name) => name !== "config.json" && !(name === "tokenizer.json" ? pieces : !pieces && /^(vocab|merges)/.test(name)));
+  const used = fileNames.filter(
+    (name) => name !== "config.json" && !(name === "tokenizer.json" ? pieces : !pieces && /^(vocab|merges)/.test(name)),
+  );
   const files = used.flatMap((name) => found[name] ?? []);
   return define(json, pieces ? withPieceNames(named, json, model) : named, { files, more, model, where });
 }
 
-interface Beside { readonly files?: readonly string[]; readonly more?: Json; readonly model?: Json; readonly where?: string }
+interface Beside {
+  readonly files?: readonly string[];
+  readonly more?: Json;
+  readonly model?: Json;
+  readonly where?: string;
+}
 
 /** Checks the vocabulary, gives every named special token an entry in `added_tokens`, and finds the ids by role. */
-export function define(json: Json, config: Json, { files = [], more = {}, model = {}, where = "the tokenizer" }: Beside = {}): Definition {
+export function define(
+  json: Json,
+  config: Json,
+  { files = [], more = {}, model = {}, where = "the tokenizer" }: Beside = {},
+): Definition {
   const inner = json["model"];
   if (!isObject(inner)) throw new AttributionError("corrupt", `${where}: the tokenizer has no "model"`);
   const ids = vocabularyOf(inner, where);
@@ -58,9 +81,20 @@ export function define(json: Json, config: Json, { files = [], more = {}, model 
     const given = id ?? next;
     next = Math.max(next, given + 1);
     ids.set(content, given);
-    added.push({ single_word: false, lstrip: false, rstrip: false, normalized: false, special: true, ...flags, id: given, content });
+    added.push({
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+      ...flags,
+      id: given,
+      content,
+    });
   };
-  for (const [id, token] of Object.entries(isObject(config["added_tokens_decoder"]) ? config["added_tokens_decoder"] : {})) {
+  for (const [id, token] of Object.entries(
+    isObject(config["added_tokens_decoder"]) ? config["added_tokens_decoder"] : {},
+  )) {
     if (isObject(token)) add(contentOf(token)!, flagsOf(token), Number(id));
   }
   for (const [content, id] of Object.entries(more)) add(content, { special: false }, Number(id));
@@ -73,8 +107,14 @@ export function define(json: Json, config: Json, { files = [], more = {}, model 
 /** The definition with one more token, under the next free id, in the role of padding. */
 export function definitionWithPad(definition: Definition, content: string): Definition {
   const { json, config, special, files } = definition;
-  if (json.added_tokens.some((token) => token.content === content) || vocabularyOf(json.model, "the tokenizer").has(content)) {
-    throw new AttributionError("invalid", `Expected "token" to be a new token but the vocabulary holds "${content}" already`);
+  if (
+    json.added_tokens.some((token) => token.content === content) ||
+    vocabularyOf(json.model, "the tokenizer").has(content)
+  ) {
+    throw new AttributionError(
+      "invalid",
+      `Expected "token" to be a new token but the vocabulary holds "${content}" already`,
+    );
   }
   const extended = define(json, { ...config, pad_token: content }, { files: [] });
   return { ...extended, special: { ...special, pad: extended.special.pad! }, files };
@@ -87,16 +127,27 @@ function findFiles(source: TokenizerFiles): Found {
   }
   const { directory } = source;
   if (!existsSync(directory) || !statSync(directory).isDirectory()) {
-    throw new AttributionError("missing", `No directory ${directory}. Give a directory with tokenizer.json, or with vocab.json and merges.txt`);
+    throw new AttributionError(
+      "missing",
+      `No directory ${directory}. Give a directory with tokenizer.json, or with vocab.json and merges.txt`,
+    );
   }
-  return Object.fromEntries(fileNames.map((name) => [name, join(directory, name)] as const).filter(([, path]) => existsSync(path)));
+  return Object.fromEntries(
+    fileNames.map((name) => [name, join(directory, name)] as const).filter(([, path]) => existsSync(path)),
+  );
 }
 
 function noTokenizer(source: TokenizerFiles, where: string): AttributionError {
   const expected = "Expected tokenizer.json, or vocab.json and merges.txt";
-  const sentencePiece = "directory" in source ? existsSync(join(source.directory, "tokenizer.model")) : source.files.some((path) => basename(path) === "tokenizer.model");
+  const sentencePiece =
+    "directory" in source
+      ? existsSync(join(source.directory, "tokenizer.model"))
+      : source.files.some((path) => basename(path) === "tokenizer.model");
   if (!sentencePiece) return new AttributionError("missing", `${where} holds no tokenizer. ${expected}`);
-  return new AttributionError("unsupported", `${where} holds a SentencePiece tokenizer.model only. ${expected}; transformers' save_pretrained writes it`);
+  return new AttributionError(
+    "unsupported",
+    `${where} holds a SentencePiece tokenizer.model only. ${expected}; transformers' save_pretrained writes it`,
+  );
 }
 
 function readJson(path: string): Json {
@@ -118,7 +169,9 @@ function readJson(path: string): Json {
 /** GPT-2's tokenizer from its two files, as transformers builds it. */
 function fromPieces(vocabFile: string, mergesFile: string): Json {
   const vocab = readJson(vocabFile);
-  const lines = readFileSync(mergesFile, "utf8").split("\n").map((line) => line.replace(/\r$/, ""));
+  const lines = readFileSync(mergesFile, "utf8")
+    .split("\n")
+    .map((line) => line.replace(/\r$/, ""));
   const merges = lines.flatMap((line, index) => {
     if (line === "" || (index === 0 && line.startsWith("#version"))) return [];
     const pair = line.split(" ");
@@ -127,9 +180,25 @@ function fromPieces(vocabFile: string, mergesFile: string): Json {
   });
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
   return {
-    version: "1.0", truncation: null, padding: null, added_tokens: [], normalizer: null,
-    pre_tokenizer: byteLevel, post_processor: { ...byteLevel, trim_offsets: false }, decoder: { ...byteLevel, add_prefix_space: true },
-    model: { type: "BPE", dropout: null, unk_token: null, continuing_subword_prefix: "", end_of_word_suffix: "", fuse_unk: false, byte_fallback: false, vocab, merges },
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: byteLevel,
+    post_processor: { ...byteLevel, trim_offsets: false },
+    decoder: { ...byteLevel, add_prefix_space: true },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: "",
+      end_of_word_suffix: "",
+      fuse_unk: false,
+      byte_fallback: false,
+      vocab,
+      merges,
+    },
   };
 }
 
@@ -150,18 +219,32 @@ function withPieceNames(config: Json, json: Json, model: Json): Json {
 /** Ids by token; refuses ids that are no ids or given twice, and merges of tokens that the vocabulary lacks. */
 function vocabularyOf(model: Json, where: string): Map<string, number> {
   const vocab = model["vocab"];
-  if (typeof vocab !== "object" || vocab === null) throw new AttributionError("corrupt", `${where}: the tokenizer's model has no "vocab"`);
-  const ids = new Map(Array.isArray(vocab) ? vocab.map((entry, id) => [String((entry as unknown[])[0]), id]) : Object.entries(vocab as Readonly<Record<string, number>>));
+  if (typeof vocab !== "object" || vocab === null)
+    throw new AttributionError("corrupt", `${where}: the tokenizer's model has no "vocab"`);
+  const ids = new Map(
+    Array.isArray(vocab)
+      ? vocab.map((entry, id) => [String((entry as unknown[])[0]), id])
+      : Object.entries(vocab as Readonly<Record<string, number>>),
+  );
   const seen = new Set<number>();
   for (const [token, id] of ids) {
-    if (!Number.isInteger(id) || id < 0 || seen.has(id)) throw new AttributionError("corrupt", `${where}: the token ${JSON.stringify(token)} has the id ${String(id)}, which is no id of its own`);
+    if (!Number.isInteger(id) || id < 0 || seen.has(id))
+      throw new AttributionError(
+        "corrupt",
+        `${where}: the token ${JSON.stringify(token)} has the id ${String(id)}, which is no id of its own`,
+      );
     seen.add(id);
   }
-  if (model["type"] === "BPE" && !Array.isArray(model["merges"])) throw new AttributionError("corrupt", `${where}: a BPE tokenizer needs "merges"`);
+  if (model["type"] === "BPE" && !Array.isArray(model["merges"]))
+    throw new AttributionError("corrupt", `${where}: a BPE tokenizer needs "merges"`);
   for (const merge of (model["type"] === "BPE" ? model["merges"] : []) as (string | string[])[]) {
     const [left, right] = typeof merge === "string" ? splitMerge(merge) : merge;
     const lacking = [left, right, `${left}${right}`].find((token) => token === undefined || !ids.has(token));
-    if (lacking !== undefined) throw new AttributionError("corrupt", `${where}: the merge ${JSON.stringify(merge)} speaks of ${JSON.stringify(lacking)}, which the vocabulary lacks`);
+    if (lacking !== undefined)
+      throw new AttributionError(
+        "corrupt",
+        `${where}: the merge ${JSON.stringify(merge)} speaks of ${JSON.stringify(lacking)}, which the vocabulary lacks`,
+      );
   }
   return ids;
 }
@@ -172,8 +255,12 @@ function splitMerge(merge: string): string[] {
 }
 
 function namedTokens(config: Json): unknown[] {
-  const lists = [config["additional_special_tokens"], config["extra_special_tokens"]].filter((list) => Array.isArray(list)) as unknown[][];
-  return [...[...roles, "sep", "cls", "mask"].map((role) => config[`${role}_token`]), ...lists.flat()].filter((token) => contentOf(token) !== undefined);
+  const lists = [config["additional_special_tokens"], config["extra_special_tokens"]].filter((list) =>
+    Array.isArray(list),
+  ) as unknown[][];
+  return [...[...roles, "sep", "cls", "mask"].map((role) => config[`${role}_token`]), ...lists.flat()].filter(
+    (token) => contentOf(token) !== undefined,
+  );
 }
 
 function specialIds(config: Json, model: Json, ids: ReadonlyMap<string, number>, size: number): Definition["special"] {
@@ -199,7 +286,11 @@ function contentOf(token: unknown): string | undefined {
 }
 
 function flagsOf(token: Json): Json {
-  return Object.fromEntries(["single_word", "lstrip", "rstrip", "normalized", "special"].filter((flag) => typeof token[flag] === "boolean").map((flag) => [flag, token[flag]]));
+  return Object.fromEntries(
+    ["single_word", "lstrip", "rstrip", "normalized", "special"]
+      .filter((flag) => typeof token[flag] === "boolean")
+      .map((flag) => [flag, token[flag]]),
+  );
 }
 
 function isObject(value: unknown): value is Json {

@@ -6,7 +6,10 @@ import { Worker } from "node:worker_threads";
 import { AttributionError } from "../errors";
 import type { Reply, Request } from "./tokenizer-worker";
 
-interface Waiting { resolve(result: unknown): void; reject(error: unknown): void }
+interface Waiting {
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
 
 /** A running worker and the requests it has yet to answer. */
 export interface TokenizerThread {
@@ -26,7 +29,10 @@ export function tokenizerThread(): TokenizerThread {
 
 /** Sends a request to the worker that holds the tokenizer. */
 export function ask<T>(thread: TokenizerThread, message: Request): Promise<T> {
-  if (thread.ended) return Promise.reject(new AttributionError("invalid", "The tokenizer's thread has ended; open the tokenizer again"));
+  if (thread.ended)
+    return Promise.reject(
+      new AttributionError("invalid", "The tokenizer's thread has ended; open the tokenizer again"),
+    );
   return new Promise<T>((resolve, reject) => {
     const request = nextRequest++;
     if (thread.waiting.size === 0) thread.worker.ref();
@@ -65,7 +71,11 @@ function end(thread: TokenizerThread, error: AttributionError): void {
 function startWorker(): Worker {
   const compiled = join(__dirname, "tokenizer-worker.js");
   if (existsSync(compiled)) return new Worker(compiled, { execArgv: [] });
-  return new Worker(fromSource, { eval: true, execArgv: [], workerData: { file: join(__dirname, "tokenizer-worker.ts") } });
+  return new Worker(fromSource, {
+    eval: true,
+    execArgv: [],
+    workerData: { file: join(__dirname, "tokenizer-worker.ts") },
+  });
 }
 
 const fromSource = `

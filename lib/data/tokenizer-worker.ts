@@ -6,7 +6,14 @@ import { parentPort } from "node:worker_threads";
 import { AttributionError } from "../errors";
 import { unwritable } from "../storage/files";
 import { type ExactTokenizer, exactTokenizer } from "./exact-tokenizer";
-import { type Definition, define, definitionWithPad, type Json, readDefinition, type TokenizerFiles } from "./tokenizer-definition";
+import {
+  type Definition,
+  define,
+  definitionWithPad,
+  type Json,
+  readDefinition,
+  type TokenizerFiles,
+} from "./tokenizer-definition";
 
 export type Request =
   | { readonly kind: "open"; readonly source: TokenizerFiles }
@@ -19,12 +26,32 @@ export type Request =
   | { readonly kind: "save"; readonly handle: number; readonly directory: string }
   | { readonly kind: "close"; readonly handle: number };
 
-export interface Opened { readonly handle: number; readonly size: number; readonly special: Definition["special"]; readonly files: readonly string[] }
-export interface Encoded { readonly ids: Int32Array; readonly lengths: Int32Array }
-export interface Reply { readonly request: number; readonly result?: unknown; readonly error?: { readonly code: AttributionError["code"]; readonly message: string } }
+export interface Opened {
+  readonly handle: number;
+  readonly size: number;
+  readonly special: Definition["special"];
+  readonly files: readonly string[];
+}
+export interface Encoded {
+  readonly ids: Int32Array;
+  readonly lengths: Int32Array;
+}
+export interface Reply {
+  readonly request: number;
+  readonly result?: unknown;
+  readonly error?: { readonly code: AttributionError["code"]; readonly message: string };
+}
 
-interface Held { readonly definition: Definition; readonly exact: ExactTokenizer }
-interface Draft { readonly json: Json; readonly config: Json; readonly vocabulary: unknown[]; readonly merges: unknown[] }
+interface Held {
+  readonly definition: Definition;
+  readonly exact: ExactTokenizer;
+}
+interface Draft {
+  readonly json: Json;
+  readonly config: Json;
+  readonly vocabulary: unknown[];
+  readonly merges: unknown[];
+}
 
 const held = new Map<number, Held>();
 const drafts = new Map<number, Draft>();
@@ -44,17 +71,28 @@ function holder(handle: number): Held {
 
 function answer(request: Request): unknown {
   switch (request.kind) {
-    case "open": return hold(readDefinition(request.source));
-    case "begin": return begin(request.json, request.config);
-    case "vocabulary": return void drafts.get(request.draft)!.vocabulary.push(...request.entries);
-    case "merges": return void drafts.get(request.draft)!.merges.push(...request.entries);
-    case "finish": return finish(request.draft);
-    case "pad": return hold(definitionWithPad(holder(request.handle).definition, request.token));
-    case "encode": return encode(holder(request.handle).exact, request.texts);
-    case "decode": return holder(request.handle).exact.decode(Array.from(request.ids));
-    case "tokenTexts": return Array.from(request.ids, (id) => holder(request.handle).exact.tokenText(id));
-    case "save": return save(holder(request.handle).definition, request.directory);
-    case "close": return void held.delete(request.handle);
+    case "open":
+      return hold(readDefinition(request.source));
+    case "begin":
+      return begin(request.json, request.config);
+    case "vocabulary":
+      return void drafts.get(request.draft)!.vocabulary.push(...request.entries);
+    case "merges":
+      return void drafts.get(request.draft)!.merges.push(...request.entries);
+    case "finish":
+      return finish(request.draft);
+    case "pad":
+      return hold(definitionWithPad(holder(request.handle).definition, request.token));
+    case "encode":
+      return encode(holder(request.handle).exact, request.texts);
+    case "decode":
+      return holder(request.handle).exact.decode(Array.from(request.ids));
+    case "tokenTexts":
+      return Array.from(request.ids, (id) => holder(request.handle).exact.tokenText(id));
+    case "save":
+      return save(holder(request.handle).definition, request.directory);
+    case "close":
+      return void held.delete(request.handle);
   }
 }
 
@@ -70,7 +108,9 @@ function finish(draft: number): Opened {
   const model = json["model"] as Json;
   const list = Array.isArray(model["vocab"]);
   const vocab = list ? vocabulary : Object.fromEntries(vocabulary as [string, number][]);
-  return hold(define({ ...json, model: { ...model, vocab, ...(model["merges"] === undefined ? {} : { merges }) } }, config));
+  return hold(
+    define({ ...json, model: { ...model, vocab, ...(model["merges"] === undefined ? {} : { merges }) } }, config),
+  );
 }
 
 function encode(exact: ExactTokenizer, texts: readonly string[]): Encoded {
@@ -87,7 +127,10 @@ function encode(exact: ExactTokenizer, texts: readonly string[]): Encoded {
 
 function save(definition: Definition, directory: string): string[] {
   const config = { tokenizer_class: "PreTrainedTokenizerFast", ...definition.config };
-  const files: [string, Json][] = [["tokenizer.json", definition.json], ["tokenizer_config.json", config]];
+  const files: [string, Json][] = [
+    ["tokenizer.json", definition.json],
+    ["tokenizer_config.json", config],
+  ];
   try {
     mkdirSync(directory, { recursive: true });
     return files.map(([name, value]) => {

@@ -20,7 +20,8 @@ export type TokenizerSource = string | { readonly files: readonly string[] };
  */
 export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer> {
   const files = typeof source === "object" && source !== null ? source.files : undefined;
-  if (Array.isArray(files) && files.every((path) => typeof path === "string")) return opened({ kind: "open", source: { files } });
+  if (Array.isArray(files) && files.every((path) => typeof path === "string"))
+    return opened({ kind: "open", source: { files } });
   return opened({ kind: "open", source: { directory: pathOf("source", "a directory or {files}", source) } });
 }
 
@@ -32,12 +33,17 @@ export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer>
 export async function createTokenizer(tokenizerJson: object, tokenizerConfig: object = {}): Promise<Tokenizer> {
   const { model, ...rest } = requireObject("tokenizerJson", tokenizerJson);
   const { vocab, merges, ...kept } = requireObject("tokenizerJson.model", model);
-  if (typeof vocab !== "object" || vocab === null) throw expected("tokenizerJson.model.vocab", "an object or a Map from token to id", vocab);
+  if (typeof vocab !== "object" || vocab === null)
+    throw expected("tokenizerJson.model.vocab", "an object or a Map from token to id", vocab);
   const thread = tokenizerThread();
   const markers = { vocab: Array.isArray(vocab) ? [] : {}, ...(merges === undefined ? {} : { merges: [] }) };
   const json = { ...rest, model: { ...kept, ...markers } };
   const config = requireObject("tokenizerConfig", tokenizerConfig);
-  const draft = await ask<number>(thread, { kind: "begin", json: plain("tokenizerJson", json), config: plain("tokenizerConfig", config) });
+  const draft = await ask<number>(thread, {
+    kind: "begin",
+    json: plain("tokenizerJson", json),
+    config: plain("tokenizerConfig", config),
+  });
   await sendEntries(thread, draft, "vocabulary", entriesOf(vocab));
   await sendEntries(thread, draft, "merges", Array.isArray(merges) ? merges : []);
   return tokenizerOf(thread, await ask<Opened>(thread, { kind: "finish", draft }));
@@ -65,7 +71,10 @@ export async function saveTokenizer(tokenizer: Tokenizer, directory: string): Pr
   return ask<string[]>(thread, { kind: "save", handle, directory: pathOf("directory", "a path", directory) });
 }
 
-interface Owner { readonly thread: TokenizerThread; readonly handle: number }
+interface Owner {
+  readonly thread: TokenizerThread;
+  readonly handle: number;
+}
 const owners = new WeakMap<Tokenizer, Owner>();
 const forgotten = new FinalizationRegistry<Owner>(({ thread, handle }) => {
   if (!thread.ended) thread.worker.postMessage({ request: 0, message: { kind: "close", handle } });
@@ -124,7 +133,8 @@ async function encodeAll({ thread, handle }: Owner, texts: readonly string[]): P
     if (next.length > 0) waiting = ask<Encoded>(thread, { kind: "encode", handle, texts: next });
     let at = 0;
     // Copied into this realm's arrays: jest has its own.
-    for (const length of lengths) rows.push(new Int32Array(ids.buffer as ArrayBuffer, ids.byteOffset + 4 * at, (at += length, length)).slice());
+    for (const length of lengths)
+      rows.push(new Int32Array(ids.buffer as ArrayBuffer, ids.byteOffset + 4 * at, ((at += length), length)).slice());
     await pace();
   }
   return rows;
@@ -141,7 +151,12 @@ function batchFrom(texts: readonly string[], start: number): readonly string[] {
   return texts.slice(start, end);
 }
 
-async function sendEntries(thread: TokenizerThread, draft: number, kind: "vocabulary" | "merges", entries: Iterable<unknown>): Promise<void> {
+async function sendEntries(
+  thread: TokenizerThread,
+  draft: number,
+  kind: "vocabulary" | "merges",
+  entries: Iterable<unknown>,
+): Promise<void> {
   let batch: unknown[] = [];
   for (const entry of entries) {
     if (batch.push(entry) < 1024) continue;

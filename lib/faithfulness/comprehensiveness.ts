@@ -11,6 +11,11 @@ import { neuronTest, type NeuronTestOptions } from "./neuron-test";
  * Source: DeYoung et al. 2020; Yu et al. 2024. Cost: one forward per instance, and sizes × (1 + controls) one-token rows.
  * @example const curve = await comprehensiveness(model, queries, await integratedGradients(model, queries));
  */
-export async function comprehensiveness(model: Model, instances: Instances, attribution: NeuronAttribution, options?: NeuronTestOptions): Promise<NeuronFaithfulness> {
+export async function comprehensiveness(
+  model: Model,
+  instances: Instances,
+  attribution: NeuronAttribution,
+  options?: NeuronTestOptions,
+): Promise<NeuronFaithfulness> {
   return neuronTest("comprehensiveness", model, instances, attribution, options);
 }

@@ -29,7 +29,15 @@ export interface SetOptions extends BatchOptions, SameModelOptions {
   readonly engine?: "cache" | "full";
 }
 
-export const setOptionNames = [...batchOptionNames, "controls", "baseline", "seed", "memory", "engine", "acrossModels"] as const;
+export const setOptionNames = [
+  ...batchOptionNames,
+  "controls",
+  "baseline",
+  "seed",
+  "memory",
+  "engine",
+  "acrossModels",
+] as const;
 
 /** One size of the curve, per instance: the set's F and whether it flips the prediction; of the controls the mean. */
 export interface CurveColumn {
@@ -49,33 +57,64 @@ export interface Curve {
 /** Set entries that a native call gets at a time: 16 MB. */
 const unitsAtOnce = 1 << 22;
 
-export async function curveOf(model: Model, instances: Instances, attribution: NeuronAttribution, plan: SetPlan, change: Change, given: Readonly<Record<string, unknown>>, call?: CallOptions): Promise<Curve> {
+export async function curveOf(
+  model: Model,
+  instances: Instances,
+  attribution: NeuronAttribution,
+  plan: SetPlan,
+  change: Change,
+  given: Readonly<Record<string, unknown>>,
+  call?: CallOptions,
+): Promise<Curve> {
   checkMatch(model, instances, attribution);
   requireModelOf(model, attribution, given);
   const pace = pacedBy(call?.signal);
   const column = (): Float64Array => new Float64Array(instances.size);
   const curve: Curve = {
-    values: column(), columns: plan.sizes.map(() => ({ value: column(), flip: column(), randomValue: column(), randomFlip: column() })),
+    values: column(),
+    columns: plan.sizes.map(() => ({ value: column(), flip: column(), randomValue: column(), randomFlip: column() })),
   };
   const block = Math.max(1, Math.floor(unitsAtOnce / Math.max(1, unitsEach(plan))));
   for (let first = 0; first < instances.size; first += block) {
     const count = Math.min(block, instances.size - first);
     const part = partOf(instances, change.target, first, count);
     const sets = await unitSets(attribution, plan, pace, first, count);
-    const onProgress = call?.onProgress && ((p: { done: number; stage: string }) => call.onProgress!({ ...p, done: first + p.done, total: instances.size }));
-    fill(curve, plan, await changeUnits(model, part.instances, sets, { ...change, target: part.target }, given, { signal: call?.signal, onProgress }), first);
+    const onProgress =
+      call?.onProgress &&
+      ((p: { done: number; stage: string }) => call.onProgress!({ ...p, done: first + p.done, total: instances.size }));
+    fill(
+      curve,
+      plan,
+      await changeUnits(model, part.instances, sets, { ...change, target: part.target }, given, {
+        signal: call?.signal,
+        onProgress,
+      }),
+      first,
+    );
   }
   return curve;
 }
 
 /** Some of the instances, with their part of the target. */
-export function partOf(instances: Instances, target: NativeTarget, first: number, count: number): { instances: Instances; target: NativeTarget } {
+export function partOf(
+  instances: Instances,
+  target: NativeTarget,
+  first: number,
+  count: number,
+): { instances: Instances; target: NativeTarget } {
   if (count === instances.size) return { instances, target };
   const { labels, contrast } = target;
   const cut = (list: Int32Array): Int32Array => list.slice(first, first + count);
   return {
-    instances: selectInstances(instances, Array.from({ length: count }, (_, i) => first + i)),
-    target: { ...target, labels: typeof labels === "string" ? labels : cut(labels), ...(contrast && { contrast: cut(contrast) }) },
+    instances: selectInstances(
+      instances,
+      Array.from({ length: count }, (_, i) => first + i),
+    ),
+    target: {
+      ...target,
+      labels: typeof labels === "string" ? labels : cut(labels),
+      ...(contrast && { contrast: cut(contrast) }),
+    },
   };
 }
 
@@ -99,9 +138,15 @@ function fill(curve: Curve, { sizes, controls }: SetPlan, changed: NativeUnitSet
 function checkMatch({ architecture }: Model, instances: Instances, attribution: NeuronAttribution): void {
   const units = unitsOf(architecture, attribution.site);
   if (attribution.layers !== architecture.layers || attribution.units !== units) {
-    throw new AttributionError("mismatch", `The attribution has ${attribution.layers} × ${attribution.units} units, but the model's ${attribution.site} are ${architecture.layers} × ${units}`);
+    throw new AttributionError(
+      "mismatch",
+      `The attribution has ${attribution.layers} × ${attribution.units} units, but the model's ${attribution.site} are ${architecture.layers} × ${units}`,
+    );
   }
   if (attribution.instances !== instances.size || attribution.instanceIds.some((id, i) => id !== instances.ids[i])) {
-    throw new AttributionError("mismatch", "The attribution's rows are not these instances: both must have the same ids in the same order");
+    throw new AttributionError(
+      "mismatch",
+      "The attribution's rows are not these instances: both must have the same ids in the same order",
+    );
   }
 }

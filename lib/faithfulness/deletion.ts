@@ -11,6 +11,11 @@ import { fractionCurve, type NeuronCurveOptions } from "./fraction-curve";
  * bootstrap intervals. Source: Petsiuk et al. 2018. Cost: one forward per instance, and fractions × (1 + controls) one-token rows.
  * @example const { area, randomArea } = await deletion(model, queries, await integratedGradients(model, queries));
  */
-export async function deletion(model: Model, instances: Instances, attribution: NeuronAttribution, options?: NeuronCurveOptions): Promise<NeuronCurve> {
+export async function deletion(
+  model: Model,
+  instances: Instances,
+  attribution: NeuronAttribution,
+  options?: NeuronCurveOptions,
+): Promise<NeuronCurve> {
   return fractionCurve("deletion", model, instances, attribution, options);
 }

@@ -10,6 +10,11 @@ import { fractionCurve, type NeuronCurveOptions } from "./fraction-curve";
  * Options, intervals, source and cost as of `deletion`.
  * @example const { points } = await insertion(model, queries, await integratedGradients(model, queries), { fractions: [0, 0.01, 0.1, 1] });
  */
-export async function insertion(model: Model, instances: Instances, attribution: NeuronAttribution, options?: NeuronCurveOptions): Promise<NeuronCurve> {
+export async function insertion(
+  model: Model,
+  instances: Instances,
+  attribution: NeuronAttribution,
+  options?: NeuronCurveOptions,
+): Promise<NeuronCurve> {
   return fractionCurve("insertion", model, instances, attribution, options);
 }

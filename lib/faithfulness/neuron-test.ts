@@ -24,7 +24,13 @@ export interface NeuronTestOptions extends SetOptions {
 
 type Test = NeuronFaithfulness["test"];
 
-export async function neuronTest(test: Test, model: Model, instances: Instances, attribution: NeuronAttribution, options?: NeuronTestOptions): Promise<NeuronFaithfulness> {
+export async function neuronTest(
+  test: Test,
+  model: Model,
+  instances: Instances,
+  attribution: NeuronAttribution,
+  options?: NeuronTestOptions,
+): Promise<NeuronFaithfulness> {
   const given = onlyKnown(options, [...setOptionNames, "r", "controlFrom", "preset"]);
   checkFit(model, instances, "instances");
   requireNeuronAttribution(attribution, "attribution");
@@ -36,17 +42,29 @@ export async function neuronTest(test: Test, model: Model, instances: Instances,
     seed: seedOf(given),
   };
   const change = {
-    site: attribution.site, change: test === "sufficiency" ? "keepOnly" as const : "suppress" as const, baseline: options?.baseline,
+    site: attribution.site,
+    change: test === "sufficiency" ? ("keepOnly" as const) : ("suppress" as const),
+    baseline: options?.baseline,
     target: { of: "probability" as const, labels: "predicted" as const },
   };
   const curve = await curveOf(model, instances, attribution, plan, change, given, options);
   const pace = pacedBy(options?.signal);
   const points: FaithfulnessPoint[] = [];
   for (let at = 0; at < plan.sizes.length; at++) points.push(await pointOf(curve, plan, at, pace));
-  const area = (field: "probabilityChange" | "randomProbabilityChange"): number => points.reduce((sum, point) => sum + point[field].mean, 0) / points.length;
-  const shown = { ...plan, baseline: shownBaseline(options?.baseline), attribution: attribution.provenance.method, preset: paper ? "paper" : null };
+  const area = (field: "probabilityChange" | "randomProbabilityChange"): number =>
+    points.reduce((sum, point) => sum + point[field].mean, 0) / points.length;
+  const shown = {
+    ...plan,
+    baseline: shownBaseline(options?.baseline),
+    attribution: attribution.provenance.method,
+    preset: paper ? "paper" : null,
+  };
   return Object.freeze({
-    test, site: attribution.site, points: Object.freeze(points), aopc: area("probabilityChange"), randomAopc: area("randomProbabilityChange"),
+    test,
+    site: attribution.site,
+    points: Object.freeze(points),
+    aopc: area("probabilityChange"),
+    randomAopc: area("randomProbabilityChange"),
     provenance: provenance({ method: test, options: shown, model, data: { instances }, libtorch: libtorchVersion() }),
   });
 }
@@ -54,17 +72,26 @@ export async function neuronTest(test: Test, model: Model, instances: Instances,
 function sizesOf(value: unknown): number[] {
   const words = "a non-empty list of whole numbers of at least 1";
   if (!Array.isArray(value) || value.length === 0) throw expected("r", words, value);
-  for (const size of value as unknown[]) if (typeof size !== "number" || !Number.isInteger(size) || size < 1) throw expected("r", words, size);
+  for (const size of value as unknown[])
+    if (typeof size !== "number" || !Number.isInteger(size) || size < 1) throw expected("r", words, size);
   return [...new Set(value as number[])].sort((a, b) => a - b);
 }
 
 /** The curve's point: the change by the top sets, and the mean change over the random draws. */
-async function pointOf({ values, columns }: Curve, { sizes, seed }: SetPlan, at: number, pace: () => Promise<void>): Promise<FaithfulnessPoint> {
+async function pointOf(
+  { values, columns }: Curve,
+  { sizes, seed }: SetPlan,
+  at: number,
+  pace: () => Promise<void>,
+): Promise<FaithfulnessPoint> {
   const { value, flip, randomValue, randomFlip } = columns[at];
   const estimate = (list: Float64Array): Promise<Estimate> => pacedBootstrapMean(list, pace, { seed });
   const change = (list: Float64Array): Float64Array => list.map((changed, i) => changed - values[i]);
   return Object.freeze({
-    r: sizes[at], probabilityChange: await estimate(change(value)), changedPredictions: await estimate(flip),
-    randomProbabilityChange: await estimate(change(randomValue)), randomChangedPredictions: await estimate(randomFlip),
+    r: sizes[at],
+    probabilityChange: await estimate(change(value)),
+    changedPredictions: await estimate(flip),
+    randomProbabilityChange: await estimate(change(randomValue)),
+    randomChangedPredictions: await estimate(randomFlip),
   });
 }

@@ -42,7 +42,13 @@ export interface RemovalCurve {
  * as many random ones. Source: Ilyas et al. 2022 (brittleness). Cost: (1 + 2 × counts × queries) × seeds fine-tunings: give few queries.
  * @example const { points } = await removalCurve(base, train, queries, influences, { counts: [10, 50], seeds: [1, 2] });
  */
-export async function removalCurve(base: Model, train: Instances, queries: Instances, attribution: InstanceAttribution, options: RemovalCurveOptions = {}): Promise<RemovalCurve> {
+export async function removalCurve(
+  base: Model,
+  train: Instances,
+  queries: Instances,
+  attribution: InstanceAttribution,
+  options: RemovalCurveOptions = {},
+): Promise<RemovalCurve> {
   const given = onlyKnown(options, [...retrainingNames, "counts", "seed"]);
   checkLabelled(base, train, queries);
   checkRanks(attribution, train, queries);
@@ -54,9 +60,21 @@ export async function removalCurve(base: Model, train: Instances, queries: Insta
   const read = async (removed: ArrayLike<number>, of: Instances, run: number) => {
     options.onProgress?.({ done: done++, total, stage: "removal" });
     const gone = new Set(Array.from(removed));
-    return tuneAndRead(base, train, all.filter((i) => !gone.has(i)), of, run, options);
+    return tuneAndRead(
+      base,
+      train,
+      all.filter((i) => !gone.has(i)),
+      of,
+      run,
+      options,
+    );
   };
-  const changes = counts.map(() => ({ rises: [] as number[], changed: [] as number[], randomRises: [] as number[], randomChanged: [] as number[] }));
+  const changes = counts.map(() => ({
+    rises: [] as number[],
+    changed: [] as number[],
+    randomRises: [] as number[],
+    randomChanged: [] as number[],
+  }));
   for (const run of seeds) {
     const whole = await read([], queries, run);
     for (let query = 0; query < queries.size; query++) {
@@ -72,17 +90,41 @@ export async function removalCurve(base: Model, train: Instances, queries: Insta
     }
   }
   options.onProgress?.({ done: total, total, stage: "removal" });
-  const points = counts.map((count, at) => Object.freeze({
-    count, lossRise: bootstrapMean(changes[at].rises, { seed }), changedPredictions: bootstrapMean(changes[at].changed, { seed }),
-    randomLossRise: bootstrapMean(changes[at].randomRises, { seed }), randomChangedPredictions: bootstrapMean(changes[at].randomChanged, { seed }),
-  }));
-  const shown = { counts, seeds, seed, fineTune: { ...options.fineTune, evaluation: options.fineTune?.evaluation?.hash ?? null }, attribution: attribution.provenance.method };
-  return Object.freeze({ test: "removal", points: Object.freeze(points), provenance: provenance({ method: "removalCurve", options: shown, model: base, data: { train, queries }, libtorch: libtorchVersion() }) });
+  const points = counts.map((count, at) =>
+    Object.freeze({
+      count,
+      lossRise: bootstrapMean(changes[at].rises, { seed }),
+      changedPredictions: bootstrapMean(changes[at].changed, { seed }),
+      randomLossRise: bootstrapMean(changes[at].randomRises, { seed }),
+      randomChangedPredictions: bootstrapMean(changes[at].randomChanged, { seed }),
+    }),
+  );
+  const shown = {
+    counts,
+    seeds,
+    seed,
+    fineTune: { ...options.fineTune, evaluation: options.fineTune?.evaluation?.hash ?? null },
+    attribution: attribution.provenance.method,
+  };
+  return Object.freeze({
+    test: "removal",
+    points: Object.freeze(points),
+    provenance: provenance({
+      method: "removalCurve",
+      options: shown,
+      model: base,
+      data: { train, queries },
+      libtorch: libtorchVersion(),
+    }),
+  });
 }
 
 function countsOf(given: unknown, size: number): readonly number[] {
   const counts = given ?? [1, 5, 10, 20, 50].filter((count) => count < size);
-  const isCounts = Array.isArray(counts) && counts.length > 0 && counts.every((count) => Number.isInteger(count) && count >= 1 && count < size);
+  const isCounts =
+    Array.isArray(counts) &&
+    counts.length > 0 &&
+    counts.every((count) => Number.isInteger(count) && count >= 1 && count < size);
   if (!isCounts) throw expected("counts", `a list of whole numbers within 1–${size - 1}`, counts);
   return counts as number[];
 }

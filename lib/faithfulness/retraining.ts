@@ -21,27 +21,46 @@ export const retrainingNames = [...batchOptionNames, "seeds", "fineTune"] as con
 
 export function seedsOf(given: readonly number[] | undefined): readonly number[] {
   const seeds: unknown = given ?? [42];
-  const isSeeds = Array.isArray(seeds) && seeds.length > 0 && seeds.every((seed) => Number.isSafeInteger(seed) && seed >= 0);
+  const isSeeds =
+    Array.isArray(seeds) && seeds.length > 0 && seeds.every((seed) => Number.isSafeInteger(seed) && seed >= 0);
   if (!isSeeds) throw expected("seeds", "a list of whole numbers", seeds);
   return seeds as number[];
 }
 
 export function checkRanks(attribution: InstanceAttribution, train: Instances, queries: Instances): void {
   requireInstanceAttribution(attribution, "attribution");
-  const isSame = attribution.train === train.size && attribution.queries === queries.size
-    && attribution.trainIds.every((id, i) => id === train.ids[i]) && attribution.queryIds.every((id, i) => id === queries.ids[i]);
-  if (!isSame) throw new AttributionError("mismatch", "The attribution is not of these queries and training instances: both must have the same ids in the same order");
+  const isSame =
+    attribution.train === train.size &&
+    attribution.queries === queries.size &&
+    attribution.trainIds.every((id, i) => id === train.ids[i]) &&
+    attribution.queryIds.every((id, i) => id === queries.ids[i]);
+  if (!isSame)
+    throw new AttributionError(
+      "mismatch",
+      "The attribution is not of these queries and training instances: both must have the same ids in the same order",
+    );
 }
 
 export function checkLabelled(base: Model, train: Instances, queries: Instances): void {
   checkFit(base, train, "train");
   checkFit(base, queries, "queries");
   const unknown = queries.kind === "causalLM" ? -1 : queries.labels.findIndex((label) => label < 0);
-  if (unknown >= 0) throw new AttributionError("invalid", `Expected a label for every query but query ${unknown} ("${queries.ids[unknown]}") has none`);
+  if (unknown >= 0)
+    throw new AttributionError(
+      "invalid",
+      `Expected a label for every query but query ${unknown} ("${queries.ids[unknown]}") has none`,
+    );
 }
 
 /** Tunes the base model on the chosen instances and reads the queries. */
-export async function tuneAndRead(base: Model, train: Instances, chosen: ArrayLike<number>, queries: Instances, seed: number, { signal, batchTokens, fineTune: how }: RetrainingOptions): Promise<Evaluation> {
+export async function tuneAndRead(
+  base: Model,
+  train: Instances,
+  chosen: ArrayLike<number>,
+  queries: Instances,
+  seed: number,
+  { signal, batchTokens, fineTune: how }: RetrainingOptions,
+): Promise<Evaluation> {
   const tuned = await fineTune(base, selectInstances(train, chosen), { ...how, seed, signal });
   try {
     return await evaluate(tuned, queries, { signal, batchTokens });

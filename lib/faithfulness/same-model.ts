@@ -12,8 +12,15 @@ export interface SameModelOptions {
 }
 
 /** "mismatch" where another model made the attribution; what no model made (BM25, random) goes with any. */
-export function requireModelOf(model: Model, { provenance: { method, modelHash } }: Attribution, given: Readonly<Record<string, unknown>>): void {
+export function requireModelOf(
+  model: Model,
+  { provenance: { method, modelHash } }: Attribution,
+  given: Readonly<Record<string, unknown>>,
+): void {
   if (oneOf(given, "acrossModels", "refuse", ["refuse", "allow"]) === "allow") return;
   if (isSameModel(modelHash, model.hash)) return;
-  throw new AttributionError("mismatch", `The attribution "${method}" is of another model (${modelHash.slice(0, 12)}, not ${model.hash.slice(0, 12)}). Attribute with this model, or set acrossModels: "allow"`);
+  throw new AttributionError(
+    "mismatch",
+    `The attribution "${method}" is of another model (${modelHash.slice(0, 12)}, not ${model.hash.slice(0, 12)}). Attribute with this model, or set acrossModels: "allow"`,
+  );
 }

@@ -26,16 +26,22 @@ export function exactGame(players: number, instances: number): Game {
   const none = new Float64Array(instances);
   const weights = weightsOf(players);
   const sizes = Uint8Array.from({ length: count }, (_, coalition) => bits(coalition));
-  const outside = Array.from({ length: count - 1 }, (_, coalition) => Array.from({ length: players }, (_player, i) => i).filter((i) => (coalition >> i) % 2 === 0));
+  const outside = Array.from({ length: count - 1 }, (_, coalition) =>
+    Array.from({ length: players }, (_player, i) => i).filter((i) => (coalition >> i) % 2 === 0),
+  );
   return {
-    rounds: 1, round: count, evaluations: count,
+    rounds: 1,
+    round: count,
+    evaluations: count,
     outside: () => outside, // the last coalition is the full one
     take: (instance, _round, found, all) => {
       const value = (coalition: number): number => (coalition === count - 1 ? all : found[coalition]);
       none[instance] = value(0);
       for (let coalition = 0; coalition < count; coalition++) {
         for (let i = 0; i < players; i++) {
-          if ((coalition >> i) % 2 === 0) values[instance * players + i] += weights[sizes[coalition]] * (value(coalition + 2 ** i) - value(coalition));
+          if ((coalition >> i) % 2 === 0)
+            values[instance * players + i] +=
+              weights[sizes[coalition]] * (value(coalition + 2 ** i) - value(coalition));
         }
       }
     },
@@ -61,37 +67,63 @@ function bits(value: number): number {
   return count;
 }
 
-export interface SampledSettings { readonly permutations: number; readonly antithetic: boolean; readonly seed: number }
+export interface SampledSettings {
+  readonly permutations: number;
+  readonly antithetic: boolean;
+  readonly seed: number;
+}
 
 /** Random orders: a player's contribution is what its joining adds. A sample is an order, or an order and its reverse. */
-export function sampledGame(players: number, instances: number, { permutations, antithetic, seed }: SampledSettings): Game {
+export function sampledGame(
+  players: number,
+  instances: number,
+  { permutations, antithetic, seed }: SampledSettings,
+): Game {
   const each = antithetic ? 2 : 1;
   const samples = permutations / each;
   const samplesAtOnce = Math.max(1, Math.min(samples, Math.floor(4096 / (each * players))));
   const rounds = Math.ceil(samples / samplesAtOnce);
-  const [sums, squares, none] = [new Float64Array(instances * players), new Float64Array(instances * players), new Float64Array(instances)];
+  const [sums, squares, none] = [
+    new Float64Array(instances * players),
+    new Float64Array(instances * players),
+    new Float64Array(instances),
+  ];
   const ordersOf = (instance: number, round: number): number[][] => {
     const first = round * samplesAtOnce;
     return Array.from({ length: Math.min(samplesAtOnce, samples - first) }, (_, i) => {
-      const order = shuffle(Array.from({ length: players }, (_player, k) => k), createRandom(seed, instance, first + i));
+      const order = shuffle(
+        Array.from({ length: players }, (_player, k) => k),
+        createRandom(seed, instance, first + i),
+      );
       return antithetic ? [order, [...order].reverse()] : [order];
     }).flat();
   };
   return {
-    rounds, round: samplesAtOnce * each * players + 1, evaluations: permutations * (players - 1) + 2,
+    rounds,
+    round: samplesAtOnce * each * players + 1,
+    evaluations: permutations * (players - 1) + 2,
     // Of an order the coalitions of its first 1 … n − 1 players; the empty one once per round.
-    outside: (instance, round) => [Array.from({ length: players }, (_, i) => i), ...ordersOf(instance, round).flatMap((order) => order.slice(1).map((_, i) => order.slice(i + 1)))],
+    outside: (instance, round) => [
+      Array.from({ length: players }, (_, i) => i),
+      ...ordersOf(instance, round).flatMap((order) => order.slice(1).map((_, i) => order.slice(i + 1))),
+    ],
     take: (instance, round, found, all) => {
       none[instance] = found[0];
       const own = new Float64Array(players);
       ordersOf(instance, round).forEach((order, k) => {
-        const value = (size: number): number => (size === 0 ? found[0] : size === players ? all : found[1 + k * (players - 1) + size - 1]);
-        order.forEach((player, place) => { own[player] += (value(place + 1) - value(place)) / each; });
+        const value = (size: number): number =>
+          size === 0 ? found[0] : size === players ? all : found[1 + k * (players - 1) + size - 1];
+        order.forEach((player, place) => {
+          own[player] += (value(place + 1) - value(place)) / each;
+        });
         if (k % each === each - 1) addSample(own, sums, squares, instance * players);
       });
     },
     none: (instance) => none[instance],
-    values: () => ({ values: sums.map((sum) => sum / samples), standardErrors: squares.map((square, i) => standardError(sums[i], square, samples)) }),
+    values: () => ({
+      values: sums.map((sum) => sum / samples),
+      standardErrors: squares.map((square, i) => standardError(sums[i], square, samples)),
+    }),
   };
 }
 

@@ -34,7 +34,18 @@ export interface ShapleyOptions extends BatchOptions, TargetOptions {
   readonly engine?: "cache" | "full";
 }
 
-const names = [...batchOptionNames, ...targetOptionNames, "method", "permutations", "sampling", "baseline", "site", "seed", "memory", "engine"];
+const names = [
+  ...batchOptionNames,
+  ...targetOptionNames,
+  "method",
+  "permutations",
+  "sampling",
+  "baseline",
+  "site",
+  "seed",
+  "memory",
+  "engine",
+];
 
 /**
  * φᵢ = Σ over coalitions S without i of |S|! (n − |S| − 1)! / n! · (F(S ∪ i) − F(S)), F(S) the target with the chosen units outside S
@@ -45,26 +56,73 @@ const names = [...batchOptionNames, ...targetOptionNames, "method", "permutation
  * permutations × (n − 1) one-token rows.
  * @example const { values, standardErrors } = await shapleyValues(model, queries, top(na, 0, 10));
  */
-export async function shapleyValues(model: Model, instances: Instances, units: UnitList, options?: ShapleyOptions): Promise<ShapleyValues> {
+export async function shapleyValues(
+  model: Model,
+  instances: Instances,
+  units: UnitList,
+  options?: ShapleyOptions,
+): Promise<ShapleyValues> {
   const given = onlyKnown(options, names);
   checkFit(model, instances, "instances");
   const site = siteOf(units, given);
   const lists = unitLists(units, instances.size, model.architecture, site);
   const players = lists[0].length;
   const other = lists.findIndex((list) => list.length !== players);
-  if (other >= 0) throw new AttributionError("invalid", `Expected as many distinct units for each instance, but instance 0 has ${players} and instance ${other} has ${lists[other].length}`);
+  if (other >= 0)
+    throw new AttributionError(
+      "invalid",
+      `Expected as many distinct units for each instance, but instance 0 has ${players} and instance ${other} has ${lists[other].length}`,
+    );
   const method = oneOf(given, "method", players <= 10 ? "exact" : "sampled", ["exact", "sampled"]);
-  if (players < 1 || (method === "exact" && players > mostExact)) throw new AttributionError("invalid", `Expected 1–${mostExact} units for exact values but received ${players}; use method: "sampled"`);
+  if (players < 1 || (method === "exact" && players > mostExact))
+    throw new AttributionError(
+      "invalid",
+      `Expected 1–${mostExact} units for exact values but received ${players}; use method: "sampled"`,
+    );
   const target = targetOf(given, instances);
-  const settings = { permutations: integer(given, "permutations", 200, 4, 1e6), antithetic: oneOf(given, "sampling", "antithetic", ["antithetic", "plain"]) === "antithetic", seed: seedOf(given) };
-  if (settings.antithetic && settings.permutations % 2 === 1) throw new AttributionError("invalid", `Expected an even number of "permutations" for antithetic sampling but received ${settings.permutations}`);
+  const settings = {
+    permutations: integer(given, "permutations", 200, 4, 1e6),
+    antithetic: oneOf(given, "sampling", "antithetic", ["antithetic", "plain"]) === "antithetic",
+    seed: seedOf(given),
+  };
+  if (settings.antithetic && settings.permutations % 2 === 1)
+    throw new AttributionError(
+      "invalid",
+      `Expected an even number of "permutations" for antithetic sampling but received ${settings.permutations}`,
+    );
   const game = method === "exact" ? exactGame(players, instances.size) : sampledGame(players, instances.size, settings);
-  const found = await play(game, model, instances, lists, { site, change: "suppress", baseline: options?.baseline, target }, given, options);
-  const shown = { method, ...(method === "sampled" ? settings : {}), site, baseline: shownBaseline(options?.baseline), ...shownTarget(target) };
+  const found = await play(
+    game,
+    model,
+    instances,
+    lists,
+    { site, change: "suppress", baseline: options?.baseline, target },
+    given,
+    options,
+  );
+  const shown = {
+    method,
+    ...(method === "sampled" ? settings : {}),
+    site,
+    baseline: shownBaseline(options?.baseline),
+    ...shownTarget(target),
+  };
   return Object.freeze({
-    ...game.values(), units: Int32Array.from(lists.flatMap((list) => [...list])), instances: instances.size, players, site, ...found,
-    evaluations: game.evaluations, unit: targetWords(given),
-    provenance: provenance({ method: "shapleyValues", options: shown, model, data: { instances }, libtorch: libtorchVersion() }),
+    ...game.values(),
+    units: Int32Array.from(lists.flatMap((list) => [...list])),
+    instances: instances.size,
+    players,
+    site,
+    ...found,
+    evaluations: game.evaluations,
+    unit: targetWords(given),
+    provenance: provenance({
+      method: "shapleyValues",
+      options: shown,
+      model,
+      data: { instances },
+      libtorch: libtorchVersion(),
+    }),
   });
 }
 
@@ -72,32 +130,70 @@ export async function shapleyValues(model: Model, instances: Instances, units: U
 const unitsAtOnce = 1 << 22;
 
 /** Evaluates the game's coalitions, a block of instances and of coalitions at a time. */
-async function play(game: Game, model: Model, instances: Instances, lists: readonly Int32Array[], change: Change, given: Readonly<Record<string, unknown>>, call?: BatchOptions): Promise<Pick<ShapleyValues, "all" | "none" | "targetLabels">> {
-  const [all, none, targetLabels] = [new Float64Array(instances.size), new Float64Array(instances.size), new Int32Array(instances.size)];
+async function play(
+  game: Game,
+  model: Model,
+  instances: Instances,
+  lists: readonly Int32Array[],
+  change: Change,
+  given: Readonly<Record<string, unknown>>,
+  call?: BatchOptions,
+): Promise<Pick<ShapleyValues, "all" | "none" | "targetLabels">> {
+  const [all, none, targetLabels] = [
+    new Float64Array(instances.size),
+    new Float64Array(instances.size),
+    new Int32Array(instances.size),
+  ];
   const block = Math.max(1, Math.floor(unitsAtOnce / (game.round * lists[0].length)));
   for (let first = 0; first < instances.size; first += block) {
     const count = Math.min(block, instances.size - first);
     const part = partOf(instances, change.target, first, count);
     for (let round = 0; round < game.rounds; round++) {
-      call?.onProgress?.({ done: first * game.rounds + round * count, total: instances.size * game.rounds, stage: "Shapley values" });
+      call?.onProgress?.({
+        done: first * game.rounds + round * count,
+        total: instances.size * game.rounds,
+        stage: "Shapley values",
+      });
       const { offsets, units } = laid(game, lists, first, count, round);
       const sets = (offsets.length - 1) / count;
-      const changed = await changeUnits(model, part.instances, { sets, offsets, units }, { ...change, target: part.target }, given, { signal: call?.signal });
-      for (let i = 0; i < count; i++) game.take(first + i, round, changed.changedValues.subarray(i * sets, (i + 1) * sets), changed.values[i]);
+      const changed = await changeUnits(
+        model,
+        part.instances,
+        { sets, offsets, units },
+        { ...change, target: part.target },
+        given,
+        { signal: call?.signal },
+      );
+      for (let i = 0; i < count; i++)
+        game.take(first + i, round, changed.changedValues.subarray(i * sets, (i + 1) * sets), changed.values[i]);
       all.set(changed.values, first);
       targetLabels.set(changed.labels, first);
     }
     for (let i = first; i < first + count; i++) none[i] = game.none(i);
   }
-  call?.onProgress?.({ done: instances.size * game.rounds, total: instances.size * game.rounds, stage: "Shapley values" });
+  call?.onProgress?.({
+    done: instances.size * game.rounds,
+    total: instances.size * game.rounds,
+    stage: "Shapley values",
+  });
   return { all, none, targetLabels };
 }
 
 /** The suppressed units of every coalition of a round: those outside it. */
-function laid(game: Game, lists: readonly Int32Array[], first: number, count: number, round: number): { offsets: Int32Array; units: Int32Array } {
-  const sets = Array.from({ length: count }, (_, i) => game.outside(first + i, round).map((players) => players.map((player) => lists[first + i][player]))).flat();
+function laid(
+  game: Game,
+  lists: readonly Int32Array[],
+  first: number,
+  count: number,
+  round: number,
+): { offsets: Int32Array; units: Int32Array } {
+  const sets = Array.from({ length: count }, (_, i) =>
+    game.outside(first + i, round).map((players) => players.map((player) => lists[first + i][player])),
+  ).flat();
   const offsets = new Int32Array(sets.length + 1);
-  sets.forEach((set, i) => { offsets[i + 1] = offsets[i] + set.length; });
+  sets.forEach((set, i) => {
+    offsets[i + 1] = offsets[i] + set.length;
+  });
   const units = new Int32Array(offsets[sets.length]);
   sets.forEach((set, i) => units.set(set, offsets[i]));
   return { offsets, units };

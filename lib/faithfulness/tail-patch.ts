@@ -41,33 +41,81 @@ export interface TailPatch {
  * proponents teach it. Cost: one step and reading per different instance, at most 2 × topK × queries.
  * @example const { change, randomChange } = await tailPatch(model, train, queries, influences, { topK: 10 });
  */
-export async function tailPatch(model: Model, train: Instances, queries: Instances, attribution: InstanceAttribution, options: TailPatchOptions = {}): Promise<TailPatch> {
+export async function tailPatch(
+  model: Model,
+  train: Instances,
+  queries: Instances,
+  attribution: InstanceAttribution,
+  options: TailPatchOptions = {},
+): Promise<TailPatch> {
   const given = onlyKnown(options, [...batchOptionNames, "topK", "learningRate", "seed", "acrossModels"]);
   checkLabelled(model, train, queries);
   checkRanks(attribution, train, queries);
   requireModelOf(model, attribution, given);
-  const [k, learningRate, seed] = [Math.min(train.size, integer(given, "topK", 10, 1)), number(given, "learningRate", 1e-5, leastAboveZero, 1), seedOf(given)];
+  const [k, learningRate, seed] = [
+    Math.min(train.size, integer(given, "topK", 10, 1)),
+    number(given, "learningRate", 1e-5, leastAboveZero, 1),
+    seedOf(given),
+  ];
   const best = Array.from({ length: queries.size }, (_, query) => topIndices(rowScores(attribution, query), k));
   const random = best.map((_, query) => sampleWithout(train.size, k, createRandom(seed, query)));
-  const change = await stepChanges(model, train, queries, [...new Set([...best, ...random].flatMap((indices) => Array.from(indices)))], learningRate, options);
-  const perQuery = (chosen: readonly Int32Array[]) => Float64Array.from(chosen, (indices, query) => indices.reduce((sum, index) => sum + (change.get(index)?.[query] ?? 0), 0) / k);
+  const change = await stepChanges(
+    model,
+    train,
+    queries,
+    [...new Set([...best, ...random].flatMap((indices) => Array.from(indices)))],
+    learningRate,
+    options,
+  );
+  const perQuery = (chosen: readonly Int32Array[]) =>
+    Float64Array.from(
+      chosen,
+      (indices, query) => indices.reduce((sum, index) => sum + (change.get(index)?.[query] ?? 0), 0) / k,
+    );
   const own = perQuery(best);
   return Object.freeze({
-    test: "tailPatch", change: bootstrapMean(own, { seed }), randomChange: bootstrapMean(perQuery(random), { seed }), perQuery: own,
-    provenance: provenance({ method: "tailPatch", options: { topK: k, learningRate, seed, attribution: attribution.provenance.method }, model, data: { train, queries }, libtorch: libtorchVersion() }),
+    test: "tailPatch",
+    change: bootstrapMean(own, { seed }),
+    randomChange: bootstrapMean(perQuery(random), { seed }),
+    perQuery: own,
+    provenance: provenance({
+      method: "tailPatch",
+      options: { topK: k, learningRate, seed, attribution: attribution.provenance.method },
+      model,
+      data: { train, queries },
+      libtorch: libtorchVersion(),
+    }),
   });
 }
 
 /** For each instance: the change of every query's log p by one step on it. */
-async function stepChanges(model: Model, train: Instances, queries: Instances, chosen: readonly number[], learningRate: number, { signal, batchTokens, onProgress }: BatchOptions): Promise<Map<number, Float64Array>> {
+async function stepChanges(
+  model: Model,
+  train: Instances,
+  queries: Instances,
+  chosen: readonly number[],
+  learningRate: number,
+  { signal, batchTokens, onProgress }: BatchOptions,
+): Promise<Map<number, Float64Array>> {
   const before = (await evaluate(model, queries, { signal, batchTokens })).losses;
   const changes = new Map<number, Float64Array>();
   for (const [done, index] of chosen.entries()) {
     onProgress?.({ done, total: chosen.length, stage: "tail patch" });
-    const stepped = await fineTune(model, selectInstances(train, [index]), { epochs: 1, batchSize: 1, learningRate, weightDecay: 0, schedule: "constant", dropout: false, signal });
+    const stepped = await fineTune(model, selectInstances(train, [index]), {
+      epochs: 1,
+      batchSize: 1,
+      learningRate,
+      weightDecay: 0,
+      schedule: "constant",
+      dropout: false,
+      signal,
+    });
     try {
       const { losses } = await evaluate(stepped, queries, { signal, batchTokens });
-      changes.set(index, losses.map((loss, query) => before[query] - loss));
+      changes.set(
+        index,
+        losses.map((loss, query) => before[query] - loss),
+      );
     } finally {
       stepped.close();
     }

@@ -20,7 +20,13 @@ export interface SetPlan {
  * Sets of the instances `first` … `first + count`, in the native layout: of each instance for each size the top set, then its
  * controls; units as layer · units + unit.
  */
-export async function unitSets(attribution: NeuronAttribution, plan: SetPlan, pace: () => Promise<void>, first = 0, count = attribution.instances - first): Promise<UnitSets> {
+export async function unitSets(
+  attribution: NeuronAttribution,
+  plan: SetPlan,
+  pace: () => Promise<void>,
+  first = 0,
+  count = attribution.instances - first,
+): Promise<UnitSets> {
   const all = attribution.layers * attribution.units;
   const largest = plan.sizes.at(-1)!;
   if (largest > all) throw expected("r", `at most the site's ${all} units`, largest);
@@ -52,7 +58,12 @@ export function unitsEach({ sizes, controls }: SetPlan): number {
 }
 
 /** The control beside a set: which, by the place of its size and the draw's number. */
-function controlsOf({ controls, controlFrom, seed }: SetPlan, instance: number, all: number, units: number): (set: Int32Array, at: number, draw: number) => Int32Array {
+function controlsOf(
+  { controls, controlFrom, seed }: SetPlan,
+  instance: number,
+  all: number,
+  units: number,
+): (set: Int32Array, at: number, draw: number) => Int32Array {
   if (controlFrom === "order") {
     const orders = Array.from({ length: controls }, (_, draw) => randomOrder(all, createRandom(seed, instance, draw)));
     return (set, _at, draw) => orders[draw].subarray(0, set.length);
@@ -79,5 +90,9 @@ function sameLayers(set: Int32Array, units: number, random: Random): Int32Array 
     const layer = Math.floor(unit / units);
     counts.set(layer, (counts.get(layer) ?? 0) + 1);
   }
-  return Int32Array.from([...counts].flatMap(([layer, count]) => Array.from(sampleWithout(units, count, random), (unit) => layer * units + unit)));
+  return Int32Array.from(
+    [...counts].flatMap(([layer, count]) =>
+      Array.from(sampleWithout(units, count, random), (unit) => layer * units + unit),
+    ),
+  );
 }

@@ -43,16 +43,27 @@ export async function bm25(train: Instances, queries: Instances, given?: Bm25Opt
     onProgress?.({ done: query + 1, total: queries.size, stage: "BM25" });
   }
   return Object.freeze({
-    kind: "instances", scores, queries: queries.size, train: train.size, queryIds: queries.ids, trainIds: train.ids,
-    unit: "BM25 term weight (nats)", provenance: provenance({ method: "bm25", options: settings, data: { train, queries } }),
+    kind: "instances",
+    scores,
+    queries: queries.size,
+    train: train.size,
+    queryIds: queries.ids,
+    trainIds: train.ids,
+    unit: "BM25 term weight (nats)",
+    provenance: provenance({ method: "bm25", options: settings, data: { train, queries } }),
   });
 }
 
 /** The training instances that hold a term, and what the term adds to each. */
-interface Postings { readonly instances: number[]; readonly weights: number[] }
+interface Postings {
+  readonly instances: number[];
+  readonly weights: number[];
+}
 
 async function indexTerms(
-  train: Instances, { k1, b }: { readonly k1: number; readonly b: number }, pace: () => Promise<void>,
+  train: Instances,
+  { k1, b }: { readonly k1: number; readonly b: number },
+  pace: () => Promise<void>,
 ): Promise<Map<number, Postings>> {
   const postings = new Map<number, Postings>();
   const meanLength = train.tokens.length / train.size;

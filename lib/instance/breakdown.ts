@@ -12,13 +12,13 @@ import { integer, oneOf, onlyKnown } from "../options";
 import { topIndices } from "../results/ranking";
 import { requireInstanceScores } from "../results/require";
 import { rowScores } from "../results/top";
-import { exactMethods, exactParts } from "./breakdown-exact";
-import { featureMethods, featureParts } from "./breakdown-features";
-import { checkpointMethods, checkpointParts } from "./breakdown-checkpoints";
-import { type BreakdownOptions, type BreakdownRequest, isStore, type MadeParts, partCounts } from "./breakdown-request";
-import { type Checkpoint, checkpointOptionNames } from "./checkpoints";
-import { optimizerAwareParts } from "./optimizer-aware";
-import { requireStore } from "./store-scores";
+import { exactMethods, exactParts } from "./breakdown/exact";
+import { featureMethods, featureParts } from "./breakdown/features";
+import { checkpointMethods, checkpointParts } from "./breakdown/checkpoints";
+import { type BreakdownOptions, type BreakdownRequest, isStore, type MadeParts, partCounts } from "./breakdown/request";
+import { type Checkpoint, checkpointOptionNames } from "./checkpoints/checkpoints";
+import { optimizerAwareParts } from "./checkpoints/optimizer-aware";
+import { requireStore } from "./store/scores";
 
 const names = [...batchOptionNames, ...checkpointOptionNames, "by", "topK", "pairs", "store", "factors", "memory"];
 
@@ -38,7 +38,11 @@ const names = [...batchOptionNames, ...checkpointOptionNames, "by", "topK", "pai
  * const words = await model.tokenizer.tokenTexts(pairs[0].tokens); // words[t] has pairs[0].parts[t] of pairs[0].score
  */
 export async function breakdown(
-  model: Model | readonly Checkpoint[], train: Instances | GradientStore | readonly GradientStore[], queries: Instances, attribution: InstanceAttribution | TopInstances, options: BreakdownOptions = {},
+  model: Model | readonly Checkpoint[],
+  train: Instances | GradientStore | readonly GradientStore[],
+  queries: Instances,
+  attribution: InstanceAttribution | TopInstances,
+  options: BreakdownOptions = {},
 ): Promise<Breakdown> {
   const given = onlyKnown(options, names);
   const by = oneOf(given, "by", "module", ["module", "trainToken", "queryToken"]);
@@ -47,76 +51,153 @@ export async function breakdown(
   const { provenance: made, unit } = attribution;
   const request = { queries, by, pairs: pairsOf(attribution, options), made };
   const { parts, modules } = Array.isArray(model)
-    ? await checkpointParts({ ...request, checkpoints: model as readonly Checkpoint[], attribution: attribution as InstanceAttribution, train: train as Instances | readonly GradientStore[], given: { ...options, store: options.store as readonly GradientStore[] | undefined } }, partsOf)
-    : await partsOf({ ...request, model: model as Model, train: train as Instances | GradientStore, given: { ...options, store: options.store as GradientStore | undefined } });
+    ? await checkpointParts(
+        {
+          ...request,
+          checkpoints: model as readonly Checkpoint[],
+          attribution: attribution as InstanceAttribution,
+          train: train as Instances | readonly GradientStore[],
+          given: { ...options, store: options.store as readonly GradientStore[] | undefined },
+        },
+        partsOf,
+      )
+    : await partsOf({
+        ...request,
+        model: model as Model,
+        train: train as Instances | GradientStore,
+        given: { ...options, store: options.store as GradientStore | undefined },
+      });
   return Object.freeze({
-    kind: "breakdown", by, modules: Object.freeze(by === "module" ? [...modules] : []), pairs: Object.freeze(scoreParts({ ...request, train: train as Instances }, attribution, parts, modules.length)), unit,
-    provenance: Object.freeze({ ...made, method: "breakdown", options: Object.freeze({ by, attribution: made.method, ...made.options }) }),
+    kind: "breakdown",
+    by,
+    modules: Object.freeze(by === "module" ? [...modules] : []),
+    pairs: Object.freeze(scoreParts({ ...request, train: train as Instances }, attribution, parts, modules.length)),
+    unit,
+    provenance: Object.freeze({
+      ...made,
+      method: "breakdown",
+      options: Object.freeze({ by, attribution: made.method, ...made.options }),
+    }),
   });
 }
 
 function partsOf(request: BreakdownRequest): Promise<MadeParts> {
-  const { model, made: { method, modelHash } } = request;
+  const {
+    model,
+    made: { method, modelHash },
+  } = request;
   checkFit(model, request.queries, "queries");
-  if (modelHash !== model.hash) throw new AttributionError("mismatch", `The attribution "${method}" is of another model: give the one it was made with`);
+  if (modelHash !== model.hash)
+    throw new AttributionError(
+      "mismatch",
+      `The attribution "${method}" is of another model: give the one it was made with`,
+    );
   if (method === "optimizerAwareSimilarity") return optimizerAwareParts(request);
   return exactMethods.includes(method) ? exactParts(request) : featureParts(request);
 }
 
-function scoreParts(request: Pick<BreakdownRequest, "train" | "queries" | "by" | "pairs">, { queryIds, trainIds }: InstanceAttribution | TopInstances, parts: Float64Array, modules: number): ScoreParts[] {
+function scoreParts(
+  request: Pick<BreakdownRequest, "train" | "queries" | "by" | "pairs">,
+  { queryIds, trainIds }: InstanceAttribution | TopInstances,
+  parts: Float64Array,
+  modules: number,
+): ScoreParts[] {
   const { train, queries, by, pairs } = request;
   let place = 0;
   return Array.from(partCounts(request, modules), (count, pair) => {
     const [query, z] = [pairs.queries[pair], pairs.trains[pair]];
-    const tokens = by === "module" ? new Int32Array(0) : by === "queryToken" ? instanceTokens(queries, query) : instanceTokens(train as Instances, z);
-    const own = parts.slice(place, place += count);
-    return Object.freeze({ query, train: z, queryId: queryIds[query], trainId: trainIds[z], score: own.reduce((sum, part) => sum + part, 0), parts: own, tokens: tokens.slice() });
+    const tokens =
+      by === "module"
+        ? new Int32Array(0)
+        : by === "queryToken"
+          ? instanceTokens(queries, query)
+          : instanceTokens(train as Instances, z);
+    const own = parts.slice(place, (place += count));
+    return Object.freeze({
+      query,
+      train: z,
+      queryId: queryIds[query],
+      trainId: trainIds[z],
+      score: own.reduce((sum, part) => sum + part, 0),
+      parts: own,
+      tokens: tokens.slice(),
+    });
   });
 }
 
-function requireSplittable(attribution: unknown, hasCheckpoints: boolean): asserts attribution is InstanceAttribution | TopInstances {
+function requireSplittable(
+  attribution: unknown,
+  hasCheckpoints: boolean,
+): asserts attribution is InstanceAttribution | TopInstances {
   requireInstanceScores(attribution, "attribution");
   const { provenance: made } = attribution;
   const ofModel = [...exactMethods, ...featureMethods];
-  if (![...ofModel, ...checkpointMethods].includes(made.method)) throw new AttributionError("unsupported", `"${made.method}" is no sum of inner products of gradients: a breakdown is of ${[...ofModel, ...checkpointMethods].join(", ")}`);
-  if (ofModel.includes(made.method) === hasCheckpoints) throw expected("model", hasCheckpoints ? `the one model of "${made.method}"` : `the list of checkpoints of "${made.method}"`, hasCheckpoints ? "a list" : "a model");
+  if (![...ofModel, ...checkpointMethods].includes(made.method))
+    throw new AttributionError(
+      "unsupported",
+      `"${made.method}" is no sum of inner products of gradients: a breakdown is of ${[...ofModel, ...checkpointMethods].join(", ")}`,
+    );
+  if (ofModel.includes(made.method) === hasCheckpoints)
+    throw expected(
+      "model",
+      hasCheckpoints ? `the one model of "${made.method}"` : `the list of checkpoints of "${made.method}"`,
+      hasCheckpoints ? "a list" : "a model",
+    );
 }
 
 /** Refuses a training set and queries other than the attribution's. */
-function requireOwnData(train: Instances | GradientStore | readonly GradientStore[], queries: Instances, { provenance: { method, dataHashes }, trainIds }: InstanceAttribution | TopInstances): void {
-  const refuse = (what: string) => new AttributionError("mismatch", `The attribution "${method}" is of ${what}: give those it was made with`);
+function requireOwnData(
+  train: Instances | GradientStore | readonly GradientStore[],
+  queries: Instances,
+  { provenance: { method, dataHashes }, trainIds }: InstanceAttribution | TopInstances,
+): void {
+  const refuse = (what: string) =>
+    new AttributionError("mismatch", `The attribution "${method}" is of ${what}: give those it was made with`);
   requireInstances(queries, "queries");
   if (dataHashes["queries"] !== queries.hash) throw refuse("other queries");
   if (isStore(train) || Array.isArray(train)) {
     const stores = [train].flat() as unknown[];
     stores.forEach(requireStore);
-    if (stores.some((store) => (store as GradientStore).dataHash !== dataHashes["train"])) throw refuse("another training set");
+    if (stores.some((store) => (store as GradientStore).dataHash !== dataHashes["train"]))
+      throw refuse("another training set");
     return;
   }
   requireInstances(train, "train");
   const { hash, size, ids } = train;
   // A store that was appended to has its parts' hashes.
-  const isOwn = dataHashes["train"].includes("+") ? trainIds.length === size && trainIds.every((id, i) => id === ids[i]) : dataHashes["train"] === hash;
+  const isOwn = dataHashes["train"].includes("+")
+    ? trainIds.length === size && trainIds.every((id, i) => id === ids[i])
+    : dataHashes["train"] === hash;
   if (!isOwn) throw refuse("another training set");
 }
 
-function pairsOf(attribution: InstanceAttribution | TopInstances, { pairs, topK }: BreakdownOptions): BreakdownRequest["pairs"] {
+function pairsOf(
+  attribution: InstanceAttribution | TopInstances,
+  { pairs, topK }: BreakdownOptions,
+): BreakdownRequest["pairs"] {
   if (pairs !== undefined) {
-    if (topK !== undefined) throw new AttributionError("invalid", `"pairs" and "topK" both say which scores: give one of them`);
+    if (topK !== undefined)
+      throw new AttributionError("invalid", `"pairs" and "topK" both say which scores: give one of them`);
     return givenPairs(attribution, pairs);
   }
   const isTop = attribution.kind === "topInstances";
   const most = isTop ? attribution.k : attribution.train;
   const k = Math.min(most, integer({ topK }, "topK", isTop ? most : 10, 1));
-  const best = (query: number) => (isTop ? attribution.indices.subarray(query * attribution.k, query * attribution.k + k) : topIndices(rowScores(attribution, query), k));
+  const best = (query: number) =>
+    isTop
+      ? attribution.indices.subarray(query * attribution.k, query * attribution.k + k)
+      : topIndices(rowScores(attribution, query), k);
   const trains = Array.from({ length: attribution.queries }, (_, query) => Array.from(best(query))).flat();
   return { queries: Int32Array.from(trains, (_, i) => Math.floor(i / k)), trains: Int32Array.from(trains) };
 }
 
 function givenPairs({ queries, train }: InstanceAttribution | TopInstances, pairs: unknown): BreakdownRequest["pairs"] {
-  const isIndex = (value: unknown, size: number) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < size;
-  const isPair = (pair: unknown) => Array.isArray(pair) && pair.length === 2 && isIndex(pair[0], queries) && isIndex(pair[1], train);
-  if (!Array.isArray(pairs) || pairs.length === 0 || !pairs.every(isPair)) throw expected("pairs", `a list of [query, train] with indices within 0–${queries - 1} and 0–${train - 1}`, pairs);
+  const isIndex = (value: unknown, size: number) =>
+    Number.isInteger(value) && (value as number) >= 0 && (value as number) < size;
+  const isPair = (pair: unknown) =>
+    Array.isArray(pair) && pair.length === 2 && isIndex(pair[0], queries) && isIndex(pair[1], train);
+  if (!Array.isArray(pairs) || pairs.length === 0 || !pairs.every(isPair))
+    throw expected("pairs", `a list of [query, train] with indices within 0–${queries - 1} and 0–${train - 1}`, pairs);
   const list = pairs as [number, number][];
   return { queries: Int32Array.from(list, ([query]) => query), trains: Int32Array.from(list, ([, z]) => z) };
 }

@@ -3,7 +3,7 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { InstanceAttribution } from "../../types/results";
 import type { GradientStore, TopInstances } from "../../types/store";
-import { preconditioned, type ProjectedOptions } from "./store-source";
+import { preconditioned, type ProjectedOptions } from "./store/source";
 
 /**
  * score(q, z) = Σ over modules of r · g_z with r = (1 / nλ) Σ_i [v − (vᵀg_i) / (λ + ‖g_i‖²) g_i], v the query's gradient, g_i those of
@@ -14,8 +14,23 @@ import { preconditioned, type ProjectedOptions } from "./store-source";
  * @returns scores [query, train], or with `topK` the best of each query
  * @example const ia = await dataInf(model, train, queries, { parameters: "head", rank: 0 });
  */
-export function dataInf(model: Model, train: Instances | GradientStore, queries: Instances, options: ProjectedOptions & { readonly topK: number }): Promise<TopInstances>;
-export function dataInf(model: Model, train: Instances | GradientStore, queries: Instances, options?: ProjectedOptions & { readonly topK?: undefined }): Promise<InstanceAttribution>;
-export function dataInf(model: Model, train: Instances | GradientStore, queries: Instances, options?: ProjectedOptions): Promise<InstanceAttribution | TopInstances> {
+export function dataInf(
+  model: Model,
+  train: Instances | GradientStore,
+  queries: Instances,
+  options: ProjectedOptions & { readonly topK: number },
+): Promise<TopInstances>;
+export function dataInf(
+  model: Model,
+  train: Instances | GradientStore,
+  queries: Instances,
+  options?: ProjectedOptions & { readonly topK?: undefined },
+): Promise<InstanceAttribution>;
+export function dataInf(
+  model: Model,
+  train: Instances | GradientStore,
+  queries: Instances,
+  options?: ProjectedOptions,
+): Promise<InstanceAttribution | TopInstances> {
   return preconditioned("dataInf", "dataInf", model, train, queries, options);
 }

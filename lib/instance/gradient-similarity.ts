@@ -5,8 +5,14 @@ import type { InstanceAttribution } from "../../types/results";
 import { native, runNative } from "../native";
 import { oneOf, onlyKnown } from "../options";
 import { handleOf } from "../model/model";
-import { checkPair, type FeatureOptions, featureOptionNames, featureParams, instanceAttribution } from "./features";
-import type { Parameters } from "./parameters";
+import {
+  checkPair,
+  type FeatureOptions,
+  featureOptionNames,
+  featureParams,
+  instanceAttribution,
+} from "./gradients/features";
+import type { Parameters } from "./gradients/parameters";
 
 export interface GradientSimilarityOptions extends FeatureOptions {
   /** Inner product, or its cosine (within −1–1; 0 where a gradient is 0). @default "dot" */
@@ -23,16 +29,31 @@ export interface GradientSimilarityOptions extends FeatureOptions {
  * @returns scores [query, train]
  * @example const ia = await gradientSimilarity(model, train, queries, { similarity: "cosine" });
  */
-export async function gradientSimilarity(model: Model, train: Instances, queries: Instances, options?: GradientSimilarityOptions): Promise<InstanceAttribution> {
+export async function gradientSimilarity(
+  model: Model,
+  train: Instances,
+  queries: Instances,
+  options?: GradientSimilarityOptions,
+): Promise<InstanceAttribution> {
   const given = onlyKnown(options, [...featureOptionNames, "similarity", "preset"]);
   const paper = given["preset"] !== undefined && oneOf(given, "preset", "paper", ["paper"]) === "paper";
   checkPair(model, train, queries);
   const chosen: Parameters = paper ? "head" : "mlp";
-  const params = { ...featureParams(model, given, chosen), similarity: oneOf(given, "similarity", "dot", ["dot", "cosine"]) };
-  const scores = await runNative((control) => native().gradientSimilarity(handleOf(model), train, queries, params, control), options);
+  const params = {
+    ...featureParams(model, given, chosen),
+    similarity: oneOf(given, "similarity", "dot", ["dot", "cosine"]),
+  };
+  const scores = await runNative(
+    (control) => native().gradientSimilarity(handleOf(model), train, queries, params, control),
+    options,
+  );
   const { modules, reduction, similarity } = params;
   return instanceAttribution({
-    method: "gradientSimilarity", model, train, queries, scores,
+    method: "gradientSimilarity",
+    model,
+    train,
+    queries,
+    scores,
     unit: similarity === "cosine" ? "cosine of loss gradients, −1–1" : "inner product of loss gradients",
     options: { parameters: modules, reduction, similarity, preset: paper ? "paper" : null },
   });

@@ -13,11 +13,37 @@ import { libtorchVersion, native, runNative } from "../native";
 import { oneOf, onlyKnown, pathOf } from "../options";
 import { libraryVersion } from "../provenance";
 import { corrupt } from "../storage/listing";
-import { checkShard, flagFile, nativeStore, prepareShards, readFlags, readIds, requireSpace, shardShape, shardsOf, writeIds } from "./store-layout";
-import { findManifest, hashOfFile, isFinished, readManifest, type StoreManifest, type StorePart, writeManifest } from "./store-manifest";
-import { timedProgress } from "./store-progress";
-import { nativeSettings, withBasis } from "./store-projection";
-import { featureBytes, type GradientStoreOptions, requestOf, requireSame, storeOptionNames, type StoreRequest } from "./store-settings";
+import {
+  checkShard,
+  flagFile,
+  nativeStore,
+  prepareShards,
+  readFlags,
+  readIds,
+  requireSpace,
+  shardShape,
+  shardsOf,
+  writeIds,
+} from "./store/layout";
+import {
+  findManifest,
+  hashOfFile,
+  isFinished,
+  readManifest,
+  type StoreManifest,
+  type StorePart,
+  writeManifest,
+} from "./store/manifest";
+import { timedProgress } from "./store/progress";
+import { nativeSettings, withBasis } from "./store/projection";
+import {
+  featureBytes,
+  type GradientStoreOptions,
+  requestOf,
+  requireSame,
+  storeOptionNames,
+  type StoreRequest,
+} from "./store/options";
 
 /**
  * Writes the gradient features of every training instance into a folder: per linear module P_out (Σ_t g_t a_tᵀ) P_inᵀ with a_t the
@@ -27,7 +53,12 @@ import { featureBytes, type GradientStoreOptions, requestOf, requireSame, storeO
  * many threads. Another model, data or option set is refused ("mismatch"). Cost: one forward and backward per instance.
  * @example const store = await buildGradientStore(model, train, "stores/mnli", { rank: 16, onProgress: ({ secondsLeft }) => console.log(secondsLeft) });
  */
-export async function buildGradientStore(model: Model, train: Instances, directory: string, options?: GradientStoreOptions): Promise<GradientStore> {
+export async function buildGradientStore(
+  model: Model,
+  train: Instances,
+  directory: string,
+  options?: GradientStoreOptions,
+): Promise<GradientStore> {
   const given = onlyKnown(options, storeOptionNames);
   checkFit(model, train, "train");
   const folder = folderOf(directory);
@@ -38,7 +69,12 @@ export async function buildGradientStore(model: Model, train: Instances, directo
     requireSame(folder, found, request);
     if (found.parts.length !== 1 || found.parts[0].dataHash !== train.hash) throw otherData(folder, found, train);
   }
-  const begun = found ?? { ...request, settings: await withBasis(model, train, folder, request.settings, request.batchTokens, options ?? {}), versions: { attribution: libraryVersion(), libtorch: libtorchVersion() }, parts: [partOf(train, request, [])] };
+  const begun = found ?? {
+    ...request,
+    settings: await withBasis(model, train, folder, request.settings, request.batchTokens, options ?? {}),
+    versions: { attribution: libraryVersion(), libtorch: libtorchVersion() },
+    parts: [partOf(train, request, [])],
+  };
   return finish(model, train, folder, begun, found === undefined, options);
 }
 
@@ -47,14 +83,30 @@ export async function buildGradientStore(model: Model, train: Instances, directo
  * buildGradientStore does; the store is the finished one again once the call has ended.
  * @example const larger = await appendToGradientStore(model, newRows, "stores/mnli");
  */
-export async function appendToGradientStore(model: Model, train: Instances, directory: string, options?: BatchOptions): Promise<GradientStore> {
+export async function appendToGradientStore(
+  model: Model,
+  train: Instances,
+  directory: string,
+  options?: BatchOptions,
+): Promise<GradientStore> {
   const folder = folderOf(directory);
   const given = onlyKnown(options, ["signal", "onProgress", "batchTokens"]);
   checkFit(model, train, "train");
   stopIfAborted(options?.signal);
   const found = await readManifest(folder);
   const { settings, precision, rowsPerShard, batchTokens } = found;
-  requireSame(folder, found, requestOf(model, train, { ...settings, parameters: settings.modules, precision, rowsPerShard, batchTokens, ...given }));
+  requireSame(
+    folder,
+    found,
+    requestOf(model, train, {
+      ...settings,
+      parameters: settings.modules,
+      precision,
+      rowsPerShard,
+      batchTokens,
+      ...given,
+    }),
+  );
   const last = found.parts[found.parts.length - 1];
   if (isFinished(last)) {
     const parts = [...found.parts, partOf(train, found, found.parts)];
@@ -70,11 +122,14 @@ export async function appendToGradientStore(model: Model, train: Instances, dire
  * also every byte against the fingerprints ("corrupt").
  * @example const store = await openGradientStore("stores/mnli"); // serves storeSimilarity and selfInfluence without the model
  */
-export async function openGradientStore(directory: string, options?: {
-  /** @default "structure" */
-  readonly verify?: "structure" | "contents";
-  readonly signal?: AbortSignal;
-}): Promise<GradientStore> {
+export async function openGradientStore(
+  directory: string,
+  options?: {
+    /** @default "structure" */
+    readonly verify?: "structure" | "contents";
+    readonly signal?: AbortSignal;
+  },
+): Promise<GradientStore> {
   const given = onlyKnown(options, ["verify", "signal"]);
   const verify = oneOf(given, "verify", "structure", ["structure", "contents"]);
   const folder = folderOf(directory);
@@ -85,7 +140,8 @@ export async function openGradientStore(directory: string, options?: {
   for (const { idFile, rows, shards } of manifest.parts) {
     for (const shard of shards) {
       await checkShard(folder, manifest, shard);
-      if (verify === "contents" && (await hashOfFile(join(folder, shard.file), options?.signal)) !== shard.sha256) throw corrupt(join(folder, shard.file), "its contents are not what was written");
+      if (verify === "contents" && (await hashOfFile(join(folder, shard.file), options?.signal)) !== shard.sha256)
+        throw corrupt(join(folder, shard.file), "its contents are not what was written");
     }
     for (const id of await readIds(join(folder, idFile), rows)) ids.push(id);
   }
@@ -97,42 +153,78 @@ function folderOf(directory: unknown): string {
 }
 
 function partOf(train: Instances, { rowsPerShard }: StoreRequest, before: readonly StorePart[]): StorePart {
-  const shards = shardsOf(train.size, rowsPerShard, before.reduce((sum, part) => sum + part.shards.length, 0));
-  return { dataHash: train.hash, rows: train.size, idFile: `ids-${before.length}.safetensors`, shards: shards.map((shard) => ({ ...shard, sha256: "" })) };
+  const shards = shardsOf(
+    train.size,
+    rowsPerShard,
+    before.reduce((sum, part) => sum + part.shards.length, 0),
+  );
+  return {
+    dataHash: train.hash,
+    rows: train.size,
+    idFile: `ids-${before.length}.safetensors`,
+    shards: shards.map((shard) => ({ ...shard, sha256: "" })),
+  };
 }
 
 function otherData(folder: string, { parts }: StoreManifest, train: Instances): AttributionError {
   const was = parts.map(({ rows, dataHash }) => `${rows} rows with hash ${dataHash.slice(0, 12)}`).join(" and ");
-  return new AttributionError("mismatch", `The store in ${folder} is of other data (${was}), but this call has ${train.size} rows with hash ${train.hash.slice(0, 12)}. Choose another directory, or the same data`);
+  return new AttributionError(
+    "mismatch",
+    `The store in ${folder} is of other data (${was}), but this call has ${train.size} rows with hash ${train.hash.slice(0, 12)}. Choose another directory, or the same data`,
+  );
 }
 
 function unfinished(folder: string): AttributionError {
-  return new AttributionError("missing", `The store in ${folder} is not finished: make the call that began it again, and it goes on`);
+  return new AttributionError(
+    "missing",
+    `The store in ${folder} is not finished: make the call that began it again, and it goes on`,
+  );
 }
 
 /** Writes what is missing of the last part, then its fingerprints. */
-async function finish(model: Model, train: Instances, folder: string, manifest: StoreManifest, isNew: boolean, options: BatchOptions = {}): Promise<GradientStore> {
+async function finish(
+  model: Model,
+  train: Instances,
+  folder: string,
+  manifest: StoreManifest,
+  isNew: boolean,
+  options: BatchOptions = {},
+): Promise<GradientStore> {
   const part = manifest.parts[manifest.parts.length - 1];
   const before = manifest.parts.slice(0, -1);
   if (isFinished(part)) return openGradientStore(folder);
   if (manifest.versions.libtorch !== libtorchVersion()) {
-    throw new AttributionError("mismatch", `The unfinished store in ${folder} was begun with libtorch ${manifest.versions.libtorch}, but this is ${libtorchVersion()}. Go on with that one, or begin again in another directory`);
+    throw new AttributionError(
+      "mismatch",
+      `The unfinished store in ${folder} was begun with libtorch ${manifest.versions.libtorch}, but this is ${libtorchVersion()}. Go on with that one, or begin again in another directory`,
+    );
   }
   const firstRow = before.reduce((sum, { rows }) => sum + rows, 0);
   const shards = manifest.parts.flatMap((each) => each.shards);
   const flags = await readFlags(folder, firstRow + part.rows);
   const missing = flags.subarray(firstRow).reduce((sum, flag) => sum + (flag === 1 ? 0 : 1), 0);
-  await requireSpace(folder, missing * manifest.segments[manifest.segments.length - 1] * featureBytes[manifest.precision]);
+  await requireSpace(
+    folder,
+    missing * manifest.segments[manifest.segments.length - 1] * featureBytes[manifest.precision],
+  );
   await writeIds(join(folder, part.idFile), train.ids);
   if (isNew) await writeManifest(folder, manifest);
   await prepareShards(folder, manifest, shards, flags);
   const params = {
-    settings: await nativeSettings(folder, manifest.settings), store: nativeStore(folder, manifest, shards), firstRow, flagFile: join(folder, flagFile), batchTokens: manifest.batchTokens,
+    settings: await nativeSettings(folder, manifest.settings),
+    store: nativeStore(folder, manifest, shards),
+    firstRow,
+    flagFile: join(folder, flagFile),
+    batchTokens: manifest.batchTokens,
   };
   const onProgress = timedProgress(train, flags.subarray(firstRow), options.onProgress);
-  await runNative((control) => native().buildStore(handleOf(model), train, params, control), { signal: options.signal, onProgress });
+  await runNative((control) => native().buildStore(handleOf(model), train, params, control), {
+    signal: options.signal,
+    onProgress,
+  });
   const hashed: StorePart["shards"][number][] = [];
-  for (const shard of part.shards) hashed.push({ ...shard, sha256: await hashOfFile(join(folder, shard.file), options.signal) });
+  for (const shard of part.shards)
+    hashed.push({ ...shard, sha256: await hashOfFile(join(folder, shard.file), options.signal) });
   await writeManifest(folder, { ...manifest, parts: [...before, { ...part, shards: hashed }] });
   return openGradientStore(folder);
 }
@@ -141,10 +233,23 @@ function storeOf(directory: string, manifest: StoreManifest, trainIds: string[])
   const { settings, precision, segments, parts, modelHash, dtype, versions } = manifest;
   const shards = parts.flatMap((part) => part.shards);
   return Object.freeze({
-    kind: "gradientStore", directory, rows: trainIds.length, width: segments[segments.length - 1],
-    segments: Object.freeze((settings.projection === "dense" ? ["*"] : settings.modules).map((module, i) => Object.freeze({ module, begin: segments[i], size: segments[i + 1] - segments[i] }))),
-    trainIds: Object.freeze(trainIds), settings: Object.freeze(settings), precision, shards: Object.freeze(shards),
+    kind: "gradientStore",
+    directory,
+    rows: trainIds.length,
+    width: segments[segments.length - 1],
+    segments: Object.freeze(
+      (settings.projection === "dense" ? ["*"] : settings.modules).map((module, i) =>
+        Object.freeze({ module, begin: segments[i], size: segments[i + 1] - segments[i] }),
+      ),
+    ),
+    trainIds: Object.freeze(trainIds),
+    settings: Object.freeze(settings),
+    precision,
+    shards: Object.freeze(shards),
     bytes: shards.reduce((sum, { rows }) => sum + shardShape(manifest, rows).bytes, trainIds.length),
-    modelHash, dtype: dtype as ComputeType, versions: Object.freeze(versions), dataHash: parts.map(({ dataHash }) => dataHash).join("+"),
+    modelHash,
+    dtype: dtype as ComputeType,
+    versions: Object.freeze(versions),
+    dataHash: parts.map(({ dataHash }) => dataHash).join("+"),
   });
 }

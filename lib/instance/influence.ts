@@ -7,8 +7,14 @@ import { AttributionError } from "../errors";
 import { native, runNative } from "../native";
 import { integer, leastAboveZero, number, oneOf, onlyKnown, seedOf } from "../options";
 import { handleOf } from "../model/model";
-import { type FactorsRequest, fisherOf, openFactors } from "./ekfac-factors";
-import { checkPair, type FeatureOptions, featureOptionNames, featureParams, instanceAttribution } from "./features";
+import { type FactorsRequest, fisherOf, openFactors } from "./ekfac/ekfac-factors";
+import {
+  checkPair,
+  type FeatureOptions,
+  featureOptionNames,
+  featureParams,
+  instanceAttribution,
+} from "./gradients/features";
 import { paperLissa, type PaperLissaPreset } from "./paper-lissa";
 
 export interface InfluenceOptions extends FeatureOptions {
@@ -69,7 +75,23 @@ export interface Influence extends InstanceAttribution {
   };
 }
 
-export const influenceOptionNames = [...featureOptionNames, "inverse", "damping", "iterations", "tolerance", "rank", "scale", "recursions", "repeats", "batchSize", "seed", "fisher", "factors", "engine", "preset"] as const;
+export const influenceOptionNames = [
+  ...featureOptionNames,
+  "inverse",
+  "damping",
+  "iterations",
+  "tolerance",
+  "rank",
+  "scale",
+  "recursions",
+  "repeats",
+  "batchSize",
+  "seed",
+  "fisher",
+  "factors",
+  "engine",
+  "preset",
+] as const;
 
 /**
  * score(q, z) = ∇L(q)ᵀ (H + λI)⁻¹ ∇L(z), H the Hessian of the mean training loss over the chosen parameters. Positive: a proponent.
@@ -81,16 +103,35 @@ export const influenceOptionNames = [...featureOptionNames, "inverse", "damping"
  * @returns scores [query, train] and what the solver reached
  * @example const ia = await influence(model, train, queries, { inverse: "cg", parameters: "head", damping: 0.001 });
  */
-export async function influence(model: Model, train: Instances, queries: Instances, options?: InfluenceOptions): Promise<Influence> {
+export async function influence(
+  model: Model,
+  train: Instances,
+  queries: Instances,
+  options?: InfluenceOptions,
+): Promise<Influence> {
   const given = onlyKnown(options, influenceOptionNames);
   checkPair(model, train, queries);
   const params = await influenceParams(model, train, given);
-  const { scores, iterations, residual, eigenvalues } = await runNative((control) => native().influence(handleOf(model), train, queries, params, control), options);
+  const { scores, iterations, residual, eigenvalues } = await runNative(
+    (control) => native().influence(handleOf(model), train, queries, params, control),
+    options,
+  );
   const { inverse, damping } = params;
   const result = instanceAttribution({
-    method: "influence", model, train, queries, scores, unit: influenceUnit, options: { ...resolvedInfluence(params), preset: given["preset"] ?? null },
+    method: "influence",
+    model,
+    train,
+    queries,
+    scores,
+    unit: influenceUnit,
+    options: { ...resolvedInfluence(params), preset: given["preset"] ?? null },
   });
-  const solver = { effectiveDamping: inverse === "identity" ? 0 : damping, iterations, residual, ...(inverse === "arnoldi" ? { eigenvalues } : {}) };
+  const solver = {
+    effectiveDamping: inverse === "identity" ? 0 : damping,
+    iterations,
+    residual,
+    ...(inverse === "arnoldi" ? { eigenvalues } : {}),
+  };
   return Object.freeze({ ...result, solver: Object.freeze(solver) });
 }
 
@@ -99,31 +140,72 @@ export const influenceUnit = "nats of query loss per unit of training weight";
 /** The options as resolved, for a provenance. */
 export function resolvedInfluence(params: NativeInfluenceParams): Record<string, unknown> {
   const { inverse, damping, modules, reduction } = params;
-  return { inverse, damping: inverse === "identity" ? null : damping, parameters: modules, reduction, ...solverOptions(params) };
+  return {
+    inverse,
+    damping: inverse === "identity" ? null : damping,
+    parameters: modules,
+    reduction,
+    ...solverOptions(params),
+  };
 }
 
-function solverOptions({ inverse, iterations, tolerance, rank, scale, recursions, repeats, batchSize, fisher, seed }: NativeInfluenceParams): Record<string, number | string> {
+function solverOptions({
+  inverse,
+  iterations,
+  tolerance,
+  rank,
+  scale,
+  recursions,
+  repeats,
+  batchSize,
+  fisher,
+  seed,
+}: NativeInfluenceParams): Record<string, number | string> {
   if (inverse === "cg") return { iterations, tolerance };
   if (inverse === "lissa") return { scale, recursions, repeats, batchSize, seed };
   if (inverse === "arnoldi") return { iterations, rank, seed };
   return inverse === "ekfac" ? { fisher, seed } : {};
 }
 
-export async function influenceParams(model: Model, train: Instances, given: Readonly<Record<string, unknown>>, fallback: "cg" | "identity" = "cg"): Promise<NativeInfluenceParams> {
+export async function influenceParams(
+  model: Model,
+  train: Instances,
+  given: Readonly<Record<string, unknown>>,
+  fallback: "cg" | "identity" = "cg",
+): Promise<NativeInfluenceParams> {
   const paper = given["preset"] === undefined ? undefined : paperLissa(given["preset"], train.size);
   const inverse = oneOf(given, "inverse", paper ? "lissa" : fallback, ["cg", "lissa", "arnoldi", "ekfac", "identity"]);
-  if (paper && inverse !== "lissa") throw new AttributionError("invalid", `The paper's preset is LiSSA; it contradicts inverse: "${inverse}"`);
-  if (given["factors"] !== undefined && inverse !== "ekfac") throw new AttributionError("invalid", `"factors" are EK-FAC's; they contradict inverse: "${inverse}"`);
+  if (paper && inverse !== "lissa")
+    throw new AttributionError("invalid", `The paper's preset is LiSSA; it contradicts inverse: "${inverse}"`);
+  if (given["factors"] !== undefined && inverse !== "ekfac")
+    throw new AttributionError("invalid", `"factors" are EK-FAC's; they contradict inverse: "${inverse}"`);
   const scale = number(given, "scale", paper?.scale ?? 10, leastAboveZero);
   const damping = number(given, "damping", paper ? paper.damping * scale : inverse === "ekfac" ? 0.1 : 0.01, 0);
   // A step multiplies the error by 1 − (λ + h) / scale for each eigenvalue h ≥ 0 of H: by −1 or less.
-  if (inverse === "lissa" && damping >= 2 * scale) throw new AttributionError("invalid", `LiSSA diverges with a "damping" of ${damping} and a "scale" of ${scale}: raise "scale" above half the damping`);
-  const features = { ...featureParams(model, given, paper ? "head" : "mlp"), fisher: fisherOf(given), seed: seedOf(given) };
-  const fitted = given["factors"] === undefined ? { ...features, factors: [] } : await withFactors(model, train, given, features);
+  if (inverse === "lissa" && damping >= 2 * scale)
+    throw new AttributionError(
+      "invalid",
+      `LiSSA diverges with a "damping" of ${damping} and a "scale" of ${scale}: raise "scale" above half the damping`,
+    );
+  const features = {
+    ...featureParams(model, given, paper ? "head" : "mlp"),
+    fisher: fisherOf(given),
+    seed: seedOf(given),
+  };
+  const fitted =
+    given["factors"] === undefined ? { ...features, factors: [] } : await withFactors(model, train, given, features);
   return {
-    ...fitted, inverse, damping, scale, lissaDamping: damping / scale, fullPath: oneOf(given, "engine", "cache", ["cache", "full"]) === "full",
-    iterations: integer(given, "iterations", 100, 1), tolerance: number(given, "tolerance", 1e-6, 0, 1), rank: integer(given, "rank", 50, 1),
-    recursions: integer(given, "recursions", paper?.recursions ?? 1000, 1), repeats: integer(given, "repeats", 1, 1),
+    ...fitted,
+    inverse,
+    damping,
+    scale,
+    lissaDamping: damping / scale,
+    fullPath: oneOf(given, "engine", "cache", ["cache", "full"]) === "full",
+    iterations: integer(given, "iterations", 100, 1),
+    tolerance: number(given, "tolerance", 1e-6, 0, 1),
+    rank: integer(given, "rank", 50, 1),
+    recursions: integer(given, "recursions", paper?.recursions ?? 1000, 1),
+    repeats: integer(given, "repeats", 1, 1),
     batchSize: integer(given, "batchSize", paper?.batchSize ?? 8, 1),
   };
 }
@@ -131,14 +213,28 @@ export async function influenceParams(model: Model, train: Instances, given: Rea
 type Features = ReturnType<typeof featureParams> & Pick<NativeInfluenceParams, "fisher" | "seed">;
 
 /** The call's parameters with those that stored factors were fitted with. */
-async function withFactors(model: Model, train: Instances, given: Readonly<Record<string, unknown>>, features: Features): Promise<Features & Pick<NativeInfluenceParams, "factors">> {
+async function withFactors(
+  model: Model,
+  train: Instances,
+  given: Readonly<Record<string, unknown>>,
+  features: Features,
+): Promise<Features & Pick<NativeInfluenceParams, "factors">> {
   const asked: FactorsRequest = {
-    modelHash: model.hash, dtype: model.dtype, dataHash: train.hash,
+    modelHash: model.hash,
+    dtype: model.dtype,
+    dataHash: train.hash,
     ...(given["parameters"] === undefined ? {} : { modules: features.modules }),
     ...(given["reduction"] === undefined ? {} : { reduction: features.reduction }),
     ...(given["fisher"] === undefined ? {} : { fisher: features.fisher }),
     ...(given["seed"] === undefined ? {} : { seed: features.seed }),
   };
   const { stored, sources } = await openFactors(given["factors"], asked);
-  return { ...features, modules: stored.modules, reduction: stored.reduction, fisher: stored.fisher, seed: stored.seed, factors: sources };
+  return {
+    ...features,
+    modules: stored.modules,
+    reduction: stored.reduction,
+    fisher: stored.fisher,
+    seed: stored.seed,
+    factors: sources,
+  };
 }

@@ -1,7 +1,12 @@
 // LiSSA's settings in the paper (Yu et al. 2024), per model family and data set.
 import { expected } from "../errors";
 
-interface Setting { readonly damping: number; readonly depth: number; readonly scale: number; readonly batchSize: number }
+interface Setting {
+  readonly damping: number;
+  readonly depth: number;
+  readonly scale: number;
+  readonly batchSize: number;
+}
 
 const settings = {
   "paper:opt:averitec": { damping: 0.04, depth: 0.3, scale: 1e4, batchSize: 8 },
@@ -17,9 +22,20 @@ const settings = {
 export type PaperLissaPreset = keyof typeof settings;
 
 /** The setting of a preset, with recursions = depth × number of training batches. `damping` is relative to `scale` (λ = damping · scale). */
-export function paperLissa(preset: unknown, trainSize: number): { damping: number; scale: number; batchSize: number; recursions: number } {
-  const setting: Setting | undefined = typeof preset === "string" && Object.hasOwn(settings, preset) ? settings[preset as PaperLissaPreset] : undefined;
-  if (setting === undefined) throw expected("preset", `one of ${Object.keys(settings).map((name) => `"${name}"`).join(", ")}`, preset);
+export function paperLissa(
+  preset: unknown,
+  trainSize: number,
+): { damping: number; scale: number; batchSize: number; recursions: number } {
+  const setting: Setting | undefined =
+    typeof preset === "string" && Object.hasOwn(settings, preset) ? settings[preset as PaperLissaPreset] : undefined;
+  if (setting === undefined)
+    throw expected(
+      "preset",
+      `one of ${Object.keys(settings)
+        .map((name) => `"${name}"`)
+        .join(", ")}`,
+      preset,
+    );
   const { damping, scale, batchSize, depth } = setting;
   return { damping, scale, batchSize, recursions: Math.max(1, Math.round(depth * Math.ceil(trainSize / batchSize))) };
 }

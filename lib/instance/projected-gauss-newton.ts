@@ -3,7 +3,7 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { InstanceAttribution } from "../../types/results";
 import type { GradientStore, TopInstances } from "../../types/store";
-import { preconditioned, type ProjectedOptions } from "./store-source";
+import { preconditioned, type ProjectedOptions } from "./store/source";
 
 /**
  * score(q, z) = Σ over modules of vec(G'_q)ᵀ (H' + λI)⁻¹ vec(G'_z) with G' = P_out G P_inᵀ the projected gradients and H' the mean of
@@ -14,8 +14,23 @@ import { preconditioned, type ProjectedOptions } from "./store-source";
  * @returns scores [query, train], or with `topK` the best of each query
  * @example const ia = await projectedGaussNewton(model, store, queries, { damping: 0.1 });
  */
-export function projectedGaussNewton(model: Model, train: Instances | GradientStore, queries: Instances, options: ProjectedOptions & { readonly topK: number }): Promise<TopInstances>;
-export function projectedGaussNewton(model: Model, train: Instances | GradientStore, queries: Instances, options?: ProjectedOptions & { readonly topK?: undefined }): Promise<InstanceAttribution>;
-export function projectedGaussNewton(model: Model, train: Instances | GradientStore, queries: Instances, options?: ProjectedOptions): Promise<InstanceAttribution | TopInstances> {
+export function projectedGaussNewton(
+  model: Model,
+  train: Instances | GradientStore,
+  queries: Instances,
+  options: ProjectedOptions & { readonly topK: number },
+): Promise<TopInstances>;
+export function projectedGaussNewton(
+  model: Model,
+  train: Instances | GradientStore,
+  queries: Instances,
+  options?: ProjectedOptions & { readonly topK?: undefined },
+): Promise<InstanceAttribution>;
+export function projectedGaussNewton(
+  model: Model,
+  train: Instances | GradientStore,
+  queries: Instances,
+  options?: ProjectedOptions,
+): Promise<InstanceAttribution | TopInstances> {
   return preconditioned("projectedGaussNewton", "gaussNewton", model, train, queries, options);
 }

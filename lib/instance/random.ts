@@ -18,7 +18,11 @@ export interface RandomInstancesOptions extends CallOptions {
  * number of training instances only. Unit: none.
  * @example const byChance = await randomInstances(train, queries, { seed: 60 });
  */
-export async function randomInstances(train: Instances, queries: Instances, given?: RandomInstancesOptions): Promise<InstanceAttribution> {
+export async function randomInstances(
+  train: Instances,
+  queries: Instances,
+  given?: RandomInstancesOptions,
+): Promise<InstanceAttribution> {
   const seed = seedOf(onlyKnown(given, ["seed", "signal", "onProgress"]));
   const { signal, onProgress } = given ?? {};
   requireSome(train, "train");
@@ -32,7 +36,13 @@ export async function randomInstances(train: Instances, queries: Instances, give
     onProgress?.({ done: query + 1, total: queries.size, stage: "random" });
   }
   return Object.freeze({
-    kind: "instances", scores, queries: queries.size, train: train.size, queryIds: queries.ids, trainIds: train.ids,
-    unit: "random number within 0–1", provenance: provenance({ method: "random", options: { seed }, data: { train, queries } }),
+    kind: "instances",
+    scores,
+    queries: queries.size,
+    train: train.size,
+    queryIds: queries.ids,
+    trainIds: train.ids,
+    unit: "random number within 0–1",
+    provenance: provenance({ method: "random", options: { seed }, data: { train, queries } }),
   });
 }

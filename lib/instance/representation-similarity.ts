@@ -5,8 +5,8 @@ import type { InstanceAttribution } from "../../types/results";
 import { onlyKnown } from "../options";
 import { pacedBy } from "../data/pacing";
 import { type BatchOptions, batchOptionNames } from "../model/batching";
-import { readoutStates } from "../model/states";
-import { checkPair, instanceAttribution } from "./features";
+import { readoutStates } from "../model/capture";
+import { checkPair, instanceAttribution } from "./gradients/features";
 
 /**
  * score(q, z) = cosine of the readout hidden states (after the final norm), within −1–1; of a listwise instance the mean state of
@@ -14,7 +14,12 @@ import { checkPair, instanceAttribution } from "./features";
  * @returns scores [query, train]
  * @example const byStates = await representationSimilarity(model, train, queries);
  */
-export async function representationSimilarity(model: Model, train: Instances, queries: Instances, options?: BatchOptions): Promise<InstanceAttribution> {
+export async function representationSimilarity(
+  model: Model,
+  train: Instances,
+  queries: Instances,
+  options?: BatchOptions,
+): Promise<InstanceAttribution> {
   onlyKnown(options, batchOptionNames);
   checkPair(model, train, queries);
   const pace = pacedBy(options?.signal);
@@ -29,7 +34,15 @@ export async function representationSimilarity(model: Model, train: Instances, q
     }
     await pace();
   }
-  return instanceAttribution({ method: "representationSimilarity", model, train, queries, scores, unit: "cosine of readout states, −1–1", options: {} });
+  return instanceAttribution({
+    method: "representationSimilarity",
+    model,
+    train,
+    queries,
+    scores,
+    unit: "cosine of readout states, −1–1",
+    options: {},
+  });
 }
 
 /** Unit vectors of the instances' mean states; a zero state stays zero. */

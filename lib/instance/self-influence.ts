@@ -7,10 +7,27 @@ import { handleOf } from "../model/model";
 import { libtorchVersion, native, runNative } from "../native";
 import { onlyKnown } from "../options";
 import { provenance } from "../provenance";
-import { type InfluenceOptions, influenceOptionNames, influenceParams, influenceUnit, resolvedInfluence } from "./influence";
-import { nativeStoreOf, noFactors, originOf, preconditionerOf, requireStore, type ScoreOptions, type StoreSimilarityOptions, trakFactors, unitOf } from "./store-scores";
+import {
+  type InfluenceOptions,
+  influenceOptionNames,
+  influenceParams,
+  influenceUnit,
+  resolvedInfluence,
+} from "./influence";
+import {
+  nativeStoreOf,
+  noFactors,
+  originOf,
+  preconditionerOf,
+  requireStore,
+  type ScoreOptions,
+  type StoreSimilarityOptions,
+  trakFactors,
+  unitOf,
+} from "./store/scores";
 
-export type StoreSelfInfluenceOptions = Omit<ScoreOptions, "similarity" | "topK"> & Pick<StoreSimilarityOptions, "preconditioner">;
+export type StoreSelfInfluenceOptions = Omit<ScoreOptions, "similarity" | "topK"> &
+  Pick<StoreSimilarityOptions, "preconditioner">;
 
 export interface SelfInfluenceOptions extends Omit<InfluenceOptions, "inverse" | "preset"> {
   /** As for `influence`; "identity" gives the squared norms of the gradients. "cg" and "lissa" solve for every training instance. @default "identity" */
@@ -29,19 +46,41 @@ export interface SelfInfluenceOptions extends Omit<InfluenceOptions, "inverse" |
  */
 export function selfInfluence(store: GradientStore, options?: StoreSelfInfluenceOptions): Promise<SelfInfluence>;
 export function selfInfluence(model: Model, train: Instances, options?: SelfInfluenceOptions): Promise<SelfInfluence>;
-export function selfInfluence(subject: GradientStore | Model, data?: StoreSelfInfluenceOptions | Instances, options?: SelfInfluenceOptions): Promise<SelfInfluence> {
+export function selfInfluence(
+  subject: GradientStore | Model,
+  data?: StoreSelfInfluenceOptions | Instances,
+  options?: SelfInfluenceOptions,
+): Promise<SelfInfluence> {
   const isModel = typeof subject === "object" && subject !== null && "architecture" in subject;
-  return isModel ? ofModel(subject, data as Instances, options) : ofStore(subject, data as StoreSelfInfluenceOptions | undefined);
+  return isModel
+    ? ofModel(subject, data as Instances, options)
+    : ofStore(subject, data as StoreSelfInfluenceOptions | undefined);
 }
 
 async function ofModel(model: Model, train: Instances, options?: SelfInfluenceOptions): Promise<SelfInfluence> {
-  const given = onlyKnown(options, influenceOptionNames.filter((name) => name !== "preset"));
+  const given = onlyKnown(
+    options,
+    influenceOptionNames.filter((name) => name !== "preset"),
+  );
   checkFit(model, train, "train");
   const params = await influenceParams(model, train, given, "identity");
-  const { scores } = await runNative((control) => native().selfInfluence(handleOf(model), train, params, control), options);
+  const { scores } = await runNative(
+    (control) => native().selfInfluence(handleOf(model), train, params, control),
+    options,
+  );
   return Object.freeze({
-    kind: "selfInfluence", scores, train: train.size, trainIds: train.ids, unit: params.inverse === "identity" ? "squared norm of the loss gradient" : influenceUnit,
-    provenance: provenance({ method: "selfInfluence", options: resolvedInfluence(params), model, data: { train }, libtorch: libtorchVersion() }),
+    kind: "selfInfluence",
+    scores,
+    train: train.size,
+    trainIds: train.ids,
+    unit: params.inverse === "identity" ? "squared norm of the loss gradient" : influenceUnit,
+    provenance: provenance({
+      method: "selfInfluence",
+      options: resolvedInfluence(params),
+      model,
+      data: { train },
+      libtorch: libtorchVersion(),
+    }),
   });
 }
 
@@ -50,8 +89,29 @@ async function ofStore(store: GradientStore, options?: StoreSelfInfluenceOptions
   requireStore(store);
   const { kind, damping, memoryBytes } = preconditionerOf(store, given, true);
   const { rowFactors, scoreFactors } = kind === "trak" ? await trakFactors(store, new Float32Array(0)) : noFactors;
-  const params = { ...noFactors, rowFactors, scoreFactors, preconditioner: kind, similarity: "dot", damping, top: 0, memoryBytes } as const;
+  const params = {
+    ...noFactors,
+    rowFactors,
+    scoreFactors,
+    preconditioner: kind,
+    similarity: "dot",
+    damping,
+    top: 0,
+    memoryBytes,
+  } as const;
   const scores = await runNative((control) => native().storeSelfScores(nativeStoreOf(store), params, control), options);
-  const resolved = { preconditioner: kind, damping: kind === "none" ? null : damping, precision: store.precision, ...store.settings };
-  return Object.freeze({ kind: "selfInfluence", scores, train: store.rows, trainIds: store.trainIds, unit: unitOf(kind, "dot"), provenance: originOf("selfInfluence", store, resolved) });
+  const resolved = {
+    preconditioner: kind,
+    damping: kind === "none" ? null : damping,
+    precision: store.precision,
+    ...store.settings,
+  };
+  return Object.freeze({
+    kind: "selfInfluence",
+    scores,
+    train: store.rows,
+    trainIds: store.trainIds,
+    unit: unitOf(kind, "dot"),
+    provenance: originOf("selfInfluence", store, resolved),
+  });
 }

@@ -3,7 +3,7 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { InstanceAttribution } from "../../types/results";
 import type { GradientStore, TopInstances } from "../../types/store";
-import { preconditioned, type ProjectedOptions } from "./store-source";
+import { preconditioned, type ProjectedOptions } from "./store/source";
 
 /**
  * score(q, z) = (1 − p_z) φ_qᵀ (ΦᵀΦ + λI)⁻¹ φ_z with φ = P∇ log(p / (1 − p)), p = exp(−L) the probability of the gold label (of a causal
@@ -15,8 +15,23 @@ import { preconditioned, type ProjectedOptions } from "./store-source";
  * @returns scores [query, train], or with `topK` the best of each query
  * @example const ia = await trak(model, train, queries, { rank: 8 });
  */
-export function trak(model: Model, train: Instances | GradientStore, queries: Instances, options: ProjectedOptions & { readonly topK: number }): Promise<TopInstances>;
-export function trak(model: Model, train: Instances | GradientStore, queries: Instances, options?: ProjectedOptions & { readonly topK?: undefined }): Promise<InstanceAttribution>;
-export function trak(model: Model, train: Instances | GradientStore, queries: Instances, options?: ProjectedOptions): Promise<InstanceAttribution | TopInstances> {
+export function trak(
+  model: Model,
+  train: Instances | GradientStore,
+  queries: Instances,
+  options: ProjectedOptions & { readonly topK: number },
+): Promise<TopInstances>;
+export function trak(
+  model: Model,
+  train: Instances | GradientStore,
+  queries: Instances,
+  options?: ProjectedOptions & { readonly topK?: undefined },
+): Promise<InstanceAttribution>;
+export function trak(
+  model: Model,
+  train: Instances | GradientStore,
+  queries: Instances,
+  options?: ProjectedOptions,
+): Promise<InstanceAttribution | TopInstances> {
   return preconditioned("trak", "trak", model, train, queries, options);
 }

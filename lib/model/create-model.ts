@@ -8,11 +8,11 @@ import type { CallOptions } from "../../types/common";
 import type { Tokenizer } from "../../types/data";
 import type { Model } from "../../types/model";
 import { absentTokenizer } from "./absent-tokenizer";
-import { planModel } from "./architecture";
-import { describeHead, type HeadRequest } from "./head";
+import { planModel } from "./config/architecture";
+import { describeHead, type HeadRequest } from "./config/head";
 import { computeTypes, devices } from "./load-model";
 import { wrapModel } from "./model";
-import { initialDeviation, type Config } from "./settings";
+import { initialDeviation, type Config } from "./config/config-reader";
 
 export interface CreateModelOptions extends CallOptions {
   /** The same seed gives the same weights. @default 42 */
@@ -38,7 +38,8 @@ const optionNames = ["seed", "dtype", "device", "head", "labels", "tokenizer", "
  */
 export async function createModel(config: Config, options: CreateModelOptions = {}): Promise<Model> {
   const bag = onlyKnown(options, optionNames);
-  if (typeof config !== "object" || config === null || Array.isArray(config)) throw expected("config", "an object as config.json holds it", config);
+  if (typeof config !== "object" || config === null || Array.isArray(config))
+    throw expected("config", "an object as config.json holds it", config);
   const seed = seedOf(bag);
   const dtype = oneOf(bag, "dtype", "float32", computeTypes);
   const device = oneOf(bag, "device", "cpu", devices);
@@ -46,9 +47,16 @@ export async function createModel(config: Config, options: CreateModelOptions = 
   const deviation = initialDeviation(config);
   const tokenizer = await givenTokenizer(options.tokenizer);
   const { architecture } = plan;
-  const info = await runNative((control) => native().createModel({ architecture, dtype, device, seed, deviation }, control), options);
+  const info = await runNative(
+    (control) => native().createModel({ architecture, dtype, device, seed, deviation }, control),
+    options,
+  );
   return wrapModel(info, {
-    architecture, tokenizer, dtype, device, labels: plan.head.labels,
+    architecture,
+    tokenizer,
+    dtype,
+    device,
+    labels: plan.head.labels,
     config: describeHead(config, plan.family, plan.head, architecture.vocabulary),
   });
 }

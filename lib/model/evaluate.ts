@@ -39,7 +39,11 @@ export async function evaluate(model: Model, instances: Instances, options?: Eva
   checkFit(model, instances, "instances");
   const params = { batchTokens: batchTokensOf(given), logits: boolean(given, "logits", false) };
   const result = await runNative((control) => native().evaluate(handleOf(model), instances, params, control), options);
-  return Object.freeze({ ...result, accuracy: accuracyOf(result.predictions, instances.labels), meanLoss: meanLossOf(result.losses, result.targetTokens) });
+  return Object.freeze({
+    ...result,
+    accuracy: accuracyOf(result.predictions, instances.labels),
+    meanLoss: meanLossOf(result.losses, result.targetTokens),
+  });
 }
 
 function accuracyOf(predictions: Int32Array, labels: Int32Array): number {

@@ -69,24 +69,49 @@ export interface FineTuned {
 }
 
 const names = [
-  ...batchOptionNames, "epochs", "batchSize", "accumulation", "learningRate", "weightDecay", "betas", "epsilon", "schedule", "warmupSteps", "clip",
-  "dropout", "order", "trainable", "seed", "evaluation", "keep", "checkpoints", "optimizerState", "preset",
+  ...batchOptionNames,
+  "epochs",
+  "batchSize",
+  "accumulation",
+  "learningRate",
+  "weightDecay",
+  "betas",
+  "epsilon",
+  "schedule",
+  "warmupSteps",
+  "clip",
+  "dropout",
+  "order",
+  "trainable",
+  "seed",
+  "evaluation",
+  "keep",
+  "checkpoints",
+  "optimizerState",
+  "preset",
 ];
 
 /**
  * Like fineTune, with the history of the run.
  * @example const { model: tuned, losses, evaluationAccuracies } = await fineTuneWithHistory(base, train, { evaluation: heldOut });
  */
-export async function fineTuneWithHistory(model: Model, instances: Instances, options: FineTuneOptions = {}): Promise<FineTuned> {
+export async function fineTuneWithHistory(
+  model: Model,
+  instances: Instances,
+  options: FineTuneOptions = {},
+): Promise<FineTuned> {
   const params = paramsOf(options);
   const { evaluation = null, checkpoints } = options;
   if (checkpoints !== undefined) pathOf("checkpoints", "a folder's path", checkpoints);
   const keepsState = boolean({ ...options }, "optimizerState", false);
-  if (keepsState && checkpoints === undefined) throw new AttributionError("invalid", '"optimizerState" lies in the folders of "checkpoints": name their folder');
+  if (keepsState && checkpoints === undefined)
+    throw new AttributionError("invalid", '"optimizerState" lies in the folders of "checkpoints": name their folder');
   checkFit(model, instances, "instances");
   if (evaluation !== null) checkFit(model, evaluation, "evaluation");
   if (checkpoints === undefined) return run(model, instances, evaluation, params, options);
-  return withCheckpoints(model, { folder: checkpoints, keepsState }, params, (full) => run(model, instances, evaluation, full, options));
+  return withCheckpoints(model, { folder: checkpoints, keepsState }, params, (full) =>
+    run(model, instances, evaluation, full, options),
+  );
 }
 
 /**
@@ -109,7 +134,8 @@ function paramsOf(options: FineTuneOptions): NativeFineTuneParams {
     accumulation: integer(given, "accumulation", 1, 1),
     learningRate: number(given, "learningRate", 1e-5, 0, 10),
     weightDecay: number(given, "weightDecay", 0.01, 0, 1),
-    beta1, beta2,
+    beta1,
+    beta2,
     epsilon: number(given, "epsilon", 1e-8, leastAboveZero, 1),
     schedule: oneOf(given, "schedule", "linear", ["linear", "constant"]),
     warmupSteps: integer(given, "warmupSteps", 0, 0),
@@ -119,7 +145,11 @@ function paramsOf(options: FineTuneOptions): NativeFineTuneParams {
     trainable: oneOf(given, "trainable", "all", ["all", "head"]),
     seed: seedOf(given),
     keep: oneOf(given, "keep", "best", ["best", "last"]),
-    checkpointFiles: [], checkpointHeader: new Uint8Array(0), checkpointWeights: [], firstMomentFiles: [], secondMomentFiles: [],
+    checkpointFiles: [],
+    checkpointHeader: new Uint8Array(0),
+    checkpointWeights: [],
+    firstMomentFiles: [],
+    secondMomentFiles: [],
   };
 }
 
@@ -129,27 +159,56 @@ function betasOf(betas: readonly number[]): [number, number] {
   return [betas[0], betas[1]];
 }
 
-async function run(model: Model, instances: Instances, evaluation: Instances | null, params: NativeFineTuneParams, options: FineTuneOptions): Promise<FineTuned> {
-  const result = await runNative((control) => native().fineTune(handleOf(model), instances, evaluation, params, control), options);
+async function run(
+  model: Model,
+  instances: Instances,
+  evaluation: Instances | null,
+  params: NativeFineTuneParams,
+  options: FineTuneOptions,
+): Promise<FineTuned> {
+  const result = await runNative(
+    (control) => native().fineTune(handleOf(model), instances, evaluation, params, control),
+    options,
+  );
   const { losses, learningRates, evaluationLosses, evaluationAccuracies, keptEpoch } = result;
-  return Object.freeze({ model: wrapLike(model, result), losses, learningRates, evaluationLosses, evaluationAccuracies, keptEpoch });
+  return Object.freeze({
+    model: wrapLike(model, result),
+    losses,
+    learningRates,
+    evaluationLosses,
+    evaluationAccuracies,
+    keptEpoch,
+  });
 }
 
 /** Each epoch's folder is complete (configuration, tokenizer) before its weights are written, and renamed to its name at the end. */
 async function withCheckpoints(
-  model: Model, { folder, keepsState }: { readonly folder: string; readonly keepsState: boolean }, params: NativeFineTuneParams, train: (full: NativeFineTuneParams) => Promise<FineTuned>,
+  model: Model,
+  { folder, keepsState }: { readonly folder: string; readonly keepsState: boolean },
+  params: NativeFineTuneParams,
+  train: (full: NativeFineTuneParams) => Promise<FineTuned>,
 ): Promise<FineTuned> {
   const { header, weights } = weightFile(model, model.dtype);
-  const unfinished = Array.from({ length: params.epochs }, (_, epoch) => join(folder, `.epoch-${epoch + 1}.unfinished`));
+  const unfinished = Array.from({ length: params.epochs }, (_, epoch) =>
+    join(folder, `.epoch-${epoch + 1}.unfinished`),
+  );
   await makeFolder(folder);
   for (const directory of unfinished) {
     await rm(directory, { recursive: true, force: true });
     await saveModel(model, directory, { dtype: model.dtype });
   }
   const files = (name: string): string[] => unfinished.map((directory) => join(directory, name));
-  const moments = keepsState ? { firstMomentFiles: files(momentFiles.first), secondMomentFiles: files(momentFiles.second) } : {};
+  const moments = keepsState
+    ? { firstMomentFiles: files(momentFiles.first), secondMomentFiles: files(momentFiles.second) }
+    : {};
   try {
-    const tuned = await train({ ...params, checkpointFiles: files("model.safetensors"), checkpointHeader: header, checkpointWeights: weights, ...moments });
+    const tuned = await train({
+      ...params,
+      checkpointFiles: files("model.safetensors"),
+      checkpointHeader: header,
+      checkpointWeights: weights,
+      ...moments,
+    });
     for (const [epoch, directory] of unfinished.entries()) {
       await writeTrainingState(directory, epoch, params, tuned.learningRates);
       const final = join(folder, `epoch-${epoch + 1}`);

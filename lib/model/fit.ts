@@ -11,6 +11,9 @@ export function checkFit(model: Model, instances: Instances, name: string): void
   requireSome(instances, name);
   const { kind } = model.architecture.head;
   if (instances.kind !== kind) {
-    throw new AttributionError("mismatch", `Expected "${name}" for a ${kind} head but received instances of kind "${instances.kind}"`);
+    throw new AttributionError(
+      "mismatch",
+      `Expected "${name}" for a ${kind} head but received instances of kind "${instances.kind}"`,
+    );
   }
 }

@@ -6,13 +6,13 @@ import { integer, oneOf, onlyKnown } from "../options";
 import type { ComputeType, Device } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
 import type { Model } from "../../types/model";
-import { planModel } from "./architecture";
-import { describeHead, type HeadRequest } from "./head";
+import { planModel } from "./config/architecture";
+import { describeHead, type HeadRequest } from "./config/head";
 import { wrapModel, type ModelDescription } from "./model";
 import { addPadToken, type PadToken } from "./pad-token";
-import { initialDeviation } from "./settings";
-import { openStored } from "./stored-model";
-import { requireTwins } from "./twins";
+import { initialDeviation } from "./config/config-reader";
+import { openStored } from "./weights/stored-model";
+import { requireTwins } from "./weights/tied-weights";
 
 export const computeTypes: readonly ComputeType[] = ["float32", "bfloat16", "float64"];
 export const devices: readonly Device[] = ["cpu", "cuda"];
@@ -41,22 +41,37 @@ const optionNames = ["dtype", "device", "head", "padToken", "seed", "signal", "o
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
   const bag = onlyKnown(options, optionNames);
-  if (typeof source !== "string" || source === "") throw expected("source", "a directory, a GGUF file or a hub id", source);
+  if (typeof source !== "string" || source === "")
+    throw expected("source", "a directory, a GGUF file or a hub id", source);
   const dtype = oneOf(bag, "dtype", "float32", computeTypes);
   const device = oneOf(bag, "device", "cpu", devices);
   const padToken = oneOf<PadToken>(bag, "padToken", "keep", ["keep", "add"]);
   const seed = integer(bag, "seed", 42, 0);
   const stored = await openStored(source);
   const plan = planModel(stored.config, options.head);
-  const map = await stored.weights(plan, callNative((addon) => addon.expectedWeights(plan.architecture)));
+  const map = await stored.weights(
+    plan,
+    callNative((addon) => addon.expectedWeights(plan.architecture)),
+  );
   await requireTwins(map.twins);
   const tokenizer = await stored.openTokenizer();
   const description: ModelDescription = {
-    architecture: plan.architecture, config: describeHead(stored.config, plan.family, plan.head, plan.architecture.vocabulary),
-    tokenizer, labels: plan.head.labels, dtype, device,
+    architecture: plan.architecture,
+    config: describeHead(stored.config, plan.family, plan.head, plan.architecture.vocabulary),
+    tokenizer,
+    labels: plan.head.labels,
+    dtype,
+    device,
   };
   try {
-    const parameters = { architecture: plan.architecture, weights: map.weights, dtype, device, newHeadSeed: map.isNewHead ? seed : -1, newHeadDeviation: initialDeviation(stored.config) };
+    const parameters = {
+      architecture: plan.architecture,
+      weights: map.weights,
+      dtype,
+      device,
+      newHeadSeed: map.isNewHead ? seed : -1,
+      newHeadDeviation: initialDeviation(stored.config),
+    };
     const info = await runNative((control) => native().openModel(parameters, control), options);
     return await (padToken === "add" ? addPadToken(info, description, options) : wrapModel(info, description));
   } catch (error) {

@@ -5,7 +5,7 @@ import type { Architecture, ComputeType, Device } from "../../types/architecture
 import type { Tokenizer } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeModel, NativeModelInfo } from "../../types/native";
-import type { Config } from "./settings";
+import type { Config } from "./config/config-reader";
 
 /** Everything of a model but its weights. */
 export interface ModelDescription {
@@ -17,7 +17,11 @@ export interface ModelDescription {
   readonly device: Device;
 }
 
-interface Owned { readonly native: NativeModel; readonly description: ModelDescription; isClosed: boolean }
+interface Owned {
+  readonly native: NativeModel;
+  readonly description: ModelDescription;
+  isClosed: boolean;
+}
 
 const owned = new WeakMap<Model, Owned>();
 /** Models may share a tokenizer (a fine-tuned one has its base's); the last one to close closes it. */
@@ -30,12 +34,17 @@ export function wrapModel(info: NativeModelInfo, description: ModelDescription):
   tokenizerUsers.set(tokenizer, (tokenizerUsers.get(tokenizer) ?? 0) + 1);
   const close = (): void => closeOnce(state);
   const model: Model = Object.freeze({
-    architecture, tokenizer, dtype, device,
+    architecture,
+    tokenizer,
+    dtype,
+    device,
     config: Object.freeze({ ...description.config }),
     labels: Object.freeze([...description.labels]),
     parameters: info.parameters,
     hash: info.hash,
-    get closed() { return state.isClosed; },
+    get closed() {
+      return state.isClosed;
+    },
     close,
     [Symbol.dispose]: close,
   });

@@ -18,9 +18,14 @@ export type PadToken = "keep" | "add";
 const padded = new WeakSet<Tokenizer>();
 
 /** The model with a pad token: the tokenizer's next id, with a new embedding row (the mean of all) where there is none yet. */
-export async function addPadToken(info: NativeModelInfo, description: ModelDescription, call?: CallOptions): Promise<Model> {
+export async function addPadToken(
+  info: NativeModelInfo,
+  description: ModelDescription,
+  call?: CallOptions,
+): Promise<Model> {
   const { tokenizer: given, architecture } = description;
-  if (!hasTokenizer(given)) throw new AttributionError("missing", 'padToken: "add" needs a tokenizer, and the model has none');
+  if (!hasTokenizer(given))
+    throw new AttributionError("missing", 'padToken: "add" needs a tokenizer, and the model has none');
   if (given.special.pad !== undefined) return wrapModel(info, description);
   const tokenizer = await withPadToken(given);
   padded.add(tokenizer);
@@ -31,7 +36,10 @@ export async function addPadToken(info: NativeModelInfo, description: ModelDescr
   const wider: ModelDescription = { ...description, tokenizer, config, architecture: { ...architecture, vocabulary } };
   if (vocabulary === architecture.vocabulary) return wrapModel(info, wider);
   try {
-    const resized = await runNative((control) => native().resizeEmbedding(info.model, { rows: vocabulary }, control), call);
+    const resized = await runNative(
+      (control) => native().resizeEmbedding(info.model, { rows: vocabulary }, control),
+      call,
+    );
     native().closeModel(info.model);
     return wrapModel(resized, wider);
   } catch (error) {

@@ -10,7 +10,7 @@ import { safetensorsHeader } from "../storage/safetensors";
 import type { ComputeType } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
 import type { Model } from "../../types/model";
-import { storedName } from "./checkpoint-weights";
+import { storedName } from "./weights/checkpoint-weights";
 import { familyOf } from "./families";
 import { computeTypes } from "./load-model";
 import { handleOf } from "./model";
@@ -57,7 +57,11 @@ async function writeModelWeights(model: Model, file: string, dtype: ComputeType,
 export function weightFile(model: Model, dtype: ComputeType): { header: Uint8Array; weights: string[] } {
   const family = familyOf(model.config);
   const weights = callNative((addon) => addon.expectedWeights(model.architecture));
-  const entries = weights.map(({ name, shape }) => ({ name: storedName(family, name), dtype: storedTypes[dtype], shape }));
+  const entries = weights.map(({ name, shape }) => ({
+    name: storedName(family, name),
+    dtype: storedTypes[dtype],
+    shape,
+  }));
   return { header: safetensorsHeader(entries, { format: "pt" }), weights: weights.map(({ name }) => name) };
 }
 
@@ -70,5 +74,9 @@ function withType(config: Model["config"], dtype: ComputeType): Record<string, u
 async function requireFree(target: string): Promise<void> {
   await makeFolder(dirname(target));
   const entries = await namesIn(target);
-  if (entries.length > 0) throw new AttributionError("invalid", `Expected ${target} to be a new or empty directory, but it holds ${entries.slice(0, 3).join(", ")}`);
+  if (entries.length > 0)
+    throw new AttributionError(
+      "invalid",
+      `Expected ${target} to be a new or empty directory, but it holds ${entries.slice(0, 3).join(", ")}`,
+    );
 }

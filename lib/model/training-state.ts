@@ -7,7 +7,7 @@ import { AttributionError } from "../errors";
 import { callNative, native, runNative } from "../native";
 import { fileExists, readJsonObject } from "../storage/files";
 import { readSafetensors } from "../storage/safetensors";
-import { mapWeights } from "./checkpoint-weights";
+import { mapWeights } from "./weights/checkpoint-weights";
 import { familyOf } from "./families";
 
 export interface TrainingState {
@@ -24,10 +24,20 @@ const stateFile = "training.json";
 export const momentFiles = { first: "first-moment.safetensors", second: "second-moment.safetensors" } as const;
 
 /** `learningRates` [step] of the whole run; `epoch` is 0-based. */
-export async function writeTrainingState(directory: string, epoch: number, { epochs, beta1, beta2 }: NativeFineTuneParams, learningRates: Float64Array): Promise<void> {
+export async function writeTrainingState(
+  directory: string,
+  epoch: number,
+  { epochs, beta1, beta2 }: NativeFineTuneParams,
+  learningRates: Float64Array,
+): Promise<void> {
   const steps = learningRates.length / epochs;
   const own = learningRates.subarray(epoch * steps, (epoch + 1) * steps);
-  const state: TrainingState = { epoch: epoch + 1, step: (epoch + 1) * steps, learningRate: own.reduce((sum, rate) => sum + rate, 0) / steps, betas: [beta1, beta2] };
+  const state: TrainingState = {
+    epoch: epoch + 1,
+    step: (epoch + 1) * steps,
+    learningRate: own.reduce((sum, rate) => sum + rate, 0) / steps,
+    betas: [beta1, beta2],
+  };
   await writeFile(join(directory, stateFile), `${JSON.stringify(state, null, 2)}\n`);
 }
 
@@ -36,9 +46,16 @@ export async function readTrainingState(directory: string): Promise<TrainingStat
   const path = join(directory, stateFile);
   if (!(await fileExists(path))) return undefined;
   const { epoch, step, learningRate, betas } = await readJsonObject(path);
-  const isState = [epoch, step, learningRate].every((value) => typeof value === "number" && value >= 0)
-    && Array.isArray(betas) && betas.length === 2 && betas.every((beta) => typeof beta === "number" && beta >= 0 && beta < 1);
-  if (!isState) throw new AttributionError("corrupt", `Expected ${path} to hold the numbers "epoch", "step", "learningRate" and two "betas"`);
+  const isState =
+    [epoch, step, learningRate].every((value) => typeof value === "number" && value >= 0) &&
+    Array.isArray(betas) &&
+    betas.length === 2 &&
+    betas.every((beta) => typeof beta === "number" && beta >= 0 && beta < 1);
+  if (!isState)
+    throw new AttributionError(
+      "corrupt",
+      `Expected ${path} to hold the numbers "epoch", "step", "learningRate" and two "betas"`,
+    );
   return { epoch, step, learningRate, betas } as unknown as TrainingState;
 }
 
@@ -60,9 +77,12 @@ export async function openMoments(model: Model, directory: string): Promise<Mome
 }
 
 async function openMoment({ architecture, config, dtype, device }: Model, path: string): Promise<NativeModel> {
-  if (!(await fileExists(path))) throw new AttributionError("missing", `There is no ${path}: fine-tune with checkpoints and optimizerState: true`);
+  if (!(await fileExists(path)))
+    throw new AttributionError("missing", `There is no ${path}: fine-tune with checkpoints and optimizerState: true`);
   const expected = callNative((addon) => addon.expectedWeights(architecture));
   const { weights } = mapWeights(familyOf(config), architecture, await readSafetensors(path), expected, false);
-  const { model } = await runNative((control) => native().openModel({ architecture, weights, dtype, device, newHeadSeed: -1, newHeadDeviation: 0 }, control));
+  const { model } = await runNative((control) =>
+    native().openModel({ architecture, weights, dtype, device, newHeadSeed: -1, newHeadDeviation: 0 }, control),
+  );
   return model;
 }

@@ -17,7 +17,17 @@ export interface AblationOptions extends NeuronOptions {
  * @returns scores [instance, layer, unit]
  * @example const na = await ablation(model, queries, { site: "heads", baseline: await meanActivations(model, train) });
  */
-export async function ablation(model: Model, instances: Instances, options?: AblationOptions): Promise<NeuronAttribution> {
+export async function ablation(
+  model: Model,
+  instances: Instances,
+  options?: AblationOptions,
+): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "baseline"]);
-  return neuronScores(model, instances, given, { name: "ablation", native: "ablation", baseline: options?.baseline, unit: targetWords(given) }, options);
+  return neuronScores(
+    model,
+    instances,
+    given,
+    { name: "ablation", native: "ablation", baseline: options?.baseline, unit: targetWords(given) },
+    options,
+  );
 }

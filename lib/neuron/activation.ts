@@ -11,7 +11,17 @@ import { neuronOptionNames, type NeuronOptions, neuronScores } from "./neuron-sc
  * @returns scores [instance, layer, unit]
  * @example const active = top(await activation(model, queries), 0, 10);
  */
-export async function activation(model: Model, instances: Instances, options?: NeuronOptions): Promise<NeuronAttribution> {
+export async function activation(
+  model: Model,
+  instances: Instances,
+  options?: NeuronOptions,
+): Promise<NeuronAttribution> {
   const given = onlyKnown(options, neuronOptionNames);
-  return neuronScores(model, instances, given, { name: "activation", native: "activation", unit: "value of the unit" }, options);
+  return neuronScores(
+    model,
+    instances,
+    given,
+    { name: "activation", native: "activation", unit: "value of the unit" },
+    options,
+  );
 }

@@ -4,7 +4,13 @@ import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
 import { onlyKnown } from "../options";
 import type { Baseline } from "./baseline";
-import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptions, targetWords } from "./neuron-scores";
+import {
+  neuronOptionNames,
+  type NeuronOptions,
+  neuronScores,
+  type PositionOptions,
+  targetWords,
+} from "./neuron-scores";
 
 export interface AttributionPatchingOptions extends NeuronOptions, PositionOptions {
   /** w⁰, e.g. `meanActivations(model, train)` or another instance's values from `capture`. @default "zero" */
@@ -17,9 +23,22 @@ export interface AttributionPatchingOptions extends NeuronOptions, PositionOptio
  * @returns scores [instance, layer, unit]
  * @example const na = await attributionPatching(model, queries, { baseline: await meanActivations(model, train) });
  */
-export async function attributionPatching(model: Model, instances: Instances, options?: AttributionPatchingOptions): Promise<NeuronAttribution> {
+export async function attributionPatching(
+  model: Model,
+  instances: Instances,
+  options?: AttributionPatchingOptions,
+): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "positions", "baseline"]);
-  return neuronScores(model, instances, given, {
-    name: "attributionPatching", native: "gradientTimesActivation", baseline: options?.baseline, unit: targetWords(given),
-  }, options);
+  return neuronScores(
+    model,
+    instances,
+    given,
+    {
+      name: "attributionPatching",
+      native: "gradientTimesActivation",
+      baseline: options?.baseline,
+      unit: targetWords(given),
+    },
+    options,
+  );
 }

@@ -5,7 +5,7 @@ import type { Model } from "../../types/model";
 import type { NativeSite } from "../../types/native";
 import { AttributionError, expected } from "../errors";
 import { type BatchOptions, batchOptionNames } from "../model/batching";
-import { capture } from "../model/states";
+import { capture } from "../model/capture";
 import { onlyKnown } from "../options";
 
 /**
@@ -19,7 +19,11 @@ export type Baseline = "zero" | Float32Array | { readonly neurons?: Float32Array
  * what the model sees. Cost: two forwards per instance.
  * @example integratedGradients(model, queries, { baseline: await meanActivations(model, train) })
  */
-export async function meanActivations(model: Model, instances: Instances, options?: BatchOptions): Promise<{ neurons: Float32Array; heads: Float32Array }> {
+export async function meanActivations(
+  model: Model,
+  instances: Instances,
+  options?: BatchOptions,
+): Promise<{ neurons: Float32Array; heads: Float32Array }> {
   onlyKnown(options, batchOptionNames);
   const mean = async (site: "neurons" | "heads"): Promise<Float32Array> => {
     const { values, count } = await capture(model, instances, { ...options, site });
@@ -36,9 +40,15 @@ export function baselineOf(baseline: Baseline | undefined, architecture: Archite
   if (baseline === undefined || baseline === "zero") return new Float32Array(0);
   const { layers, heads, headSize, intermediate } = architecture;
   const size = layers * (site === "heads" ? heads * headSize : intermediate);
-  const values = baseline instanceof Float32Array ? baseline : typeof baseline === "object" && baseline !== null ? baseline[site === "heads" ? "heads" : "neurons"] : undefined;
+  const values =
+    baseline instanceof Float32Array
+      ? baseline
+      : typeof baseline === "object" && baseline !== null
+        ? baseline[site === "heads" ? "heads" : "neurons"]
+        : undefined;
   if (values === undefined) throw new AttributionError("missing", `The baseline has no values for the ${site}`);
-  if (!(values instanceof Float32Array) || values.length !== size) throw expected("baseline", `a Float32Array of layers × features = ${size} values`, values);
+  if (!(values instanceof Float32Array) || values.length !== size)
+    throw expected("baseline", `a Float32Array of layers × features = ${size} values`, values);
   return values;
 }
 

@@ -54,7 +54,10 @@ export function kindOf(given: Readonly<Record<string, unknown>>): (typeof kinds)
 }
 
 /** The change that the options ask for; refuses options that contradict each other. */
-export function changeOf(given: Readonly<Record<string, unknown>>, options: ChangeOptions | undefined): Pick<Change, "change" | "factor" | "baseline"> {
+export function changeOf(
+  given: Readonly<Record<string, unknown>>,
+  options: ChangeOptions | undefined,
+): Pick<Change, "change" | "factor" | "baseline"> {
   const kind = kindOf(given);
   checkKind(kind, given);
   const factor = kind === "scale" ? number(given, "factor", 1, -1e6, 1e6) : 1;
@@ -62,24 +65,48 @@ export function changeOf(given: Readonly<Record<string, unknown>>, options: Chan
 }
 
 function checkKind(kind: (typeof kinds)[number], given: Readonly<Record<string, unknown>>): void {
-  const contradicts = (name: string) => new AttributionError("invalid", `"${name}" has no meaning with kind: "${kind}"; leave it out`);
-  if (kind === "scale" && given["factor"] === undefined) throw new AttributionError("missing", 'kind: "scale" needs a "factor"');
-  if (kind === "replace" && given["baseline"] === undefined) throw new AttributionError("missing", 'kind: "replace" needs a "baseline"');
+  const contradicts = (name: string) =>
+    new AttributionError("invalid", `"${name}" has no meaning with kind: "${kind}"; leave it out`);
+  if (kind === "scale" && given["factor"] === undefined)
+    throw new AttributionError("missing", 'kind: "scale" needs a "factor"');
+  if (kind === "replace" && given["baseline"] === undefined)
+    throw new AttributionError("missing", 'kind: "replace" needs a "baseline"');
   if (kind !== "scale" && given["factor"] !== undefined) throw contradicts("factor");
   if ((kind === "scale" || kind === "suppress") && given["baseline"] !== undefined) throw contradicts("baseline");
 }
 
 /** The native form of sets and a change. */
-export function nativeSets({ architecture }: Model, sets: UnitSets, { site, change, factor = 1, baseline, target }: Change, given: Readonly<Record<string, unknown>>): NativeUnitSets {
-  const replacement = (at: "neurons" | "heads") => (site === at || site === "both" ? baselineOf(baseline, architecture, at) : new Float32Array(0));
+export function nativeSets(
+  { architecture }: Model,
+  sets: UnitSets,
+  { site, change, factor = 1, baseline, target }: Change,
+  given: Readonly<Record<string, unknown>>,
+): NativeUnitSets {
+  const replacement = (at: "neurons" | "heads") =>
+    site === at || site === "both" ? baselineOf(baseline, architecture, at) : new Float32Array(0);
   return {
-    ...sets, site, change, factor, neuronReplacement: replacement("neurons"), headReplacement: replacement("heads"), target,
-    fullPath: oneOf(given, "engine", "cache", ["cache", "full"]) === "full", batchTokens: batchTokensOf(given), memoryBytes: memoryOf(given, "1 GB"),
+    ...sets,
+    site,
+    change,
+    factor,
+    neuronReplacement: replacement("neurons"),
+    headReplacement: replacement("heads"),
+    target,
+    fullPath: oneOf(given, "engine", "cache", ["cache", "full"]) === "full",
+    batchTokens: batchTokensOf(given),
+    memoryBytes: memoryOf(given, "1 GB"),
   };
 }
 
 /** Runs all sets over the prefix cache (or by full forwards: `engine`); `given` holds the call's engine, memory and batchTokens. */
-export function changeUnits(model: Model, instances: Instances, sets: UnitSets, change: Change, given: Readonly<Record<string, unknown>>, call?: CallOptions): Promise<NativeUnitSetResult> {
+export function changeUnits(
+  model: Model,
+  instances: Instances,
+  sets: UnitSets,
+  change: Change,
+  given: Readonly<Record<string, unknown>>,
+  call?: CallOptions,
+): Promise<NativeUnitSetResult> {
   const params = nativeSets(model, sets, change, given);
   return runNative((control) => native().changeUnits(handleOf(model), instances, params, control), call);
 }
@@ -87,7 +114,9 @@ export function changeUnits(model: Model, instances: Instances, sets: UnitSets, 
 /** One set per instance. */
 export function oneSetEach(lists: readonly Int32Array[]): UnitSets {
   const offsets = new Int32Array(lists.length + 1);
-  lists.forEach((list, i) => { offsets[i + 1] = offsets[i] + list.length; });
+  lists.forEach((list, i) => {
+    offsets[i + 1] = offsets[i] + list.length;
+  });
   const units = new Int32Array(offsets[lists.length]);
   lists.forEach((list, i) => units.set(list, offsets[i]));
   return { sets: 1, offsets, units };
@@ -98,9 +127,11 @@ export type UnitList = readonly UnitPlace[] | readonly (readonly UnitPlace[])[];
 
 /** Distinct units [instance][unit] in the numbers of a site, from one list for all instances or a list for each. */
 export function unitLists(units: UnitList, instances: number, architecture: Architecture, site: Site): Int32Array[] {
-  if (!Array.isArray(units) || units.length === 0) throw expected("units", "a non-empty list of units { layer, unit }, or such a list for each instance", units);
+  if (!Array.isArray(units) || units.length === 0)
+    throw expected("units", "a non-empty list of units { layer, unit }, or such a list for each instance", units);
   const isPerInstance = Array.isArray(units[0]);
-  if (isPerInstance && units.length !== instances) throw expected("units", `a list for each of the ${instances} instances`, `${units.length} lists`);
+  if (isPerInstance && units.length !== instances)
+    throw expected("units", `a list for each of the ${instances} instances`, `${units.length} lists`);
   const numbers = (list: readonly UnitPlace[]): Int32Array => {
     if (!Array.isArray(list)) throw expected("units", "a list for each instance", list);
     return Int32Array.from(new Set(list.map((place: UnitPlace) => unitNumber(place, architecture, site))));
@@ -111,19 +142,30 @@ export function unitLists(units: UnitList, instances: number, architecture: Arch
 }
 
 function unitNumber(place: UnitPlace, architecture: Architecture, site: Site): number {
-  const { layer, unit, site: own = site } = (typeof place === "object" && place !== null ? place : {}) as Partial<UnitPlace>;
+  const {
+    layer,
+    unit,
+    site: own = site,
+  } = (typeof place === "object" && place !== null ? place : {}) as Partial<UnitPlace>;
   oneOf<Site>({ site: own }, "site", "neurons", ["neurons", "heads", "both"]);
   const count = unitsOf(architecture, own);
-  if (!Number.isInteger(layer) || layer! < 0 || layer! >= architecture.layers) throw expected("units", `{ layer } within 0–${architecture.layers - 1}`, place);
-  if (!Number.isInteger(unit) || unit! < 0 || unit! >= count) throw expected("units", `{ unit } within 0–${count - 1} of the ${own}`, place);
+  if (!Number.isInteger(layer) || layer! < 0 || layer! >= architecture.layers)
+    throw expected("units", `{ layer } within 0–${architecture.layers - 1}`, place);
+  if (!Number.isInteger(unit) || unit! < 0 || unit! >= count)
+    throw expected("units", `{ unit } within 0–${count - 1} of the ${own}`, place);
   const first = site === "both" && own === "heads" ? architecture.intermediate : 0;
   return layer! * unitsOf(architecture, site) + first + unit!;
 }
 
 /** The site that holds all units: the option's, widened where units name another. */
 export function siteOf(units: UnitList, given: Readonly<Record<string, unknown>>): Site {
-  const named = new Set<Site>((Array.isArray(units) ? (units as readonly unknown[]).flat() : []).map((place) => (place as UnitPlace | null)?.site).filter((site) => site !== undefined));
-  const asked = given["site"] === undefined ? undefined : oneOf<Site>(given, "site", "neurons", ["neurons", "heads", "both"]);
+  const named = new Set<Site>(
+    (Array.isArray(units) ? (units as readonly unknown[]).flat() : [])
+      .map((place) => (place as UnitPlace | null)?.site)
+      .filter((site) => site !== undefined),
+  );
+  const asked =
+    given["site"] === undefined ? undefined : oneOf<Site>(given, "site", "neurons", ["neurons", "heads", "both"]);
   if (asked !== undefined) named.add(asked);
   return named.size === 0 ? "neurons" : named.size === 1 ? [...named][0] : "both";
 }

@@ -3,7 +3,13 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
 import { integer, onlyKnown } from "../options";
-import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptions, targetWords } from "./neuron-scores";
+import {
+  neuronOptionNames,
+  type NeuronOptions,
+  neuronScores,
+  type PositionOptions,
+  targetWords,
+} from "./neuron-scores";
 
 export interface ConductanceOptions extends NeuronOptions, PositionOptions {
   /** Points of the input's path, both ends included. @default 21 */
@@ -18,11 +24,26 @@ export interface ConductanceOptions extends NeuronOptions, PositionOptions {
  * @returns scores [instance, layer, unit]
  * @example const na = await conductance(model, queries, { nodes: 50 });
  */
-export async function conductance(model: Model, instances: Instances, options?: ConductanceOptions): Promise<NeuronAttribution> {
+export async function conductance(
+  model: Model,
+  instances: Instances,
+  options?: ConductanceOptions,
+): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "positions", "nodes"]);
   const count = integer(given, "nodes", 21, 2, 100_000);
   const nodes = Float64Array.from({ length: count }, (_, i) => i / (count - 1));
-  return neuronScores(model, instances, given, {
-    name: "conductance", native: "conductance", nodes, weights: new Float64Array(count), unit: targetWords(given), shown: { nodes: count },
-  }, options);
+  return neuronScores(
+    model,
+    instances,
+    given,
+    {
+      name: "conductance",
+      native: "conductance",
+      nodes,
+      weights: new Float64Array(count),
+      unit: targetWords(given),
+      shown: { nodes: count },
+    },
+    options,
+  );
 }

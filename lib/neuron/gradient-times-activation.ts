@@ -3,7 +3,13 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
 import { onlyKnown } from "../options";
-import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptions, targetWords } from "./neuron-scores";
+import {
+  neuronOptionNames,
+  type NeuronOptions,
+  neuronScores,
+  type PositionOptions,
+  targetWords,
+} from "./neuron-scores";
 
 /**
  * wᵢ ∂F/∂wᵢ at the readout position; of a head the sum over its features. To first order the change of F when the unit is set to
@@ -11,7 +17,17 @@ import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptio
  * @returns scores [instance, layer, unit]
  * @example const na = await gradientTimesActivation(model, queries, { of: "gold" });
  */
-export async function gradientTimesActivation(model: Model, instances: Instances, options?: NeuronOptions & PositionOptions): Promise<NeuronAttribution> {
+export async function gradientTimesActivation(
+  model: Model,
+  instances: Instances,
+  options?: NeuronOptions & PositionOptions,
+): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "positions"]);
-  return neuronScores(model, instances, given, { name: "gradientTimesActivation", native: "gradientTimesActivation", unit: targetWords(given) }, options);
+  return neuronScores(
+    model,
+    instances,
+    given,
+    { name: "gradientTimesActivation", native: "gradientTimesActivation", unit: targetWords(given) },
+    options,
+  );
 }

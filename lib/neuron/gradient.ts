@@ -3,7 +3,13 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
 import { onlyKnown } from "../options";
-import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptions, targetWords } from "./neuron-scores";
+import {
+  neuronOptionNames,
+  type NeuronOptions,
+  neuronScores,
+  type PositionOptions,
+  targetWords,
+} from "./neuron-scores";
 
 /**
  * ∂F/∂wᵢ at the readout position; of a head the Euclidean norm of its features' slopes. Positive: more of the unit raises F.
@@ -11,7 +17,17 @@ import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptio
  * @returns scores [instance, layer, unit]
  * @example const na = await gradient(model, queries, { target: "logit" });
  */
-export async function gradient(model: Model, instances: Instances, options?: NeuronOptions & PositionOptions): Promise<NeuronAttribution> {
+export async function gradient(
+  model: Model,
+  instances: Instances,
+  options?: NeuronOptions & PositionOptions,
+): Promise<NeuronAttribution> {
   const given = onlyKnown(options, [...neuronOptionNames, "positions"]);
-  return neuronScores(model, instances, given, { name: "gradient", native: "gradient", unit: `${targetWords(given)}, per unit of activation` }, options);
+  return neuronScores(
+    model,
+    instances,
+    given,
+    { name: "gradient", native: "gradient", unit: `${targetWords(given)}, per unit of activation` },
+    options,
+  );
 }

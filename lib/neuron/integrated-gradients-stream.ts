@@ -14,12 +14,27 @@ import { libtorchVersion } from "../native";
 import { integer, memoryOf, oneOf, onlyKnown, pathOf } from "../options";
 import { provenance } from "../provenance";
 import { fileExists } from "../storage/files";
-import { blockHeader, writeBlock } from "../results/neuron-scores-block";
-import { findScores, hashOfFile, isWhole, plannedBlocks, requestHash, requireSameRequest, type ScoresManifest, type ScoresRequest, writeScores } from "../results/neuron-scores-manifest";
-import { openNeuronScores } from "../results/neuron-scores";
+import { blockHeader, writeBlock } from "../results/stream/neuron-scores-block";
+import {
+  findScores,
+  hashOfFile,
+  isWhole,
+  plannedBlocks,
+  requestHash,
+  requireSameRequest,
+  type ScoresManifest,
+  type ScoresRequest,
+  writeScores,
+} from "../results/stream/neuron-scores-manifest";
+import { openNeuronScores } from "../results/stream/neuron-scores";
 import { selectIndices, type Selection } from "../results/top";
 import type { Baseline } from "./baseline";
-import { integratedGradients, integratedGradientsMethod, integratedGradientsNames, type IntegratedGradientsOptions } from "./integrated-gradients";
+import {
+  integratedGradients,
+  integratedGradientsMethod,
+  integratedGradientsNames,
+  type IntegratedGradientsOptions,
+} from "./integrated-gradients";
 import { shownOptions, unitsOf } from "./neuron-scores";
 
 export interface IntegratedGradientsStreamOptions extends IntegratedGradientsOptions {
@@ -38,11 +53,16 @@ export interface IntegratedGradientsToOptions extends IntegratedGradientsStreamO
  * the work. Cost: as `integratedGradients`.
  * @example for await (const block of integratedGradientsStream(model, instances)) console.log(top(block, 0, 5));
  */
-export async function* integratedGradientsStream(model: Model, instances: Instances, options?: IntegratedGradientsStreamOptions): AsyncGenerator<NeuronAttribution, void, void> {
+export async function* integratedGradientsStream(
+  model: Model,
+  instances: Instances,
+  options?: IntegratedGradientsStreamOptions,
+): AsyncGenerator<NeuronAttribution, void, void> {
   const given = onlyKnown(options, [...integratedGradientsNames, "blockInstances"]);
   checkFit(model, instances, "instances");
   const block = blockOf(model, given);
-  for (let first = 0; first < instances.size; first += block) yield blockScores(model, instances, given, first, Math.min(block, instances.size - first), options);
+  for (let first = 0; first < instances.size; first += block)
+    yield blockScores(model, instances, given, first, Math.min(block, instances.size - first), options);
 }
 
 /**
@@ -52,7 +72,12 @@ export async function* integratedGradientsStream(model: Model, instances: Instan
  * Read it with `openNeuronScores`, `readNeuronRow` and `readNeuronScores`. Cost: as `integratedGradients`.
  * @example await integratedGradientsTo("results/na", model, instances, { select: { topK: 100 } });
  */
-export async function integratedGradientsTo(directory: string, model: Model, instances: Instances, options?: IntegratedGradientsToOptions): Promise<NeuronScores> {
+export async function integratedGradientsTo(
+  directory: string,
+  model: Model,
+  instances: Instances,
+  options?: IntegratedGradientsToOptions,
+): Promise<NeuronScores> {
   const given = onlyKnown(options, [...integratedGradientsNames, "blockInstances", "select"]);
   const folder = resolve(pathOf("directory", "a folder's path", directory));
   checkFit(model, instances, "instances");
@@ -69,7 +94,14 @@ export async function integratedGradientsTo(directory: string, model: Model, ins
   return openNeuronScores(folder);
 }
 
-async function writeMissing(folder: string, { request, blocks }: ScoresManifest, model: Model, instances: Instances, given: Readonly<Record<string, unknown>>, call?: CallOptions): Promise<void> {
+async function writeMissing(
+  folder: string,
+  { request, blocks }: ScoresManifest,
+  model: Model,
+  instances: Instances,
+  given: Readonly<Record<string, unknown>>,
+  call?: CallOptions,
+): Promise<void> {
   const { select: _select, ...own } = given;
   const key = requestHash(request);
   const pace = pacedBy(call?.signal);
@@ -77,22 +109,46 @@ async function writeMissing(folder: string, { request, blocks }: ScoresManifest,
   for (const { file, instances: count } of blocks) {
     const path = join(folder, file);
     stopIfAborted(call?.signal);
-    if (!(await isBlockOf(path, key))) await writeBlock(path, await blockScores(model, instances, own, first, count, call), request.select, { request: key, first: String(first) }, pace);
+    if (!(await isBlockOf(path, key)))
+      await writeBlock(
+        path,
+        await blockScores(model, instances, own, first, count, call),
+        request.select,
+        { request: key, first: String(first) },
+        pace,
+      );
     first += count;
   }
 }
 
 /** Whether a block was written whole for this request: it is renamed into place only then. */
 async function isBlockOf(path: string, key: string): Promise<boolean> {
-  return (await fileExists(path)) && blockHeader(path).then(({ metadata }) => metadata["request"] === key, () => false);
+  return (
+    (await fileExists(path)) &&
+    blockHeader(path).then(
+      ({ metadata }) => metadata["request"] === key,
+      () => false,
+    )
+  );
 }
 
 /** Options that list something per instance are cut with the instances; progress counts over all blocks. */
-async function blockScores(model: Model, instances: Instances, given: Readonly<Record<string, unknown>>, first: number, count: number, call?: CallOptions): Promise<NeuronAttribution> {
+async function blockScores(
+  model: Model,
+  instances: Instances,
+  given: Readonly<Record<string, unknown>>,
+  first: number,
+  count: number,
+  call?: CallOptions,
+): Promise<NeuronAttribution> {
   const { blockInstances: _block, ...options } = given as IntegratedGradientsStreamOptions;
-  const chosen = selectInstances(instances, Array.from({ length: count }, (_, i) => first + i));
+  const chosen = selectInstances(
+    instances,
+    Array.from({ length: count }, (_, i) => first + i),
+  );
   const cut = <T>(name: string, list: ArrayLike<T>): T[] => {
-    if (list.length !== instances.size) throw expected(name, `an entry for each of the ${instances.size} instances`, list);
+    if (list.length !== instances.size)
+      throw expected(name, `an entry for each of the ${instances.size} instances`, list);
     return Array.from({ length: count }, (_, i) => list[first + i]);
   };
   const { of, contrast, positions } = options;
@@ -108,22 +164,47 @@ async function blockScores(model: Model, instances: Instances, given: Readonly<R
 function blockOf({ architecture }: Model, given: Readonly<Record<string, unknown>>): number {
   const site = given["site"] === "heads" || given["site"] === "both" ? given["site"] : "neurons";
   const each = architecture.layers * unitsOf(architecture, site) * 4;
-  return integer(given, "blockInstances", Math.max(1, Math.min(256, Math.floor(memoryOf(given, "1 GB") / 16 / each))), 1);
+  return integer(
+    given,
+    "blockInstances",
+    Math.max(1, Math.min(256, Math.floor(memoryOf(given, "1 GB") / 16 / each))),
+    1,
+  );
 }
 
-function requestOf(model: Model, instances: Instances, given: Readonly<Record<string, unknown>>, options: IntegratedGradientsToOptions | undefined): ScoresRequest {
+function requestOf(
+  model: Model,
+  instances: Instances,
+  given: Readonly<Record<string, unknown>>,
+  options: IntegratedGradientsToOptions | undefined,
+): ScoresRequest {
   const method = integratedGradientsMethod(model, given, options);
   const shown = shownOptions(given, method, instances);
   const select = options?.select ?? { keep: "all" as const };
-  if (typeof select !== "object" || select === null) throw expected("select", '{ keep: "all" }, { topK } or { fractionOfMaximum }', select);
+  if (typeof select !== "object" || select === null)
+    throw expected("select", '{ keep: "all" }, { topK } or { fractionOfMaximum }', select);
   selectIndices(new Float32Array(0), select); // refuses what is no selection
   const { architecture } = model;
   const site = shown["site"] as NeuronScores["site"];
   return {
-    instances: instances.size, layers: architecture.layers, units: unitsOf(architecture, site), site, select, unit: method.unit,
-    provenance: provenance({ method: method.name, options: shown, model, data: { instances }, libtorch: libtorchVersion() }),
-    baselineHash: baselineHash(options?.baseline), engine: oneOf(given, "engine", "cache", ["cache", "full"]),
-    blockInstances: blockOf(model, given), batchTokens: batchTokensOf(given), memoryBytes: memoryOf(given, "1 GB"),
+    instances: instances.size,
+    layers: architecture.layers,
+    units: unitsOf(architecture, site),
+    site,
+    select,
+    unit: method.unit,
+    provenance: provenance({
+      method: method.name,
+      options: shown,
+      model,
+      data: { instances },
+      libtorch: libtorchVersion(),
+    }),
+    baselineHash: baselineHash(options?.baseline),
+    engine: oneOf(given, "engine", "cache", ["cache", "full"]),
+    blockInstances: blockOf(model, given),
+    batchTokens: batchTokensOf(given),
+    memoryBytes: memoryOf(given, "1 GB"),
   };
 }
 
@@ -132,7 +213,8 @@ function baselineHash(baseline: Baseline | undefined): string {
   const parts = ArrayBuffer.isView(baseline) ? [baseline] : [baseline.neurons, baseline.heads];
   const hash = createHash("sha256");
   for (const part of parts) {
-    if (part !== undefined && !ArrayBuffer.isView(part)) throw new AttributionError("invalid", 'Expected the values of "baseline" to be Float32Arrays');
+    if (part !== undefined && !ArrayBuffer.isView(part))
+      throw new AttributionError("invalid", 'Expected the values of "baseline" to be Float32Arrays');
     hash.update(`${part?.length ?? 0}\n`);
     if (part !== undefined) hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
   }

@@ -6,7 +6,14 @@ import { AttributionError } from "../errors";
 import { checkFit } from "../model/fit";
 import { integer, number, oneOf, onlyKnown } from "../options";
 import type { Baseline } from "./baseline";
-import { type Method, neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptions, targetWords } from "./neuron-scores";
+import {
+  type Method,
+  neuronOptionNames,
+  type NeuronOptions,
+  neuronScores,
+  type PositionOptions,
+  targetWords,
+} from "./neuron-scores";
 import { evenlySpaced, gaussLegendre } from "./quadrature";
 
 export interface IntegratedGradientsOptions extends NeuronOptions, PositionOptions {
@@ -37,24 +44,54 @@ export interface IntegratedGradientsOptions extends NeuronOptions, PositionOptio
  * @returns scores [instance, layer, unit]
  * @example const na = await integratedGradients(model, queries); top(na, 0, 10);
  */
-export async function integratedGradients(model: Model, instances: Instances, options?: IntegratedGradientsOptions): Promise<NeuronAttribution> {
+export async function integratedGradients(
+  model: Model,
+  instances: Instances,
+  options?: IntegratedGradientsOptions,
+): Promise<NeuronAttribution> {
   const given = onlyKnown(options, integratedGradientsNames);
   checkFit(model, instances, "instances"); // before its type says how
   return neuronScores(model, instances, given, integratedGradientsMethod(model, given, options), options);
 }
 
-export const integratedGradientsNames = [...neuronOptionNames, "positions", "nodes", "completeness", "baseline", "preset"] as const;
+export const integratedGradientsNames = [
+  ...neuronOptionNames,
+  "positions",
+  "nodes",
+  "completeness",
+  "baseline",
+  "preset",
+] as const;
 
 /** The native run behind the options. */
-export function integratedGradientsMethod({ dtype }: Model, given: Readonly<Record<string, unknown>>, options: IntegratedGradientsOptions | undefined): Method {
+export function integratedGradientsMethod(
+  { dtype }: Model,
+  given: Readonly<Record<string, unknown>>,
+  options: IntegratedGradientsOptions | undefined,
+): Method {
   const paper = given["preset"] !== undefined && oneOf(given, "preset", "paper", ["paper"]) === "paper";
-  if (paper && (given["site"] ?? "neurons") !== "neurons") throw new AttributionError("invalid", 'The paper\'s preset scores MLP neurons; it contradicts "site"');
-  const bisects = !paper && dtype !== "bfloat16" && (given["engine"] ?? "cache") === "cache" && (given["positions"] ?? "readout") === "readout";
+  if (paper && (given["site"] ?? "neurons") !== "neurons")
+    throw new AttributionError("invalid", 'The paper\'s preset scores MLP neurons; it contradicts "site"');
+  const bisects =
+    !paper &&
+    dtype !== "bfloat16" &&
+    (given["engine"] ?? "cache") === "cache" &&
+    (given["positions"] ?? "readout") === "readout";
   const completeness = number(given, "completeness", bisects && given["nodes"] === undefined ? 1e-3 : 0, 0, 1);
-  if (completeness > 0 && !bisects) throw new AttributionError("unsupported", 'Paths are bisected by the engine "cache" at the readout position, in float32 or float64 and without a preset; leave out "completeness"');
+  if (completeness > 0 && !bisects)
+    throw new AttributionError(
+      "unsupported",
+      'Paths are bisected by the engine "cache" at the readout position, in float32 or float64 and without a preset; leave out "completeness"',
+    );
   const nodes = integer(given, "nodes", completeness > 0 ? 8 : 20, 1, 1000);
   return {
-    name: "integratedGradients", native: "integratedGradients", ...(paper ? evenlySpaced(nodes) : gaussLegendre(nodes)), completeness, baseline: options?.baseline, preActivation: paper,
-    unit: targetWords(given), shown: { nodes, completeness, preset: paper ? "paper" : null },
+    name: "integratedGradients",
+    native: "integratedGradients",
+    ...(paper ? evenlySpaced(nodes) : gaussLegendre(nodes)),
+    completeness,
+    baseline: options?.baseline,
+    preActivation: paper,
+    unit: targetWords(given),
+    shown: { nodes, completeness, preset: paper ? "paper" : null },
   };
 }

@@ -8,7 +8,17 @@ import { libtorchVersion } from "../native";
 import { onlyKnown } from "../options";
 import { provenance } from "../provenance";
 import { shownBaseline } from "./baseline";
-import { changeOf, type ChangeOptions, changeOptionNames, changeUnits, kindOf, oneSetEach, siteOf, type UnitList, unitLists } from "./changed-units";
+import {
+  changeOf,
+  type ChangeOptions,
+  changeOptionNames,
+  changeUnits,
+  kindOf,
+  oneSetEach,
+  siteOf,
+  type UnitList,
+  unitLists,
+} from "./changed-units";
 import { shownTarget, targetOf, targetOptionNames, type TargetOptions } from "./target";
 
 export interface InterveneOptions extends BatchOptions, TargetOptions, ChangeOptions {
@@ -27,7 +37,12 @@ const names = [...batchOptionNames, ...targetOptionNames, ...changeOptionNames, 
  * Cost: one forward and one one-token row per instance.
  * @example const { before, after } = await intervene(model, queries, top(na, 0, 10), { kind: "scale", factor: 2 });
  */
-export async function intervene(model: Model, instances: Instances, units: UnitList, options?: InterveneOptions): Promise<Intervention> {
+export async function intervene(
+  model: Model,
+  instances: Instances,
+  units: UnitList,
+  options?: InterveneOptions,
+): Promise<Intervention> {
   const given = onlyKnown(options, names);
   const kind = kindOf(given);
   checkFit(model, instances, "instances");
@@ -36,11 +51,24 @@ export async function intervene(model: Model, instances: Instances, units: UnitL
   const target = targetOf(given, instances);
   const lists = unitLists(units, instances.size, model.architecture, site);
   const result = await changeUnits(model, instances, oneSetEach(lists), { site, ...own, target }, given, options);
-  const shown = { kind, factor: kind === "scale" ? own.factor : null, site, baseline: shownBaseline(options?.baseline), ...shownTarget(target), units: lists.map((list) => [...list]) };
+  const shown = {
+    kind,
+    factor: kind === "scale" ? own.factor : null,
+    site,
+    baseline: shownBaseline(options?.baseline),
+    ...shownTarget(target),
+    units: lists.map((list) => [...list]),
+  };
   return Object.freeze({
     targetLabels: result.labels,
     before: Object.freeze({ predictions: result.predictions, targetValues: result.values }),
     after: Object.freeze({ predictions: result.changedPredictions, targetValues: result.changedValues }),
-    provenance: provenance({ method: "intervene", options: shown, model, data: { instances }, libtorch: libtorchVersion() }),
+    provenance: provenance({
+      method: "intervene",
+      options: shown,
+      model,
+      data: { instances },
+      libtorch: libtorchVersion(),
+    }),
   });
 }

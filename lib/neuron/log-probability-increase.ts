@@ -12,7 +12,20 @@ import { neuronOptionNames, type NeuronOptions, neuronScores } from "./neuron-sc
  * @returns scores [instance, layer, unit]
  * @example const na = await logProbabilityIncrease(model, queries);
  */
-export async function logProbabilityIncrease(model: Model, instances: Instances, options?: Omit<NeuronOptions, "target" | "engine">): Promise<NeuronAttribution> {
-  const given = onlyKnown(options, neuronOptionNames.filter((name) => name !== "target" && name !== "engine"));
-  return neuronScores(model, instances, { ...given, target: "logProbability" }, { name: "logProbabilityIncrease", native: "logProbabilityIncrease", unit: "log-probability (nats)" }, options);
+export async function logProbabilityIncrease(
+  model: Model,
+  instances: Instances,
+  options?: Omit<NeuronOptions, "target" | "engine">,
+): Promise<NeuronAttribution> {
+  const given = onlyKnown(
+    options,
+    neuronOptionNames.filter((name) => name !== "target" && name !== "engine"),
+  );
+  return neuronScores(
+    model,
+    instances,
+    { ...given, target: "logProbability" },
+    { name: "logProbabilityIncrease", native: "logProbabilityIncrease", unit: "log-probability (nats)" },
+    options,
+  );
 }

@@ -35,12 +35,22 @@ export function estimateNeuronMemory(model: Model, instances: Instances, options
   const effort = work === "scores" ? "gradients" : work === "changes" ? "rows" : "forwards";
   let most: NativeNeuronMemory = { cache: 0, forward: 0, variant: 0 };
   for (const shape of shapesOf(instances)) {
-    const found = callNative((addon) => addon.neuronMemory({ architecture, dtype: dtype satisfies ComputeType, instances: 1, ...shape, effort }));
+    const found = callNative((addon) =>
+      addon.neuronMemory({ architecture, dtype: dtype satisfies ComputeType, instances: 1, ...shape, effort }),
+    );
     if (leastOf(found) > leastOf(most)) most = found;
   }
   const least = leastOf(most);
   const result = instances.size * architecture.layers * unitsOf(architecture, site) * Float32Array.BYTES_PER_ELEMENT;
-  return Object.freeze({ cache: most.cache, forward: most.forward, row: most.variant, least, fits: least <= budget, rowsAtOnce: Math.max(0, Math.floor((budget - most.cache) / most.variant)), result });
+  return Object.freeze({
+    cache: most.cache,
+    forward: most.forward,
+    row: most.variant,
+    least,
+    fits: least <= budget,
+    rowsAtOnce: Math.max(0, Math.floor((budget - most.cache) / most.variant)),
+    result,
+  });
 }
 
 const leastOf = ({ cache, forward, variant }: NativeNeuronMemory): number => cache + Math.max(forward, variant);
@@ -51,7 +61,8 @@ function shapesOf({ size, rowOffsets, groupOffsets }: Instances): { rows: number
   for (let i = 0; i < size; i++) {
     const rows = groupOffsets[i + 1] - groupOffsets[i];
     let most = longest.get(rows) ?? 0;
-    for (let row = groupOffsets[i]; row < groupOffsets[i + 1]; row++) most = Math.max(most, rowOffsets[row + 1] - rowOffsets[row]);
+    for (let row = groupOffsets[i]; row < groupOffsets[i + 1]; row++)
+      most = Math.max(most, rowOffsets[row + 1] - rowOffsets[row]);
     longest.set(rows, most);
   }
   return [...longest].map(([rows, most]) => ({ rows, longest: most }));

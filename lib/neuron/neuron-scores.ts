@@ -9,7 +9,7 @@ import { libtorchVersion, native, runNative } from "../native";
 import { memoryOf, oneOf } from "../options";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "../model/batching";
 import { checkFit } from "../model/fit";
-import { layersOf } from "../model/layers";
+import { layersOf } from "../model/config/layers";
 import { handleOf } from "../model/model";
 import { provenance } from "../provenance";
 import { type Baseline, baselineOf, shownBaseline } from "./baseline";
@@ -56,7 +56,13 @@ export interface Method {
 }
 
 /** Scores the units of one or both sites in all layers and frames the result. */
-export async function neuronScores(model: Model, instances: Instances, given: Readonly<Record<string, unknown>>, method: Method, call: BatchOptions | undefined): Promise<NeuronAttribution> {
+export async function neuronScores(
+  model: Model,
+  instances: Instances,
+  given: Readonly<Record<string, unknown>>,
+  method: Method,
+  call: BatchOptions | undefined,
+): Promise<NeuronAttribution> {
   checkFit(model, instances, "instances");
   const { architecture } = model;
   const site = oneOf<Site>(given, "site", "neurons", ["neurons", "heads", "both"]);
@@ -64,24 +70,59 @@ export async function neuronScores(model: Model, instances: Instances, given: Re
   const engine = oneOf(given, "engine", "cache", ["cache", "full"]);
   const one = Float64Array.of(1);
   const common = {
-    method: method.native, layers: layersOf({}, architecture.layers), target, nodes: method.nodes ?? one, weights: method.weights ?? one, completeness: method.completeness ?? 0,
-    ...positionsOf(given, instances), fullPath: engine === "full", batchTokens: batchTokensOf(given), memoryBytes: memoryOf(given, "1 GB"),
+    method: method.native,
+    layers: layersOf({}, architecture.layers),
+    target,
+    nodes: method.nodes ?? one,
+    weights: method.weights ?? one,
+    completeness: method.completeness ?? 0,
+    ...positionsOf(given, instances),
+    fullPath: engine === "full",
+    batchTokens: batchTokensOf(given),
+    memoryBytes: memoryOf(given, "1 GB"),
   };
-  const run = (at: NativeSite): Promise<NativeNeuronResult> => runNative((control) => {
-    const baseline = baselineOf(method.baseline, architecture, at);
-    return native().neuronScores(handleOf(model), instances, { ...common, site: at, baseline }, control);
-  }, call);
-  const result = site === "both" ? merged(await run("neurons"), await run("heads"), architecture) : await run(method.preActivation ? "preActivation" : site);
+  const run = (at: NativeSite): Promise<NativeNeuronResult> =>
+    runNative((control) => {
+      const baseline = baselineOf(method.baseline, architecture, at);
+      return native().neuronScores(handleOf(model), instances, { ...common, site: at, baseline }, control);
+    }, call);
+  const result =
+    site === "both"
+      ? merged(await run("neurons"), await run("heads"), architecture)
+      : await run(method.preActivation ? "preActivation" : site);
   return Object.freeze({
-    kind: "neurons", ...result, instances: instances.size, layers: architecture.layers, units: unitsOf(architecture, site), site, instanceIds: instances.ids, unit: method.unit,
-    provenance: provenance({ method: method.name, options: shownOptions(given, method, instances), model, data: { instances }, libtorch: libtorchVersion() }),
+    kind: "neurons",
+    ...result,
+    instances: instances.size,
+    layers: architecture.layers,
+    units: unitsOf(architecture, site),
+    site,
+    instanceIds: instances.ids,
+    unit: method.unit,
+    provenance: provenance({
+      method: method.name,
+      options: shownOptions(given, method, instances),
+      model,
+      data: { instances },
+      libtorch: libtorchVersion(),
+    }),
   });
 }
 
 /** Options as the provenance states them. */
-export function shownOptions(given: Readonly<Record<string, unknown>>, method: Method, instances: Instances): Record<string, unknown> {
+export function shownOptions(
+  given: Readonly<Record<string, unknown>>,
+  method: Method,
+  instances: Instances,
+): Record<string, unknown> {
   const site = given["site"] ?? "neurons";
-  return { site, ...shownPositions(given), ...shownTarget(targetOf(given, instances)), baseline: shownBaseline(method.baseline), ...method.shown };
+  return {
+    site,
+    ...shownPositions(given),
+    ...shownTarget(targetOf(given, instances)),
+    baseline: shownBaseline(method.baseline),
+    ...method.shown,
+  };
 }
 
 /** Units of a layer at a site. */
@@ -90,7 +131,11 @@ export function unitsOf({ intermediate, heads }: Architecture, site: Site): numb
 }
 
 /** A layer's neurons, then its heads. The completeness gap is of neither alone; it is left out. */
-function merged(neurons: NativeNeuronResult, heads: NativeNeuronResult, architecture: Architecture): NativeNeuronResult {
+function merged(
+  neurons: NativeNeuronResult,
+  heads: NativeNeuronResult,
+  architecture: Architecture,
+): NativeNeuronResult {
   const [n, h] = [architecture.intermediate, architecture.heads];
   const rows = neurons.scores.length / n;
   const scores = new Float32Array(rows * (n + h)); // [instance, layer, unit]
@@ -98,7 +143,8 @@ function merged(neurons: NativeNeuronResult, heads: NativeNeuronResult, architec
     scores.set(neurons.scores.subarray(row * n, (row + 1) * n), row * (n + h));
     scores.set(heads.scores.subarray(row * h, (row + 1) * h), row * (n + h) + n);
   }
-  if (neurons.targetLabels.some((label, i) => label !== heads.targetLabels[i])) throw new AttributionError("native", "The two sites were scored for different targets");
+  if (neurons.targetLabels.some((label, i) => label !== heads.targetLabels[i]))
+    throw new AttributionError("native", "The two sites were scored for different targets");
   return { ...neurons, scores, completenessGap: new Float64Array(0) };
 }
 

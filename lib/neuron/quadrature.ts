@@ -1,6 +1,9 @@
 // Nodes and weights of the path integral over α in 0–1.
 
-export interface Quadrature { readonly nodes: Float64Array; readonly weights: Float64Array }
+export interface Quadrature {
+  readonly nodes: Float64Array;
+  readonly weights: Float64Array;
+}
 
 /** Gauss-Legendre on 0–1: exact for polynomials of degree 2n − 1. Roots of Pₙ by Newton's method. */
 export function gaussLegendre(count: number): Quadrature {

@@ -27,15 +27,25 @@ export interface RefineOptions {
  * Pure. Source: Dai et al. 2022 (knowledge neurons). Cost: one pass over the scores.
  * @example refineNeurons(await integratedGradients(model, phrasings), { negatives: await integratedGradients(model, others) })
  */
-export function refineNeurons(attributions: NeuronAttribution | readonly NeuronAttribution[], options?: RefineOptions): RefinedNeuron[] {
+export function refineNeurons(
+  attributions: NeuronAttribution | readonly NeuronAttribution[],
+  options?: RefineOptions,
+): RefinedNeuron[] {
   const given = onlyKnown(options, ["share", "select", "negatives", "negativeSelect"]);
   const share = number(given, "share", 0.5, 0, 1);
   const selection = options?.select ?? { fractionOfMaximum: 0.2 };
   const phrasings = listOf("attributions", attributions);
   const negatives = given["negatives"] === undefined ? [] : listOf("negatives", options!.negatives!);
-  if (negatives.length === 0 && given["negativeSelect"] !== undefined) throw new AttributionError("missing", '"negativeSelect" needs "negatives"');
+  if (negatives.length === 0 && given["negativeSelect"] !== undefined)
+    throw new AttributionError("missing", '"negativeSelect" needs "negatives"');
   requireOneSite([...phrasings, ...negatives]);
-  const left = new Set(negatives.flatMap((other) => [...sharesOf([other], options?.negativeSelect ?? selection)].flatMap(([index, found]) => (found > share ? [index] : []))));
+  const left = new Set(
+    negatives.flatMap((other) =>
+      [...sharesOf([other], options?.negativeSelect ?? selection)].flatMap(([index, found]) =>
+        found > share ? [index] : [],
+      ),
+    ),
+  );
   const [{ units, site }] = phrasings;
   return [...sharesOf(phrasings, selection)]
     .filter(([index, found]) => found > share && !left.has(index))
@@ -43,7 +53,11 @@ export function refineNeurons(attributions: NeuronAttribution | readonly NeuronA
     .sort((a, b) => b.share - a.share || b.score - a.score || a.index - b.index);
 }
 
-function placed({ index, share, score }: { readonly index: number; readonly share: number; readonly score: number }, units: number, site: Site): RefinedNeuron {
+function placed(
+  { index, share, score }: { readonly index: number; readonly share: number; readonly score: number },
+  units: number,
+  site: Site,
+): RefinedNeuron {
   return Object.freeze({ index, layer: Math.floor(index / units), unit: index % units, site, share, score });
 }
 
@@ -72,12 +86,17 @@ function listOf(name: string, value: NeuronAttribution | readonly NeuronAttribut
   const list = (Array.isArray(value) ? value : [value]) as readonly NeuronAttribution[];
   if (list.length === 0) throw expected(name, "a NeuronAttribution or a non-empty list of them", value);
   list.forEach((one, at) => requireNeuronAttribution(one, Array.isArray(value) ? `${name}[${at}]` : name));
-  if (list.some((one) => one.instances < 1)) throw new AttributionError("invalid", `Expected "${name}" to have at least one row each`);
+  if (list.some((one) => one.instances < 1))
+    throw new AttributionError("invalid", `Expected "${name}" to have at least one row each`);
   return list;
 }
 
 function requireOneSite(list: readonly NeuronAttribution[]): void {
   const words = ({ layers, units, site }: NeuronAttribution) => `${layers} × ${units} ${site}`;
   const other = list.find((one) => words(one) !== words(list[0]));
-  if (other !== undefined) throw new AttributionError("mismatch", `Expected attributions over the same units but received ${words(list[0])} and ${words(other)}`);
+  if (other !== undefined)
+    throw new AttributionError(
+      "mismatch",
+      `Expected attributions over the same units but received ${words(list[0])} and ${words(other)}`,
+    );
 }

@@ -19,9 +19,13 @@ export const targetOptionNames = ["target", "of", "contrast"] as const;
 export function targetOf(options: Readonly<Record<string, unknown>>, instances: Instances): NativeTarget {
   const kind = oneOf(options, "target", "probability", targets);
   const of = options["of"] ?? "predicted";
-  const labels = typeof of === "string" ? oneOf({ of }, "of", "predicted", ["predicted", "gold"]) : classes("of", of, instances);
+  const labels =
+    typeof of === "string" ? oneOf({ of }, "of", "predicted", ["predicted", "gold"]) : classes("of", of, instances);
   if (labels === "gold" && instances.labels.some((label) => label < 0)) {
-    throw new AttributionError("missing", 'The target is the gold class, but some instances have no label; use of: "predicted"');
+    throw new AttributionError(
+      "missing",
+      'The target is the gold class, but some instances have no label; use of: "predicted"',
+    );
   }
   if (options["contrast"] === undefined) return { of: kind, labels };
   return { of: kind, labels, contrast: classes("contrast", options["contrast"], instances) };
@@ -29,13 +33,21 @@ export function targetOf(options: Readonly<Record<string, unknown>>, instances: 
 
 /** The target as provenance states it. */
 export function shownTarget({ of, labels, contrast }: NativeTarget): Record<string, unknown> {
-  return { target: of, of: typeof labels === "string" ? labels : [...labels], contrast: contrast ? [...contrast] : null };
+  return {
+    target: of,
+    of: typeof labels === "string" ? labels : [...labels],
+    contrast: contrast ? [...contrast] : null,
+  };
 }
 
 function classes(name: string, value: unknown, instances: Instances): Int32Array {
   const list = value as ArrayLike<number>;
   if (!(Array.isArray(value) || ArrayBuffer.isView(value)) || list.length !== instances.size) {
-    throw expected(name, `${name === "of" ? '"predicted", "gold" or ' : ""}a class for each of the ${instances.size} instances`, value);
+    throw expected(
+      name,
+      `${name === "of" ? '"predicted", "gold" or ' : ""}a class for each of the ${instances.size} instances`,
+      value,
+    );
   }
   return Int32Array.from(list, (label) => {
     if (!Number.isInteger(label) || label < 0) throw expected(name, "classes, whole numbers of at least 0", label);

@@ -32,16 +32,38 @@ export interface UnitTokens {
  * and the head, whatever later layers make of it. Causal language models with pre-norm blocks. Source: Geva et al. 2022.
  * Cost: one head product per unit.
  */
-export async function unitTokens(model: Model, site: "neurons" | "heads", writes: readonly UnitWrite[], options?: UnitTokensOptions): Promise<UnitTokens[]> {
+export async function unitTokens(
+  model: Model,
+  site: "neurons" | "heads",
+  writes: readonly UnitWrite[],
+  options?: UnitTokensOptions,
+): Promise<UnitTokens[]> {
   const top = integer(onlyKnown(options, ["top", "signal", "onProgress"]), "top", 10, 1);
   const features = site === "heads" ? model.architecture.headSize : 1;
   const wrong = writes.find(({ value }) => value.length !== features);
-  if (wrong !== undefined) throw new AttributionError("mismatch", `Expected each value to have ${features} features but received ${wrong.value.length}`);
+  if (wrong !== undefined)
+    throw new AttributionError(
+      "mismatch",
+      `Expected each value to have ${features} features but received ${wrong.value.length}`,
+    );
   const params = {
-    site, top, layers: Int32Array.from(writes, ({ layer }) => layer), units: Int32Array.from(writes, ({ unit }) => unit),
-    values: Float32Array.from(writes.flatMap(({ value }) => Array.from(value))), asked: Int32Array.from(writes, ({ asked = 0 }) => asked),
+    site,
+    top,
+    layers: Int32Array.from(writes, ({ layer }) => layer),
+    units: Int32Array.from(writes, ({ unit }) => unit),
+    values: Float32Array.from(writes.flatMap(({ value }) => Array.from(value))),
+    asked: Int32Array.from(writes, ({ asked = 0 }) => asked),
   };
-  const { ids, logits, ranks } = await runNative((control) => native().unitTokens(handleOf(model), params, control), options);
+  const { ids, logits, ranks } = await runNative(
+    (control) => native().unitTokens(handleOf(model), params, control),
+    options,
+  );
   const each = ids.length / writes.length;
-  return writes.map((_, entry) => ({ rank: ranks[entry], tokens: Array.from(ids.subarray(entry * each, (entry + 1) * each), (id, at) => ({ id, logit: logits[entry * each + at] })) }));
+  return writes.map((_, entry) => ({
+    rank: ranks[entry],
+    tokens: Array.from(ids.subarray(entry * each, (entry + 1) * each), (id, at) => ({
+      id,
+      logit: logits[entry * each + at],
+    })),
+  }));
 }

@@ -11,7 +11,17 @@ import { neuronOptionNames, type NeuronOptions, neuronScores } from "./neuron-sc
  * @returns scores [instance, layer, unit], all at least 0
  * @example const na = await valueNorm(model, queries, { site: "both" });
  */
-export async function valueNorm(model: Model, instances: Instances, options?: NeuronOptions): Promise<NeuronAttribution> {
+export async function valueNorm(
+  model: Model,
+  instances: Instances,
+  options?: NeuronOptions,
+): Promise<NeuronAttribution> {
   const given = onlyKnown(options, neuronOptionNames);
-  return neuronScores(model, instances, given, { name: "valueNorm", native: "valueNorm", unit: "norm of the unit's write to the residual" }, options);
+  return neuronScores(
+    model,
+    instances,
+    given,
+    { name: "valueNorm", native: "valueNorm", unit: "norm of the unit's write to the residual" },
+    options,
+  );
 }

@@ -12,20 +12,34 @@ const characterWidth = 6.6;
 const mostLines = 3;
 
 export function renderBarPlot(plot: BarPlot): Markup {
-  const values = plot.series.flatMap((series) => series.values.map(estimateOf)).flatMap(({ mean, low, high }) => [mean, low, high]);
+  const values = plot.series
+    .flatMap((series) => series.values.map(estimateOf))
+    .flatMap(({ mean, low, high }) => [mean, low, high]);
   const y = scaleOf([0, ...values], "linear", box.bottom, box.top, true);
   const band = (box.right - box.left) / Math.max(1, plot.categories.length);
   const classes = plot.series.map((series, index) => seriesClass(index, series.role));
   const ticks = categoryTicks(plot.categories, band);
   return renderFigure({
-    title: plot.title, caption: plot.caption,
-    legend: plot.series.length < 2 ? [] : plot.series.map(({ label }, index) => ({ label, sample: html`<rect class="${classes[index]} bar" x="6" width="14" height="12" rx="2"/>` })),
+    title: plot.title,
+    caption: plot.caption,
+    legend:
+      plot.series.length < 2
+        ? []
+        : plot.series.map(({ label }, index) => ({
+            label,
+            sample: html`<rect class="${classes[index]} bar" x="6" width="14" height="12" rx="2" />`,
+          })),
     drawingHeight: height + (Math.max(1, ...ticks.map(({ lines }) => lines.length)) - 1) * lineHeight,
-    drawing: html`${yAxis(y, plot.y)}${xLabels(ticks, plot.x.label)}${
-      plot.series.map((series, index) => bars(series, index, plot, band, y, classes[index]))}`,
+    drawing: html`${yAxis(y, plot.y)}${xLabels(ticks, plot.x.label)}${plot.series.map((series, index) =>
+      bars(series, index, plot, band, y, classes[index]),
+    )}`,
     numbers: {
-      caption: plot.title, columns: [{ label: plot.x.label }, ...plot.series.map(({ label }) => ({ label }))],
-      rows: plot.categories.map((category, row) => [category, ...plot.series.map((series) => series.values[row] ?? null)]),
+      caption: plot.title,
+      columns: [{ label: plot.x.label }, ...plot.series.map(({ label }) => ({ label }))],
+      rows: plot.categories.map((category, row) => [
+        category,
+        ...plot.series.map((series) => series.values[row] ?? null),
+      ]),
     },
   });
 }
@@ -40,7 +54,9 @@ function categoryTicks(categories: readonly string[], band: number): Tick[] {
   if (categories.every((category) => /^\d+$/.test(category))) {
     const longest = Math.max(1, ...categories.map(({ length }) => length));
     const every = Math.max(1, Math.ceil((longest * characterWidth + 4) / band));
-    return categories.flatMap((category, index) => (index % every === 0 ? [{ place: places[index], lines: [category] }] : []));
+    return categories.flatMap((category, index) =>
+      index % every === 0 ? [{ place: places[index], lines: [category] }] : [],
+    );
   }
   const room = Math.max(3, Math.floor(band / characterWidth));
   return categories.map((category, index) => ({ place: places[index], lines: wrapped(category, room) }));
@@ -59,12 +75,30 @@ function wrapped(text: string, room: number): string[] {
 
 function bars(series: BarSeries, index: number, plot: BarPlot, band: number, y: Scale, name: string): Markup {
   const wide = (band * 0.78) / plot.series.length;
-  return html`<g class="${name}">${series.values.slice(0, plot.categories.length).map((value, category) => {
-    const { mean, low, high } = estimateOf(value);
-    if (!Number.isFinite(mean)) return null;
-    const left = box.left + category * band + band * 0.11 + index * wide;
-    const middle = left + wide / 2;
-    const whisker = low < high ? html`<path class="whisker" d="M${at(middle)} ${at(y(low))}V${at(y(high))}M${at(middle - 3)} ${at(y(low))}h6M${at(middle - 3)} ${at(y(high))}h6"/>` : null;
-    return html`<g><title>${plot.categories[category]}, ${series.label}: ${formatValue(mean, plot.y.format)}</title><rect class="bar" x="${at(left)}" y="${at(Math.min(y(0), y(mean)))}" width="${at(Math.max(1, wide - 1))}" height="${at(Math.abs(y(mean) - y(0)))}" rx="1.5"/>${whisker}</g>`;
-  })}</g>`;
+  return html`<g class="${name}"
+    >${series.values.slice(0, plot.categories.length).map((value, category) => {
+      const { mean, low, high } = estimateOf(value);
+      if (!Number.isFinite(mean)) return null;
+      const left = box.left + category * band + band * 0.11 + index * wide;
+      const middle = left + wide / 2;
+      const whisker =
+        low < high
+          ? html`<path
+              class="whisker"
+              d="M${at(middle)} ${at(y(low))}V${at(y(high))}M${at(middle - 3)} ${at(y(low))}h6M${at(middle - 3)} ${at(y(high))}h6"
+            />`
+          : null;
+      return html`<g
+        ><title>${plot.categories[category]}, ${series.label}: ${formatValue(mean, plot.y.format)}</title
+        ><rect
+          class="bar"
+          x="${at(left)}"
+          y="${at(Math.min(y(0), y(mean)))}"
+          width="${at(Math.max(1, wide - 1))}"
+          height="${at(Math.abs(y(mean) - y(0)))}"
+          rx="1.5"
+        />${whisker}</g
+      >`;
+    })}</g
+  >`;
 }

@@ -15,7 +15,10 @@ export function formatNumber(value: number, digits?: number): string {
   const isTiny = digits === undefined ? size > 0 && size < 1e-3 : size > negligible && size < 0.5 * 10 ** -digits;
   if (isTiny || size >= 1e15) return scientific(value);
   const shownDigits = digits ?? (Number.isInteger(value) ? 0 : digitsFor(size));
-  return size.toFixed(shownDigits).replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, " ").replace(/^/, isNegative(value, shownDigits) ? "−" : "");
+  return size
+    .toFixed(shownDigits)
+    .replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, " ")
+    .replace(/^/, isNegative(value, shownDigits) ? "−" : "");
 }
 
 /** Negative after rounding: −0.001 with two digits is 0.00. */
@@ -31,7 +34,9 @@ export function digitsFor(size: number): number {
 
 function scientific(value: number): string {
   const [mantissa, exponent] = Math.abs(value).toExponential(1).split("e") as [string, string];
-  const power = [...exponent.replace("+", "")].map((digit) => (digit === "-" ? "⁻" : superscripts[Number(digit)])).join("");
+  const power = [...exponent.replace("+", "")]
+    .map((digit) => (digit === "-" ? "⁻" : superscripts[Number(digit)]))
+    .join("");
   return `${value < 0 ? "−" : ""}${mantissa} × 10${power}`;
 }
 
@@ -47,10 +52,15 @@ export function isEstimate(cell: Cell): cell is Estimate {
 }
 
 /** Digits after the point for each column, so that its numbers line up; undefined for columns of texts. */
-export function columnDigits(columns: readonly TableColumn[], rows: readonly (readonly Cell[])[]): (number | undefined)[] {
+export function columnDigits(
+  columns: readonly TableColumn[],
+  rows: readonly (readonly Cell[])[],
+): (number | undefined)[] {
   return columns.map((column, at) => {
     const cells = rows.map((row) => row[at] ?? null).filter((cell) => cell !== null);
-    const numbers = cells.flatMap((cell) => (typeof cell === "number" ? [cell] : isEstimate(cell) ? [cell.mean, cell.low, cell.high] : []));
+    const numbers = cells.flatMap((cell) =>
+      typeof cell === "number" ? [cell] : isEstimate(cell) ? [cell.mean, cell.low, cell.high] : [],
+    );
     if (numbers.length === 0 || cells.some((cell) => typeof cell === "string")) return undefined;
     if (column.digits !== undefined) return column.digits;
     const finite = numbers.filter((value) => Number.isFinite(value));

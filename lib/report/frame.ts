@@ -18,7 +18,10 @@ export function seriesClass(index: number, role: "method" | "control" = "method"
   return role === "control" ? "series control" : `series s${index % colours}${index >= colours ? " again" : ""}`;
 }
 
-export interface LegendEntry { readonly label: string; readonly sample: Markup }
+export interface LegendEntry {
+  readonly label: string;
+  readonly sample: Markup;
+}
 
 export interface Figure {
   readonly title: string;
@@ -33,20 +36,41 @@ export interface Figure {
 
 export function renderFigure({ title, caption, legend, drawing, drawingHeight = height, numbers }: Figure): Markup {
   return html`<figure>
-<figcaption><strong>${title}</strong>${caption === undefined ? null : html`<span>${caption}</span>`}</figcaption>
-${legend.length === 0 ? null : html`<ul class="legend">${legend.map(({ label, sample }) => html`<li><svg viewBox="0 0 26 12" width="26" height="12" aria-hidden="true">${sample}</svg>${label}</li>`)}</ul>`}
-<svg viewBox="0 0 ${width} ${drawingHeight}" role="img" aria-label="${title}">${drawing}</svg>
-<details><summary>Numbers</summary>${renderTable(numbers)}</details>
-</figure>`;
+    <figcaption><strong>${title}</strong>${caption === undefined ? null : html`<span>${caption}</span>`}</figcaption>
+    ${
+      legend.length === 0
+        ? null
+        : html`<ul class="legend">
+            ${legend.map(({ label, sample }) => html`<li><svg viewBox="0 0 26 12" width="26" height="12" aria-hidden="true">${sample}</svg>${label}</li>`)}
+          </ul>`
+    }
+    <svg viewBox="0 0 ${width} ${drawingHeight}" role="img" aria-label="${title}">${drawing}</svg>
+    <details>
+      <summary>Numbers</summary>
+      ${renderTable(numbers)}
+    </details>
+  </figure>`;
 }
 
 /** Grid, ticks and label of the y axis. */
 export function yAxis(scale: Scale, axis: Omit<PlotAxis, "scale">): Markup {
   const middle = (box.top + box.bottom) / 2;
   const digits = tickDigits(scale.ticks, axis.format);
-  return html`<g class="axis">${scale.ticks.map((tick) => html`<line class="${tick === 0 ? "zero" : "grid"}" x1="${box.left}" x2="${box.right}" y1="${at(scale(tick))}" y2="${at(scale(tick))}"/>
-<text x="${box.left - 8}" y="${at(scale(tick) + 4)}" text-anchor="end">${formatValue(tick, axis.format, digits)}</text>`)}
-<text class="label" transform="translate(14 ${middle}) rotate(-90)" text-anchor="middle">${axis.label}</text></g>`;
+  return html`<g class="axis"
+    >${scale.ticks.map(
+      (tick) =>
+        html`<line
+            class="${tick === 0 ? "zero" : "grid"}"
+            x1="${box.left}"
+            x2="${box.right}"
+            y1="${at(scale(tick))}"
+            y2="${at(scale(tick))}"
+          />
+          <text x="${box.left - 8}" y="${at(scale(tick) + 4)}" text-anchor="end"
+            >${formatValue(tick, axis.format, digits)}</text
+          >`,
+    )} <text class="label" transform="translate(14 ${middle}) rotate(-90)" text-anchor="middle">${axis.label}</text></g
+  >`;
 }
 
 /** Ticks and label of the x axis. */
@@ -59,14 +83,38 @@ export function xAxis(scale: Scale, axis: PlotAxis): Markup {
 /** Room for a further line of a tick's text. */
 export const lineHeight = 14;
 
-export interface Tick { readonly place: number; readonly lines: readonly string[] }
+export interface Tick {
+  readonly place: number;
+  readonly lines: readonly string[];
+}
 
 export function xLabels(ticks: readonly Tick[], label: string): Markup {
   const lines = Math.max(1, ...ticks.map((tick) => tick.lines.length));
-  return html`<g class="axis"><line class="edge" x1="${box.left}" x2="${box.right}" y1="${box.bottom}" y2="${box.bottom}"/>
-${ticks.map((tick) => html`<line class="edge" x1="${at(tick.place)}" x2="${at(tick.place)}" y1="${box.bottom}" y2="${box.bottom + 5}"/>${
-    tick.lines.map((text, line) => html`<text x="${at(tick.place)}" y="${box.bottom + 18 + line * lineHeight}" text-anchor="middle">${text}</text>`)}`)}
-<text class="label" x="${(box.left + box.right) / 2}" y="${height - 8 + (lines - 1) * lineHeight}" text-anchor="middle">${label}</text></g>`;
+  return html`<g class="axis"
+    ><line class="edge" x1="${box.left}" x2="${box.right}" y1="${box.bottom}" y2="${box.bottom}" />
+    ${ticks.map(
+      (tick) =>
+        html`<line
+            class="edge"
+            x1="${at(tick.place)}"
+            x2="${at(tick.place)}"
+            y1="${box.bottom}"
+            y2="${box.bottom + 5}"
+          />${tick.lines.map(
+            (text, line) =>
+              html`<text x="${at(tick.place)}" y="${box.bottom + 18 + line * lineHeight}" text-anchor="middle"
+                >${text}</text
+              >`,
+          )}`,
+    )}
+    <text
+      class="label"
+      x="${(box.left + box.right) / 2}"
+      y="${height - 8 + (lines - 1) * lineHeight}"
+      text-anchor="middle"
+      >${label}</text
+    ></g
+  >`;
 }
 
 /** Digits that tell neighbouring ticks apart. */

@@ -1,7 +1,9 @@
 // Markup from templates that escape everything put into them, except markup itself. The only way text reaches a report.
 
 /** A piece of HTML or SVG that is safe to insert. */
-export interface Markup { readonly markup: string }
+export interface Markup {
+  readonly markup: string;
+}
 
 type Insertable = Markup | string | number | null | undefined | readonly Insertable[];
 
@@ -21,7 +23,13 @@ export function trusted(markup: string): Markup {
   return { markup };
 }
 
-const entities: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+const entities: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
 
 /** Text for element content and quoted attributes. Characters that HTML cannot hold become the replacement character. */
 export function escaped(text: string): string {

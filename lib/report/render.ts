@@ -29,22 +29,49 @@ export async function writeReport(file: string, report: Report): Promise<void> {
 export function renderReport(report: Report): string {
   checkReport(report);
   const { title, summary, facts, sections } = report;
-  const page = html`<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title><style>${style}</style></head>
-<body><main><header><h1>${title}</h1><p class="lead">${summary}</p>
-<dl class="facts">${facts.map(({ name, value }) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-<nav aria-label="Sections"><ol>${sections.map((section, index) => html`<li><a href="#section-${index + 1}">${section.title}</a></li>`)}</ol></nav></header>
-${sections.map(renderSection)}</main></body></html>
-`;
+  const page = html`<html lang="en">
+    <head>
+      <meta charset="utf-8" />
+      <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'" />
+      <meta name="viewport" content="width=device-width, initial-scale=1" />
+      <title>${title}</title>
+      <style>
+        ${style}
+      </style>
+    </head>
+    <body>
+      <main>
+        <header>
+          <h1>${title}</h1>
+          <p class="lead">${summary}</p>
+          <dl class="facts">
+            ${facts.map(
+              ({ name, value }) =>
+                html`<div>
+                  <dt>${name}</dt>
+                  <dd>${value}</dd>
+                </div>`,
+            )}
+          </dl>
+          <nav aria-label="Sections">
+            <ol>
+              ${sections.map((section, index) => html`<li><a href="#section-${index + 1}">${section.title}</a></li>`)}
+            </ol>
+          </nav>
+        </header>
+        ${sections.map(renderSection)}
+      </main>
+    </body>
+  </html> `;
   return `<!DOCTYPE html>\n${page.markup}`;
 }
 
 function renderSection({ title, explanation, blocks }: ReportSection, index: number): Markup {
-  return html`<section id="section-${index + 1}"><h2>${title}</h2><p class="explanation">${explanation}</p>
-${runs(blocks).map((run) => (isPlot(run[0]) ? html`<div class="figures">${run.map(renderBlock)}</div>` : html`${run.map(renderBlock)}`))}</section>
-`;
+  return html`<section id="section-${index + 1}">
+    <h2>${title}</h2>
+    <p class="explanation">${explanation}</p>
+    ${runs(blocks).map((run) => (isPlot(run[0]) ? html`<div class="figures">${run.map(renderBlock)}</div>` : html`${run.map(renderBlock)}`))}
+  </section> `;
 }
 
 /** Neighbouring plots together, everything else alone. */
@@ -64,11 +91,17 @@ function isPlot(block: ReportBlock | undefined): boolean {
 
 function renderBlock(block: ReportBlock): Markup {
   switch (block.kind) {
-    case "text": return html`<p>${block.text}</p>`;
-    case "table": return renderTable(block);
-    case "lines": return renderLinePlot(block);
-    case "bars": return renderBarPlot(block);
-    case "heatMap": return renderHeatMap(block);
-    case "instances": return renderCards(block);
+    case "text":
+      return html`<p>${block.text}</p>`;
+    case "table":
+      return renderTable(block);
+    case "lines":
+      return renderLinePlot(block);
+    case "bars":
+      return renderBarPlot(block);
+    case "heatMap":
+      return renderHeatMap(block);
+    case "instances":
+      return renderCards(block);
   }
 }

@@ -10,11 +10,19 @@ export interface Scale {
 }
 
 /** A scale that holds all values, between the places `from` and `to`; a linear one ends at ticks where `round` says so. */
-export function scaleOf(values: readonly number[], kind: PlotAxis["scale"], from: number, to: number, round: boolean): Scale {
+export function scaleOf(
+  values: readonly number[],
+  kind: PlotAxis["scale"],
+  from: number,
+  to: number,
+  round: boolean,
+): Scale {
   const [low, high] = extent(values);
   if (kind === "log" && low > 0) return logScale(low, high, from, to);
   const step = niceStep(high - low);
-  const [start, end] = round ? [Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step] : [low, high];
+  const [start, end] = round
+    ? [Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step]
+    : [low, high];
   const place = (value: number) => from + ((value - start) / (end - start)) * (to - from);
   return Object.assign(place, { ticks: multiples(start, end, step), low: start, high: end });
 }
@@ -39,15 +47,21 @@ export function niceStep(range: number): number {
 
 function multiples(start: number, end: number, step: number): number[] {
   const ticks: number[] = [];
-  for (let at = Math.ceil(start / step - 1e-9); at * step <= end + step * 1e-9; at++) ticks.push(Number((at * step).toPrecision(12)));
+  for (let at = Math.ceil(start / step - 1e-9); at * step <= end + step * 1e-9; at++)
+    ticks.push(Number((at * step).toPrecision(12)));
   return ticks;
 }
 
 /** Ticks at 1, 2 and 5 times the powers of ten within the range; at the powers only where these would crowd. */
 function logScale(low: number, high: number, from: number, to: number): Scale {
-  const powers = Array.from({ length: Math.ceil(Math.log10(high)) - Math.floor(Math.log10(low)) + 1 }, (_, at) => 10 ** (Math.floor(Math.log10(low)) + at));
+  const powers = Array.from(
+    { length: Math.ceil(Math.log10(high)) - Math.floor(Math.log10(low)) + 1 },
+    (_, at) => 10 ** (Math.floor(Math.log10(low)) + at),
+  );
   const inRange = (tick: number) => tick >= low * 0.999 && tick <= high * 1.001;
-  const fine = powers.flatMap((power) => [1, 2, 5].map((factor) => Number((factor * power).toPrecision(12)))).filter(inRange);
+  const fine = powers
+    .flatMap((power) => [1, 2, 5].map((factor) => Number((factor * power).toPrecision(12))))
+    .filter(inRange);
   const ticks = fine.length <= 10 ? fine : powers.filter(inRange);
   const span = Math.log(high / low);
   const place = (value: number) => from + (Math.log(value / low) / span) * (to - from);

@@ -12,7 +12,12 @@ export interface Packed {
 const deepest = 32;
 const longestInlineList = 64;
 const arrayTypes = ["Float32Array", "Float64Array", "Int32Array", "Uint8Array"];
-const specialNumbers = new Map([["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity], ["-0", -0]]);
+const specialNumbers = new Map([
+  ["NaN", NaN],
+  ["Infinity", Infinity],
+  ["-Infinity", -Infinity],
+  ["-0", -0],
+]);
 
 /** "invalid" where a value is no plain data: functions, class instances, names that begin with "$". */
 export async function pack(value: unknown): Promise<Packed> {
@@ -22,13 +27,17 @@ export async function pack(value: unknown): Promise<Packed> {
   const packAt = async (item: unknown, path: string, depth: number): Promise<unknown> => {
     if (depth > deepest) throw refusal(path, "nested too deeply");
     if (item === null || typeof item === "string" || typeof item === "boolean") return item;
-    if (typeof item === "number") return Number.isFinite(item) && !Object.is(item, -0) ? item : { $number: Object.is(item, -0) ? "-0" : String(item) };
+    if (typeof item === "number")
+      return Number.isFinite(item) && !Object.is(item, -0)
+        ? item
+        : { $number: Object.is(item, -0) ? "-0" : String(item) };
     if (ArrayBuffer.isView(item)) {
       arrays[path] = typedArray(item, path);
       return { $tensor: path };
     }
     if (Array.isArray(item)) {
-      if (item.length > longestInlineList && item.every((text) => typeof text === "string")) return packTexts(item, path);
+      if (item.length > longestInlineList && item.every((text) => typeof text === "string"))
+        return packTexts(item, path);
       const list: unknown[] = [];
       for (const [index, entry] of item.entries()) {
         list.push(await packAt(entry, `${path}.${index}`, depth + 1));
@@ -79,13 +88,18 @@ function typedArray(item: ArrayBufferView, path: string): TensorData {
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Object.prototype.toString.call(value) !== "[object Object]") return false;
+  if (typeof value !== "object" || value === null || Object.prototype.toString.call(value) !== "[object Object]")
+    return false;
   const prototype = Object.getPrototypeOf(value) as object | null;
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** The inverse of `pack`: frozen plain objects. `fail` words an error for JSON that `pack` cannot have written. */
-export async function unpack(json: unknown, arrays: Readonly<Record<string, TensorData>>, fail: (words: string) => Error): Promise<unknown> {
+export async function unpack(
+  json: unknown,
+  arrays: Readonly<Record<string, TensorData>>,
+  fail: (words: string) => Error,
+): Promise<unknown> {
   const pace = pacer();
   const arrayNamed = (name: unknown): TensorData => {
     const found = typeof name === "string" && Object.hasOwn(arrays, name) ? arrays[name] : undefined;
@@ -105,7 +119,8 @@ export async function unpack(json: unknown, arrays: Readonly<Record<string, Tens
     const entries = Object.entries(item as Record<string, unknown>);
     const [first, argument] = entries[0] ?? ["", undefined];
     if (first === "$tensor") return arrayNamed(argument);
-    if (first === "$texts") return unpackTexts(arrayNamed(`${String(argument)}.bytes`), arrayNamed(`${String(argument)}.offsets`));
+    if (first === "$texts")
+      return unpackTexts(arrayNamed(`${String(argument)}.bytes`), arrayNamed(`${String(argument)}.offsets`));
     if (first === "$number" && specialNumbers.has(String(argument))) return specialNumbers.get(String(argument));
     const object: Record<string, unknown> = {};
     for (const [name, entry] of entries) {

@@ -2,7 +2,9 @@
 import type { Provenance } from "../../types/results";
 
 /** Anything that can be saved: a result with its provenance. */
-export interface StorableResult { readonly provenance: Provenance }
+export interface StorableResult {
+  readonly provenance: Provenance;
+}
 
 export const sign = "positive: the training instance lowers the query's loss, or the unit raises the target";
 
@@ -10,7 +12,10 @@ export const sign = "positive: the training instance lowers the query's loss, or
 const axesByKind: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   instances: { scores: ["queries", "train"] },
   neurons: {
-    scores: ["instances", "layers", "units"], targetValues: ["instances"], targetLabels: ["instances"], completenessGap: ["instances", "layers"],
+    scores: ["instances", "layers", "units"],
+    targetValues: ["instances"],
+    targetLabels: ["instances"],
+    completenessGap: ["instances", "layers"],
   },
 };
 
@@ -33,8 +38,10 @@ export function shapeOf(result: object, name: string, length: number): number[] 
 
 const isText = (value: unknown) => typeof value === "string";
 const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
-const isTexts = (value: unknown, length: unknown) => Array.isArray(value) && value.length === length && value.every(isText);
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isTexts = (value: unknown, length: unknown) =>
+  Array.isArray(value) && value.length === length && value.every(isText);
 const isArray = (value: unknown, type: string, ...lengths: readonly number[]) =>
   Object.prototype.toString.call(value) === `[object ${type}]` && lengths.includes((value as Float32Array).length);
 
@@ -68,7 +75,18 @@ const checksByKind: Readonly<Record<string, (result: Record<string, unknown>) =>
     ["scores", isArray(scores, "Float32Array", Number(queries) * Number(train))],
     ["unit", isText(unit)],
   ],
-  neurons: ({ instances, layers, units, site, instanceIds, scores, targetValues, targetLabels, completenessGap, unit }) => [
+  neurons: ({
+    instances,
+    layers,
+    units,
+    site,
+    instanceIds,
+    scores,
+    targetValues,
+    targetLabels,
+    completenessGap,
+    unit,
+  }) => [
     ["instances", isCount(instances)],
     ["layers", isCount(layers)],
     ["units", isCount(units)],

@@ -16,7 +16,14 @@ export interface LoadOptions {
   readonly expected?: Partial<Omit<Provenance, "options">> & { readonly options?: Readonly<Record<string, unknown>> };
 }
 
-const provenanceFields = ["method", "options", "modelHash", "dataHashes", "versions", "dtype"] satisfies (keyof Provenance)[];
+const provenanceFields = [
+  "method",
+  "options",
+  "modelHash",
+  "dataHashes",
+  "versions",
+  "dtype",
+] satisfies (keyof Provenance)[];
 
 /**
  * Loads a result from its folder, frozen and equal to the one saved. "missing" without one, "corrupt" where a byte changed,
@@ -24,8 +31,14 @@ const provenanceFields = ["method", "options", "modelHash", "dataHashes", "versi
  * Cost: the disk, and one pass of SHA-256 over the arrays.
  * @example const ia = await load("results/influence", { kind: "instances", expected: { modelHash: model.hash } });
  */
-export function load(directory: string, options: LoadOptions & { readonly kind: "instances" }): Promise<InstanceAttribution>;
-export function load(directory: string, options: LoadOptions & { readonly kind: "neurons" }): Promise<NeuronAttribution>;
+export function load(
+  directory: string,
+  options: LoadOptions & { readonly kind: "instances" },
+): Promise<InstanceAttribution>;
+export function load(
+  directory: string,
+  options: LoadOptions & { readonly kind: "neurons" },
+): Promise<NeuronAttribution>;
 export function load<R extends StorableResult = Attribution>(directory: string, options?: LoadOptions): Promise<R>;
 export async function load(directory: string, options?: LoadOptions): Promise<StorableResult> {
   const given = onlyKnown(options, ["kind", "expected"]);
@@ -34,25 +47,33 @@ export async function load(directory: string, options?: LoadOptions): Promise<St
   const folder = resolve(pathOf("directory", "a folder's path", directory));
   const manifest = checkedManifest(folder, await readJsonObject(join(folder, manifestFile), longestManifest));
   const arrays = await readArrays(folder, manifest);
-  const result = await unpack(manifest.result, arrays, (words) => damaged(folder, words)) as Record<string, unknown>;
+  const result = (await unpack(manifest.result, arrays, (words) => damaged(folder, words))) as Record<string, unknown>;
   const fault = typeof result !== "object" || result === null ? "result" : faultyField(result);
   if (fault !== undefined) throw damaged(folder, `its "${fault}" does not fit a result of kind "${manifest.kind}"`);
-  if (kindOf(result) !== manifest.kind) throw damaged(folder, `it holds "${kindOf(result)}" but says "${manifest.kind}"`);
+  if (kindOf(result) !== manifest.kind)
+    throw damaged(folder, `it holds "${kindOf(result)}" but says "${manifest.kind}"`);
   requireExpected(folder, result as unknown as StorableResult, options ?? {});
   return result as unknown as StorableResult;
 }
 
 async function readArrays(folder: string, manifest: Manifest): Promise<Record<string, TensorData>> {
   const { tensors, metadata } = await readTensors(join(folder, arraysFile));
-  if (metadata["manifest"] !== manifest.sha256) throw damaged(folder, `${arraysFile} belongs to another ${manifestFile}`);
+  if (metadata["manifest"] !== manifest.sha256)
+    throw damaged(folder, `${arraysFile} belongs to another ${manifestFile}`);
   const names = Object.keys(manifest.arrays);
-  if (names.length !== Object.keys(tensors).length) throw damaged(folder, `${arraysFile} does not hold the arrays that ${manifestFile} lists`);
+  if (names.length !== Object.keys(tensors).length)
+    throw damaged(folder, `${arraysFile} does not hold the arrays that ${manifestFile} lists`);
   const arrays: Record<string, TensorData> = {};
   for (const [name, { shape, sha256 }] of Object.entries(manifest.arrays)) {
     const tensor = tensors[name];
     if (tensor === undefined) throw damaged(folder, `${arraysFile} has no array "${name}"`);
-    if (String(tensor.shape) !== String(shape)) throw damaged(folder, `the array "${name}" has the shape [${tensor.shape.join(", ")}], not [${shape.join(", ")}]`);
-    if (await hashOf(tensor.data) !== sha256) throw damaged(folder, `the array "${name}" was changed after it was written`);
+    if (String(tensor.shape) !== String(shape))
+      throw damaged(
+        folder,
+        `the array "${name}" has the shape [${tensor.shape.join(", ")}], not [${shape.join(", ")}]`,
+      );
+    if ((await hashOf(tensor.data)) !== sha256)
+      throw damaged(folder, `the array "${name}" was changed after it was written`);
     arrays[name] = tensor.data;
   }
   return arrays;
@@ -61,7 +82,10 @@ async function readArrays(folder: string, manifest: Manifest): Promise<Record<st
 function requireExpected(folder: string, result: StorableResult, { kind, expected = {} }: LoadOptions): void {
   if (kind !== undefined && kindOf(result) !== kind) throw difference(folder, "kind", kind, kindOf(result));
   for (const [path, wanted] of leaves([], expected)) {
-    const found = path.reduce<unknown>((value, name) => (value as Record<string, unknown> | undefined)?.[name], result.provenance);
+    const found = path.reduce<unknown>(
+      (value, name) => (value as Record<string, unknown> | undefined)?.[name],
+      result.provenance,
+    );
     if (JSON.stringify(found) !== JSON.stringify(wanted)) throw difference(folder, path.join("."), wanted, found);
   }
 }
@@ -75,5 +99,8 @@ function leaves(path: readonly string[], value: object): [readonly string[], unk
 }
 
 function difference(folder: string, name: string, wanted: unknown, found: unknown): AttributionError {
-  return new AttributionError("mismatch", `Expected the result in ${folder} to have "${name}" ${shown(wanted)} but it has ${shown(found)}. Choose another folder, or compute it again`);
+  return new AttributionError(
+    "mismatch",
+    `Expected the result in ${folder} to have "${name}" ${shown(wanted)} but it has ${shown(found)}. Choose another folder, or compute it again`,
+  );
 }

@@ -50,25 +50,38 @@ export function sealed(manifest: Omit<Manifest, "sha256">): Manifest {
 }
 
 function sealOf({ format: name, schema: version, kind, sign, axes, arrays, result }: Omit<Manifest, "sha256">): string {
-  return createHash("sha256").update(JSON.stringify([name, version, kind, sign, axes, arrays, result])).digest("hex");
+  return createHash("sha256")
+    .update(JSON.stringify([name, version, kind, sign, axes, arrays, result]))
+    .digest("hex");
 }
 
 export function damaged(directory: string, words: string, cause?: unknown): AttributionError {
-  return new AttributionError("corrupt", `The result in ${directory} is damaged: ${words}. Compute and save it again`, { cause });
+  return new AttributionError("corrupt", `The result in ${directory} is damaged: ${words}. Compute and save it again`, {
+    cause,
+  });
 }
 
 /** Checks a parsed manifest: ours, of a schema we know, unchanged since it was written. */
 export function checkedManifest(directory: string, value: Readonly<Record<string, unknown>>): Manifest {
   if (value["format"] !== format) {
-    throw new AttributionError("invalid", `Expected ${directory} to hold a result that "save" wrote, but its ${manifestFile} has the format ${shown(value["format"])}`);
+    throw new AttributionError(
+      "invalid",
+      `Expected ${directory} to hold a result that "save" wrote, but its ${manifestFile} has the format ${shown(value["format"])}`,
+    );
   }
   if (value["schema"] !== schema) {
-    throw new AttributionError("unsupported", `The result in ${directory} has schema ${shown(value["schema"])}; this version reads schema ${schema}. Use the version of attribution that wrote it`);
+    throw new AttributionError(
+      "unsupported",
+      `The result in ${directory} has schema ${shown(value["schema"])}; this version reads schema ${schema}. Use the version of attribution that wrote it`,
+    );
   }
   const manifest = value as unknown as Manifest;
-  if (manifest.sha256 !== sealOf(manifest)) throw damaged(directory, `${manifestFile} was changed after it was written`);
-  const isArrays = typeof manifest.arrays === "object" && manifest.arrays !== null
-    && Object.values(manifest.arrays).every((array) => typeof array?.sha256 === "string" && Array.isArray(array.shape));
+  if (manifest.sha256 !== sealOf(manifest))
+    throw damaged(directory, `${manifestFile} was changed after it was written`);
+  const isArrays =
+    typeof manifest.arrays === "object" &&
+    manifest.arrays !== null &&
+    Object.values(manifest.arrays).every((array) => typeof array?.sha256 === "string" && Array.isArray(array.shape));
   if (!isArrays) throw damaged(directory, "its list of arrays cannot be read");
   return manifest;
 }

@@ -84,5 +84,8 @@ function packedOrder(scores: Float32Array, order: Int32Array): Int32Array {
 }
 
 function notANumber(index: number): AttributionError {
-  return new AttributionError("invalid", `Expected scores to rank but the score at ${index} is NaN. Compute the attribution again, and check the model's weights for NaN`);
+  return new AttributionError(
+    "invalid",
+    `Expected scores to rank but the score at ${index} is NaN. Compute the attribution again, and check the model's weights for NaN`,
+  );
 }

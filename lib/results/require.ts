@@ -5,7 +5,10 @@ import type { TopInstances } from "../../types/store";
 import { expected } from "../errors";
 import { isTyped } from "../options";
 
-const makers = { instances: "an InstanceAttribution (e.g. from gradientSimilarity or load)", neurons: "a NeuronAttribution (e.g. from integratedGradients or load)" };
+const makers = {
+  instances: "an InstanceAttribution (e.g. from gradientSimilarity or load)",
+  neurons: "a NeuronAttribution (e.g. from integratedGradients or load)",
+};
 
 /** "invalid" for anything but an instance attribution whose parts have the lengths that they must have. */
 export function requireInstanceAttribution(value: unknown, name: string): asserts value is InstanceAttribution {
@@ -18,39 +21,67 @@ export function requireNeuronAttribution(value: unknown, name: string): asserts 
 }
 
 /** The same for an instance attribution, whole or the best of each query only. */
-export function requireInstanceScores(value: unknown, name: string): asserts value is InstanceAttribution | TopInstances {
-  if (!isInstances(value) && !isTopInstances(value)) throw expected(name, `${makers.instances}, or the TopInstances of one`, value);
+export function requireInstanceScores(
+  value: unknown,
+  name: string,
+): asserts value is InstanceAttribution | TopInstances {
+  if (!isInstances(value) && !isTopInstances(value))
+    throw expected(name, `${makers.instances}, or the TopInstances of one`, value);
 }
 
 /** The same for an instance or a neuron attribution. */
 export function requireAttribution(value: unknown, name: string): asserts value is Attribution {
-  if (!isInstances(value) && !isNeurons(value)) throw expected(name, "an InstanceAttribution or a NeuronAttribution", value);
+  if (!isInstances(value) && !isNeurons(value))
+    throw expected(name, "an InstanceAttribution or a NeuronAttribution", value);
 }
 
 function isInstances(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const { kind, scores, queries, train, queryIds, trainIds, provenance } = value as InstanceAttribution;
-  return kind === "instances" && isArray(scores, "Float32Array", queries * train) && hasLength(queryIds, queries) && hasLength(trainIds, train) && isObject(provenance);
+  return (
+    kind === "instances" &&
+    isArray(scores, "Float32Array", queries * train) &&
+    hasLength(queryIds, queries) &&
+    hasLength(trainIds, train) &&
+    isObject(provenance)
+  );
 }
 
 function isTopInstances(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const { kind, scores, indices, queries, k, train, queryIds, trainIds, provenance } = value as TopInstances;
-  return kind === "topInstances" && isArray(scores, "Float32Array", queries * k) && isArray(indices, "Int32Array", queries * k) && hasLength(queryIds, queries)
-    && hasLength(trainIds, train) && isObject(provenance);
+  return (
+    kind === "topInstances" &&
+    isArray(scores, "Float32Array", queries * k) &&
+    isArray(indices, "Int32Array", queries * k) &&
+    hasLength(queryIds, queries) &&
+    hasLength(trainIds, train) &&
+    isObject(provenance)
+  );
 }
 
 function isNeurons(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const { kind, scores, instances, layers, units, site, instanceIds, provenance } = value as NeuronAttribution;
-  return kind === "neurons" && isArray(scores, "Float32Array", instances * layers * units) && hasLength(instanceIds, instances) && isObject(provenance)
-    && (site === "neurons" || site === "heads" || site === "both");
+  return (
+    kind === "neurons" &&
+    isArray(scores, "Float32Array", instances * layers * units) &&
+    hasLength(instanceIds, instances) &&
+    isObject(provenance) &&
+    (site === "neurons" || site === "heads" || site === "both")
+  );
 }
 
 /** "invalid" for anything but the outputs of subset models whose parts have the lengths that they must have. */
 export function requireOutputs(value: unknown, name: string): asserts value is SubsetOutputs {
-  const { subsets, train, queries, masks, values, trainIds, queryIds } = (isObject(value) ? value : {}) as Partial<SubsetOutputs>;
-  const isWhole = isArray(masks, "Uint8Array", subsets! * train!) && isArray(values, "Float64Array", subsets! * queries!) && hasLength(trainIds, train!) && hasLength(queryIds, queries!);
+  const { subsets, train, queries, masks, values, trainIds, queryIds } = (
+    isObject(value) ? value : {}
+  ) as Partial<SubsetOutputs>;
+  const isWhole =
+    isArray(masks, "Uint8Array", subsets! * train!) &&
+    isArray(values, "Float64Array", subsets! * queries!) &&
+    hasLength(trainIds, train!) &&
+    hasLength(queryIds, queries!);
   if (!isWhole) throw expected(name, "SubsetOutputs from subsetOutputs or leaveOneOutOutputs", value);
 }
 

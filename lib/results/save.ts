@@ -8,7 +8,16 @@ import { besideName, fileExists, namesIn, readJsonObject, unwritable, writeBesid
 import { writeSafetensors, type Tensor } from "../storage/tensors";
 import { pack } from "./codec";
 import { axesOf, faultyField, kindOf, shapeOf, sign, type StorableResult } from "./layout";
-import { arraysFile, format, hashOf, longestManifest, manifestFile, schema, sealed, type StoredArray } from "./manifest";
+import {
+  arraysFile,
+  format,
+  hashOf,
+  longestManifest,
+  manifestFile,
+  schema,
+  sealed,
+  type StoredArray,
+} from "./manifest";
 
 /**
  * Saves a result (an attribution, or any plain result with a provenance) into a folder of its own. A result that is already
@@ -20,7 +29,11 @@ export async function save(result: StorableResult, directory: string): Promise<v
   const target = resolve(pathOf("directory", "a folder's path", directory));
   if (typeof result !== "object" || result === null) throw expected("result", "a result with a provenance", result);
   const fault = faultyField(result as unknown as Record<string, unknown>);
-  if (fault !== undefined) throw new AttributionError("invalid", `Expected a whole result but its "${fault}" does not fit a result of kind "${kindOf(result)}"`);
+  if (fault !== undefined)
+    throw new AttributionError(
+      "invalid",
+      `Expected a whole result but its "${fault}" does not fit a result of kind "${kindOf(result)}"`,
+    );
   await requireReplaceable(target);
   const partial = besideName(target);
   try {
@@ -38,9 +51,15 @@ async function requireReplaceable(target: string): Promise<void> {
   const names = await namesIn(target);
   if (names.length === 0) return;
   const manifest = join(target, manifestFile);
-  const found = await fileExists(manifest) ? await readJsonObject(manifest, longestManifest).catch(() => undefined) : undefined;
+  const found = (await fileExists(manifest))
+    ? await readJsonObject(manifest, longestManifest).catch(() => undefined)
+    : undefined;
   const isOnly = names.every((name) => name === manifestFile || name === arraysFile);
-  if (found?.["format"] !== format || !isOnly) throw new AttributionError("invalid", `${target} holds other files. Choose a folder that is new, empty or holds a saved result`);
+  if (found?.["format"] !== format || !isOnly)
+    throw new AttributionError(
+      "invalid",
+      `${target} holds other files. Choose a folder that is new, empty or holds a saved result`,
+    );
 }
 
 async function writeInto(folder: string, result: StorableResult): Promise<void> {
@@ -61,7 +80,10 @@ async function writeInto(folder: string, result: StorableResult): Promise<void> 
 /** Puts the new folder in the place of the old one; the old one is gone only after that. */
 async function moveOver(partial: string, target: string): Promise<void> {
   const old = besideName(target);
-  const replaced = await rename(target, old).then(() => true, () => false);
+  const replaced = await rename(target, old).then(
+    () => true,
+    () => false,
+  );
   try {
     await rename(partial, target);
   } catch (cause) {

@@ -18,7 +18,9 @@ const longestRead = 1 << 30;
 /** Opens a regular file for the time of `use`. */
 export async function withFile<T>(path: string, use: (file: OpenFile) => Promise<T>): Promise<T> {
   await requireRegular(path);
-  const handle = await open(path, "r").catch((cause: unknown) => { throw unreadable(path, cause); });
+  const handle = await open(path, "r").catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
   try {
     const { size } = await handle.stat();
     const readInto = (target: Uint8Array, offset: number) => fill(path, handle, size, target, offset);
@@ -35,7 +37,9 @@ export async function withFile<T>(path: string, use: (file: OpenFile) => Promise
 }
 
 async function requireRegular(path: string): Promise<void> {
-  const status = await stat(path).catch((cause: unknown) => { throw unreadable(path, cause); });
+  const status = await stat(path).catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
   if (!status.isFile()) throw new AttributionError("invalid", `Expected ${path} to be a regular file`);
 }
 
@@ -58,11 +62,17 @@ async function fill(path: string, handle: FileHandle, size: number, target: Uint
 }
 
 export async function fileExists(path: string): Promise<boolean> {
-  return stat(path).then((status) => status.isFile(), () => false);
+  return stat(path).then(
+    (status) => status.isFile(),
+    () => false,
+  );
 }
 
 export async function directoryExists(path: string): Promise<boolean> {
-  return stat(path).then((status) => status.isDirectory(), () => false);
+  return stat(path).then(
+    (status) => status.isDirectory(),
+    () => false,
+  );
 }
 
 /** Reads a JSON object of at most `limit` bytes. */
@@ -77,14 +87,22 @@ export async function readJsonObject(path: string, limit = 1 << 20): Promise<Rec
   } catch (cause) {
     throw corrupt(path, "is not valid JSON", cause);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw corrupt(path, "expected a JSON object");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw corrupt(path, "expected a JSON object");
   return value as Record<string, unknown>;
 }
 
 const reasons: Readonly<Record<string, string>> = {
-  ENOSPC: "the disk is full: make room, or choose another one", EDQUOT: "the disk quota is used up: make room, or choose another disk",
-  EACCES: "no permission to write there", EPERM: "no permission to write there", EROFS: "the disk is read-only", ENOENT: "its folder does not exist: make it",
-  ENOTDIR: "a part of the path is a file, not a folder", EISDIR: "it is a folder", EEXIST: "it exists already", ENAMETOOLONG: "the name is too long",
+  ENOSPC: "the disk is full: make room, or choose another one",
+  EDQUOT: "the disk quota is used up: make room, or choose another disk",
+  EACCES: "no permission to write there",
+  EPERM: "no permission to write there",
+  EROFS: "the disk is read-only",
+  ENOENT: "its folder does not exist: make it",
+  ENOTDIR: "a part of the path is a file, not a folder",
+  EISDIR: "it is a folder",
+  EEXIST: "it exists already",
+  ENAMETOOLONG: "the name is too long",
 };
 
 /** Why a path cannot be written: "memory" where the disk is full, else "invalid". */
@@ -92,12 +110,18 @@ export function unwritable(path: string, cause: unknown): AttributionError {
   if (cause instanceof AttributionError) return cause;
   const code = (cause as NodeJS.ErrnoException | null)?.code ?? String(cause);
   const words = Object.hasOwn(reasons, code) ? `${code}: ${reasons[code]}` : code;
-  return new AttributionError(code === "ENOSPC" || code === "EDQUOT" ? "memory" : "invalid", `Cannot write ${path} (${words})`, { cause });
+  return new AttributionError(
+    code === "ENOSPC" || code === "EDQUOT" ? "memory" : "invalid",
+    `Cannot write ${path} (${words})`,
+    { cause },
+  );
 }
 
 /** Makes a folder and those above it, where they are not there yet. */
 export async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((cause: unknown) => { throw unwritable(path, cause); });
+  await mkdir(path, { recursive: true }).catch((cause: unknown) => {
+    throw unwritable(path, cause);
+  });
 }
 
 /** What a folder that will be written into holds; nothing where it is not there yet. */

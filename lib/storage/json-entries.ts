@@ -42,7 +42,8 @@ export async function jsonEntries(file: string, bytes: Buffer, mostEntries = 65_
 
 /** Parses one entry's value of at most `limit` bytes. */
 export function parseEntry(file: string, entry: JsonEntry, limit = 1 << 14): unknown {
-  if (entry.value.length > limit) throw corrupt(file, `expected "${entry.name}" within ${limit} bytes but found ${entry.value.length}`);
+  if (entry.value.length > limit)
+    throw corrupt(file, `expected "${entry.name}" within ${limit} bytes but found ${entry.value.length}`);
   try {
     return JSON.parse(entry.value.toString("utf8"));
   } catch (cause) {
@@ -60,7 +61,8 @@ function parseName(file: string, bytes: Buffer): string {
 }
 
 function skipSpace(bytes: Buffer, at: number): number {
-  while (at < bytes.length && (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09)) at++;
+  while (at < bytes.length && (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09))
+    at++;
   return at;
 }
 
@@ -77,11 +79,19 @@ function stringEnd(file: string, bytes: Buffer, start: number): number {
     if (bytes[at] === backslash) at++;
     else if (bytes[at] === quote) return at + 1;
   }
-  throw corrupt(file, limit < bytes.length ? `has a JSON string longer than ${longestString} bytes` : "ends within a JSON string");
+  throw corrupt(
+    file,
+    limit < bytes.length ? `has a JSON string longer than ${longestString} bytes` : "ends within a JSON string",
+  );
 }
 
 /** First byte after the value that starts at `start`. */
-async function valueEnd(file: string, bytes: Buffer, start: number, pace: () => Promise<void> | undefined): Promise<number> {
+async function valueEnd(
+  file: string,
+  bytes: Buffer,
+  start: number,
+  pace: () => Promise<void> | undefined,
+): Promise<number> {
   let depth = 0;
   for (let at = start, steps = 1; at < bytes.length; at++, steps++) {
     const byte = bytes[at];

@@ -10,19 +10,45 @@ export interface ListedTensor extends Omit<StoredTensor, "dtype"> {
 
 /** Bytes of one element, by safetensors' names. */
 export const elementBytes: ReadonlyMap<string, number> = new Map([
-  ["F64", 8], ["F32", 4], ["F16", 2], ["BF16", 2], ["F8_E4M3", 1], ["F8_E5M2", 1],
-  ["I64", 8], ["U64", 8], ["I32", 4], ["U32", 4], ["I16", 2], ["U16", 2], ["I8", 1], ["U8", 1], ["BOOL", 1],
+  ["F64", 8],
+  ["F32", 4],
+  ["F16", 2],
+  ["BF16", 2],
+  ["F8_E4M3", 1],
+  ["F8_E5M2", 1],
+  ["I64", 8],
+  ["U64", 8],
+  ["I32", 4],
+  ["U32", 4],
+  ["I16", 2],
+  ["U16", 2],
+  ["I8", 1],
+  ["U8", 1],
+  ["BOOL", 1],
 ]);
 
 /** What the native core can turn into weights. */
 export const readableTypes: ReadonlySet<string> = new Set<StoredType>([
-  "F64", "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K",
+  "F64",
+  "F32",
+  "F16",
+  "BF16",
+  "Q8_0",
+  "Q4_0",
+  "Q4_1",
+  "Q5_0",
+  "Q5_1",
+  "Q4_K",
+  "Q5_K",
+  "Q6_K",
 ]);
 
 const mostDimensions = 8;
 
 export function corrupt(file: string, words: string, cause?: unknown): AttributionError {
-  return new AttributionError("corrupt", `${file}: ${words}. The file is damaged or not what it claims to be`, { cause });
+  return new AttributionError("corrupt", `${file}: ${words}. The file is damaged or not what it claims to be`, {
+    cause,
+  });
 }
 
 /** Product of the sizes, or undefined where it exceeds what a number can count. */

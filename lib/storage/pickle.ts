@@ -3,20 +3,40 @@
 import { corrupt } from "./listing";
 import { pacer } from "./pace";
 
-export interface PickledStorage { readonly kind: "storage"; readonly dtype: string; readonly key: string; readonly elements: number }
+export interface PickledStorage {
+  readonly kind: "storage";
+  readonly dtype: string;
+  readonly key: string;
+  readonly elements: number;
+}
 export interface PickledTensor {
-  readonly kind: "tensor"; readonly storage: PickledStorage;
+  readonly kind: "tensor";
+  readonly storage: PickledStorage;
   /** In elements, from the storage's start. */
   readonly offset: number;
-  readonly shape: readonly number[]; readonly strides: readonly number[];
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
 }
-interface PickledGlobal { readonly kind: "global"; readonly name: string }
-interface PickledDict { readonly kind: "dict"; readonly entries: Map<Pickled, Pickled> }
-type Pickled = null | boolean | number | string | Pickled[] | PickledStorage | PickledTensor | PickledGlobal | PickledDict;
+interface PickledGlobal {
+  readonly kind: "global";
+  readonly name: string;
+}
+interface PickledDict {
+  readonly kind: "dict";
+  readonly entries: Map<Pickled, Pickled>;
+}
+type Pickled =
+  null | boolean | number | string | Pickled[] | PickledStorage | PickledTensor | PickledGlobal | PickledDict;
 
 const storageTypes: ReadonlyMap<string, string> = new Map([
-  ["torch.DoubleStorage", "F64"], ["torch.FloatStorage", "F32"], ["torch.HalfStorage", "F16"], ["torch.BFloat16Storage", "BF16"],
-  ["torch.LongStorage", "I64"], ["torch.IntStorage", "I32"], ["torch.BoolStorage", "BOOL"], ["torch.ByteStorage", "U8"],
+  ["torch.DoubleStorage", "F64"],
+  ["torch.FloatStorage", "F32"],
+  ["torch.HalfStorage", "F16"],
+  ["torch.BFloat16Storage", "BF16"],
+  ["torch.LongStorage", "I64"],
+  ["torch.IntStorage", "I32"],
+  ["torch.BoolStorage", "BOOL"],
+  ["torch.ByteStorage", "U8"],
 ]);
 const rebuildTensor = "torch._utils._rebuild_tensor_v2";
 const rebuildParameter = "torch._utils._rebuild_parameter";
@@ -45,7 +65,8 @@ export async function unpickleTensors(file: string, bytes: Buffer): Promise<Map<
     const code = take(machine, 1)[0];
     if (code === 0x2e) break;
     const operation = operations.get(code);
-    if (operation === undefined) throw corrupt(file, `its pickle has the operation 0x${code.toString(16)}, which no tensor needs`);
+    if (operation === undefined)
+      throw corrupt(file, `its pickle has the operation 0x${code.toString(16)}, which no tensor needs`);
     operation(machine);
     if ((steps & 0x3ff) === 0) await pace();
   }
@@ -81,12 +102,14 @@ function pop(machine: Machine): Pickled {
 }
 
 function push(machine: Machine, value: Pickled): void {
-  if (typeof value === "object" && ++machine.objects > mostObjects) throw corrupt(machine.file, `its pickle makes more than ${mostObjects} objects`);
+  if (typeof value === "object" && ++machine.objects > mostObjects)
+    throw corrupt(machine.file, `its pickle makes more than ${mostObjects} objects`);
   machine.stack.push(value);
 }
 
 function mark(machine: Machine): void {
-  if (machine.outer.length >= deepestMark) throw corrupt(machine.file, `its pickle is nested deeper than ${deepestMark}`);
+  if (machine.outer.length >= deepestMark)
+    throw corrupt(machine.file, `its pickle is nested deeper than ${deepestMark}`);
   machine.outer.push(machine.stack);
   machine.stack = [];
 }
@@ -108,13 +131,18 @@ function takeText(machine: Machine, length: number): void {
 function takeLine(machine: Machine): string {
   const end = machine.bytes.indexOf(0x0a, machine.at);
   if (end < 0 || end - machine.at > 256) throw corrupt(machine.file, "its pickle names a global that does not end");
-  return take(machine, end + 1 - machine.at).toString("latin1").slice(0, -1);
+  return take(machine, end + 1 - machine.at)
+    .toString("latin1")
+    .slice(0, -1);
 }
 
 function takeGlobal(machine: Machine): void {
   const name = [takeLine(machine), takeLine(machine)].join(".");
   if (!knownGlobals.includes(name)) {
-    throw corrupt(machine.file, `its pickle asks for "${name}", but a checkpoint needs nothing beyond what rebuilds tensors`);
+    throw corrupt(
+      machine.file,
+      `its pickle asks for "${name}", but a checkpoint needs nothing beyond what rebuilds tensors`,
+    );
   }
   push(machine, { kind: "global", name });
 }
@@ -133,7 +161,8 @@ function keep(machine: Machine, index: number): void {
 
 function setItems(machine: Machine, items: readonly Pickled[]): void {
   const target = machine.stack.at(-1);
-  if (!isKind(target, "dict") || items.length % 2 !== 0) throw corrupt(machine.file, "its pickle fills something that is no dictionary");
+  if (!isKind(target, "dict") || items.length % 2 !== 0)
+    throw corrupt(machine.file, "its pickle fills something that is no dictionary");
   for (let i = 0; i < items.length; i += 2) target.entries.set(items[i], items[i + 1]);
 }
 
@@ -146,7 +175,8 @@ function append(machine: Machine, items: readonly Pickled[]): void {
 /** A call of one of the known globals, done on data. */
 function reduce(machine: Machine): void {
   const [values, callee] = [pop(machine), pop(machine)];
-  if (!isKind(callee, "global") || !Array.isArray(values)) throw corrupt(machine.file, "its pickle calls something that is no function");
+  if (!isKind(callee, "global") || !Array.isArray(values))
+    throw corrupt(machine.file, "its pickle calls something that is no function");
   if (callee.name === orderedDict && values.length === 0) return push(machine, { kind: "dict", entries: new Map() });
   if (callee.name === rebuildParameter && isKind(values[0], "tensor")) return push(machine, values[0]);
   if (callee.name === rebuildTensor) return push(machine, tensorOf(machine, values));
@@ -155,9 +185,20 @@ function reduce(machine: Machine): void {
 
 function tensorOf(machine: Machine, [storage, offset, shape, strides]: readonly Pickled[]): PickledTensor {
   const isSizes = (value: Pickled | undefined): value is number[] =>
-    Array.isArray(value) && value.length <= 8 && value.every((size) => typeof size === "number" && Number.isSafeInteger(size) && size >= 0);
-  if (!isKind(storage, "storage") || !isSizes([offset ?? null]) || !isSizes(shape) || !isSizes(strides) || shape.length !== strides.length) {
-    throw corrupt(machine.file, "its pickle rebuilds a tensor from something else than a storage, an offset, sizes and strides");
+    Array.isArray(value) &&
+    value.length <= 8 &&
+    value.every((size) => typeof size === "number" && Number.isSafeInteger(size) && size >= 0);
+  if (
+    !isKind(storage, "storage") ||
+    !isSizes([offset ?? null]) ||
+    !isSizes(shape) ||
+    !isSizes(strides) ||
+    shape.length !== strides.length
+  ) {
+    throw corrupt(
+      machine.file,
+      "its pickle rebuilds a tensor from something else than a storage, an offset, sizes and strides",
+    );
   }
   return { kind: "tensor", storage, offset: offset as number, shape, strides };
 }
@@ -167,7 +208,14 @@ function persistent(machine: Machine): void {
   const id = pop(machine);
   const [word, type, key, , elements] = Array.isArray(id) ? id : [];
   const dtype = isKind(type, "global") ? storageTypes.get(type.name) : undefined;
-  if (word !== "storage" || dtype === undefined || typeof key !== "string" || typeof elements !== "number" || !Number.isSafeInteger(elements) || elements < 0) {
+  if (
+    word !== "storage" ||
+    dtype === undefined ||
+    typeof key !== "string" ||
+    typeof elements !== "number" ||
+    !Number.isSafeInteger(elements) ||
+    elements < 0
+  ) {
     throw corrupt(machine.file, "its pickle refers to something that is no storage");
   }
   push(machine, { kind: "storage", dtype, key, elements });
@@ -183,7 +231,8 @@ function takeLong(machine: Machine): void {
 /** Object state: the only object here is a dictionary, whose state (`_metadata`) is not needed. */
 function build(machine: Machine): void {
   pop(machine);
-  if (!isKind(machine.stack.at(-1), "dict")) throw corrupt(machine.file, "its pickle gives state to something that is no dictionary");
+  if (!isKind(machine.stack.at(-1), "dict"))
+    throw corrupt(machine.file, "its pickle gives state to something that is no dictionary");
 }
 
 function tuple(machine: Machine, length: number): void {
@@ -194,7 +243,12 @@ function tuple(machine: Machine, length: number): void {
 
 const code = (letter: string) => letter.charCodeAt(0);
 const operations: ReadonlyMap<number, (machine: Machine) => void> = new Map<number, (machine: Machine) => void>([
-  [0x80, (m) => { take(m, 1); }], // protocol
+  [
+    0x80,
+    (m) => {
+      take(m, 1);
+    },
+  ], // protocol
   [code("("), mark],
   [code("c"), takeGlobal],
   [code("q"), (m) => keep(m, take(m, 1)[0])],
@@ -217,7 +271,13 @@ const operations: ReadonlyMap<number, (machine: Machine) => void> = new Map<numb
   [0x86, (m) => tuple(m, 2)],
   [0x87, (m) => tuple(m, 3)],
   [code("}"), (m) => push(m, { kind: "dict", entries: new Map() })],
-  [code("s"), (m) => { const value = pop(m); setItems(m, [pop(m), value]); }],
+  [
+    code("s"),
+    (m) => {
+      const value = pop(m);
+      setItems(m, [pop(m), value]);
+    },
+  ],
   [code("u"), (m) => setItems(m, popMark(m))],
   [code("a"), (m) => append(m, [pop(m)])],
   [code("e"), (m) => append(m, popMark(m))],

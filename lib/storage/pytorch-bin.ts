@@ -17,7 +17,8 @@ export async function readPytorchBin(path: string): Promise<ListedTensor[]> {
     const root = rootOf(file, members);
     await requireLittleEndian(file, members.get(`${root}byteorder`));
     const pickle = members.get(`${root}data.pkl`) as ZipMember;
-    if (pickle.bytes > longestPickle) throw corrupt(path, `its pickle has ${pickle.bytes} bytes; at most ${longestPickle} are allowed`);
+    if (pickle.bytes > longestPickle)
+      throw corrupt(path, `its pickle has ${pickle.bytes} bytes; at most ${longestPickle} are allowed`);
     const bytes = await file.read(await memberData(file, pickle), pickle.bytes);
     const tensors = await unpickleTensors(path, bytes);
     return place(file, members, root, tensors);
@@ -28,25 +29,33 @@ async function requireZip(file: OpenFile): Promise<void> {
   const start = file.size >= 4 ? (await file.read(0, 4)).toString("latin1") : "";
   if (start === "PK\x03\x04") return;
   if (start.startsWith("\x80\x02")) {
-    throw new AttributionError("unsupported", `${file.path} is in PyTorch's format of before 1.6. Load it in Python and save it again, best with safetensors`);
+    throw new AttributionError(
+      "unsupported",
+      `${file.path} is in PyTorch's format of before 1.6. Load it in Python and save it again, best with safetensors`,
+    );
   }
   throw corrupt(file.path, "is no archive as torch.save writes it");
 }
 
 function rootOf(file: OpenFile, members: ReadonlyMap<string, ZipMember>): string {
   const pickles = [...members.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
-  if (pickles.length !== 1) throw corrupt(file.path, `expected one data.pkl in its archive but found ${pickles.length}`);
-  return (pickles[0]).slice(0, -"data.pkl".length);
+  if (pickles.length !== 1)
+    throw corrupt(file.path, `expected one data.pkl in its archive but found ${pickles.length}`);
+  return pickles[0].slice(0, -"data.pkl".length);
 }
 
 async function requireLittleEndian(file: OpenFile, member: ZipMember | undefined): Promise<void> {
   if (member === undefined) return;
   const order = await file.read(await memberData(file, member), Math.min(member.bytes, 16));
-  if (order.toString("latin1").trim() !== "little") throw new AttributionError("unsupported", `${file.path} was written on a big-endian machine`);
+  if (order.toString("latin1").trim() !== "little")
+    throw new AttributionError("unsupported", `${file.path} was written on a big-endian machine`);
 }
 
 async function place(
-  file: OpenFile, members: ReadonlyMap<string, ZipMember>, root: string, tensors: ReadonlyMap<string, PickledTensor>,
+  file: OpenFile,
+  members: ReadonlyMap<string, ZipMember>,
+  root: string,
+  tensors: ReadonlyMap<string, PickledTensor>,
 ): Promise<ListedTensor[]> {
   const starts = new Map<string, number>();
   const pace = pacer();
@@ -63,14 +72,27 @@ async function place(
   return listed;
 }
 
-function rangeOf(file: OpenFile, name: string, tensor: PickledTensor, start: number, member: ZipMember): { offset: number; bytes: number } {
+function rangeOf(
+  file: OpenFile,
+  name: string,
+  tensor: PickledTensor,
+  start: number,
+  member: ZipMember,
+): { offset: number; bytes: number } {
   const size = elementBytes.get(tensor.storage.dtype) as number;
   const elements = elementsOf(tensor.shape);
-  if (elements === undefined || tensor.storage.elements * size > member.bytes || tensor.offset + elements > tensor.storage.elements) {
+  if (
+    elements === undefined ||
+    tensor.storage.elements * size > member.bytes ||
+    tensor.offset + elements > tensor.storage.elements
+  ) {
     throw corrupt(file.path, `"${name}" ([${tensor.shape.join(", ")}]) goes beyond its storage`);
   }
   if (!isContiguous(tensor)) {
-    throw new AttributionError("unsupported", `${file.path}: "${name}" is stored with strides [${tensor.strides.join(", ")}]. Save it contiguously, best with safetensors`);
+    throw new AttributionError(
+      "unsupported",
+      `${file.path}: "${name}" is stored with strides [${tensor.strides.join(", ")}]. Save it contiguously, best with safetensors`,
+    );
   }
   return { offset: start + tensor.offset * size, bytes: elements * size };
 }

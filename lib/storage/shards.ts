@@ -9,16 +9,19 @@ const longestIndex = 64 << 20;
 
 /** Lists the tensors of all files that the index names; every tensor must lie where the index says. */
 export async function readShards(
-  index: string, readFile: (path: string) => Promise<ListedTensor[]>,
+  index: string,
+  readFile: (path: string) => Promise<ListedTensor[]>,
 ): Promise<ListedTensor[]> {
   const places = await readWeightMap(index);
   const tensors = new Map<string, ListedTensor>();
   for (const name of new Set(places.values())) {
     const path = join(dirname(index), name);
-    if (!(await fileExists(path))) throw new AttributionError("missing", `${index} names the file "${name}", which is not there. Fetch it`);
+    if (!(await fileExists(path)))
+      throw new AttributionError("missing", `${index} names the file "${name}", which is not there. Fetch it`);
     for (const tensor of await readFile(path)) {
       if (tensors.has(tensor.name)) throw corrupt(index, `two of its files hold "${tensor.name}"`);
-      if (places.get(tensor.name) !== name) throw corrupt(index, `"${tensor.name}" lies in "${name}", which it does not say`);
+      if (places.get(tensor.name) !== name)
+        throw corrupt(index, `"${tensor.name}" lies in "${name}", which it does not say`);
       tensors.set(tensor.name, tensor);
     }
   }
@@ -45,7 +48,10 @@ async function readWeightMap(index: string): Promise<Map<string, string>> {
 function fileNameOf(index: string, entry: JsonEntry): string {
   const name = parseEntry(index, entry);
   if (typeof name !== "string" || !/^[\w][\w.+@=-]*$/.test(name)) {
-    throw corrupt(index, `the file of "${entry.name}" is ${JSON.stringify(name).slice(0, 80)}; expected a file name beside the index`);
+    throw corrupt(
+      index,
+      `the file of "${entry.name}" is ${JSON.stringify(name).slice(0, 80)}; expected a file name beside the index`,
+    );
   }
   return name;
 }

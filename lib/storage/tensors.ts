@@ -13,7 +13,10 @@ export interface Tensor {
 }
 
 const arrays = new Map<string, { new (buffer: ArrayBuffer): TensorData; readonly name: string }>([
-  ["F64", Float64Array], ["F32", Float32Array], ["I32", Int32Array], ["U8", Uint8Array],
+  ["F64", Float64Array],
+  ["F32", Float32Array],
+  ["I32", Int32Array],
+  ["U8", Uint8Array],
 ]);
 
 /** By name, not by class: arrays of another realm are arrays too. */
@@ -21,16 +24,24 @@ function typeOf(name: string, data: TensorData): string {
   for (const [dtype, array] of arrays) {
     if (Object.prototype.toString.call(data) === `[object ${array.name}]`) return dtype;
   }
-  throw new AttributionError("invalid", `Expected "${name}" to be a Float32Array, Float64Array, Int32Array or Uint8Array`);
+  throw new AttributionError(
+    "invalid",
+    `Expected "${name}" to be a Float32Array, Float64Array, Int32Array or Uint8Array`,
+  );
 }
 
 /** Writes named arrays beside `path` and renames: the file is whole or absent. */
 export async function writeSafetensors(
-  path: string, tensors: Readonly<Record<string, Tensor>>, metadata?: Readonly<Record<string, string>>,
+  path: string,
+  tensors: Readonly<Record<string, Tensor>>,
+  metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
   const entries = Object.entries(tensors).map(([name, { data, shape }]) => {
     if (elementsOf(shape) !== data.length) {
-      throw new AttributionError("invalid", `Expected "${name}" to have ${elementsOf(shape)} values for [${shape.join(", ")}] but received ${data.length}`);
+      throw new AttributionError(
+        "invalid",
+        `Expected "${name}" to have ${elementsOf(shape)} values for [${shape.join(", ")}] but received ${data.length}`,
+      );
     }
     return { name, dtype: typeOf(name, data), shape };
   });
@@ -39,13 +50,16 @@ export async function writeSafetensors(
 }
 
 /** Reads every array of a file that `writeSafetensors` wrote (or any safetensors file of these four types). */
-export async function readTensors(path: string): Promise<{ tensors: Record<string, Tensor>; metadata: Readonly<Record<string, string>> }> {
+export async function readTensors(
+  path: string,
+): Promise<{ tensors: Record<string, Tensor>; metadata: Readonly<Record<string, string>> }> {
   const { tensors: listed, metadata } = await readSafetensorsContents(path);
   const tensors: Record<string, Tensor> = Object.create(null) as Record<string, Tensor>;
   await withFile(path, async (file) => {
     for (const { name, dtype, shape, offset, bytes } of listed) {
       const array = arrays.get(dtype);
-      if (array === undefined) throw corrupt(path, `"${name}" has the type ${dtype}; expected one of ${[...arrays.keys()].join(", ")}`);
+      if (array === undefined)
+        throw corrupt(path, `"${name}" has the type ${dtype}; expected one of ${[...arrays.keys()].join(", ")}`);
       const target = new ArrayBuffer(bytes);
       await file.readInto(new Uint8Array(target), offset);
       tensors[name] = { data: new array(target), shape };

@@ -11,7 +11,11 @@ export interface ZipMember {
   readonly bytes: number;
 }
 
-interface Directory { readonly offset: number; readonly bytes: number; readonly members: number }
+interface Directory {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly members: number;
+}
 
 const endSignature = 0x06054b50;
 const end64Signature = 0x06064b50;
@@ -31,8 +35,10 @@ export async function zipMembers(file: OpenFile): Promise<Map<string, ZipMember>
   const pace = pacer();
   let at = 0;
   for (let i = 0; i < directory.members; i++) {
-    if (at + memberBytes > bytes.length || bytes.readUInt32LE(at) !== memberSignature) throw corrupt(file.path, "its archive directory is damaged");
-    const length = memberBytes + bytes.readUInt16LE(at + 28) + bytes.readUInt16LE(at + 30) + bytes.readUInt16LE(at + 32);
+    if (at + memberBytes > bytes.length || bytes.readUInt32LE(at) !== memberSignature)
+      throw corrupt(file.path, "its archive directory is damaged");
+    const length =
+      memberBytes + bytes.readUInt16LE(at + 28) + bytes.readUInt16LE(at + 30) + bytes.readUInt16LE(at + 32);
     if (at + length > bytes.length) throw corrupt(file.path, "its archive directory is damaged");
     const member = memberOf(file, bytes.subarray(at, at + length));
     if (members.has(member.name)) throw corrupt(file.path, `its archive has two members "${member.name}"`);
@@ -46,9 +52,11 @@ export async function zipMembers(file: OpenFile): Promise<Map<string, ZipMember>
 /** Offset of the member's first byte in the file. */
 export async function memberData(file: OpenFile, member: ZipMember): Promise<number> {
   const local = await file.read(member.header, localBytes);
-  if (local.readUInt32LE() !== localSignature) throw corrupt(file.path, `its archive has no member at byte ${member.header}`);
+  if (local.readUInt32LE() !== localSignature)
+    throw corrupt(file.path, `its archive has no member at byte ${member.header}`);
   const start = member.header + localBytes + local.readUInt16LE(26) + local.readUInt16LE(28);
-  if (start + member.bytes > file.size) throw corrupt(file.path, `its archive member "${member.name}" goes beyond the end`);
+  if (start + member.bytes > file.size)
+    throw corrupt(file.path, `its archive member "${member.name}" goes beyond the end`);
   return start;
 }
 
@@ -57,13 +65,17 @@ function memberOf(file: OpenFile, entry: Buffer): ZipMember {
   const name = entry.toString("utf8", memberBytes, nameEnd);
   const [flags, method] = [entry.readUInt16LE(8), entry.readUInt16LE(10)];
   if (method !== 0 || (flags & 1) !== 0) {
-    throw new AttributionError("unsupported", `${file.path}: its archive member "${name.slice(0, 80)}" is compressed or encrypted; torch.save stores members as they are`);
+    throw new AttributionError(
+      "unsupported",
+      `${file.path}: its archive member "${name.slice(0, 80)}" is compressed or encrypted; torch.save stores members as they are`,
+    );
   }
   const sizes = [entry.readUInt32LE(24), entry.readUInt32LE(20), entry.readUInt32LE(42)];
   widen(file, entry.subarray(nameEnd, nameEnd + entry.readUInt16LE(30)), sizes);
   const [bytes, stored, header] = sizes as [number, number, number];
   if (bytes !== stored) throw corrupt(file.path, `its archive member "${name.slice(0, 80)}" has two sizes`);
-  if (header + localBytes + bytes > file.size) throw corrupt(file.path, `its archive member "${name.slice(0, 80)}" goes beyond the end`);
+  if (header + localBytes + bytes > file.size)
+    throw corrupt(file.path, `its archive member "${name.slice(0, 80)}" goes beyond the end`);
   return { name, header, bytes };
 }
 
@@ -72,11 +84,15 @@ function widen(file: OpenFile, extra: Buffer, sizes: number[]): void {
   let at = 0;
   while (at + 4 <= extra.length) {
     const [id, length] = [extra.readUInt16LE(at), extra.readUInt16LE(at + 2)];
-    if (id !== 1) { at += 4 + length; continue; }
+    if (id !== 1) {
+      at += 4 + length;
+      continue;
+    }
     let from = at + 4;
     for (let i = 0; i < sizes.length; i++) {
       if (sizes[i] !== saturated32) continue;
-      if (from + 8 > Math.min(extra.length, at + 4 + length)) throw corrupt(file.path, "its archive directory is damaged");
+      if (from + 8 > Math.min(extra.length, at + 4 + length))
+        throw corrupt(file.path, "its archive directory is damaged");
       sizes[i] = wide(file, extra, from);
       from += 8;
     }
@@ -95,7 +111,11 @@ async function findDirectory(file: OpenFile): Promise<Directory> {
   const tail = await file.read(file.size - length, length);
   for (let at = length - endBytes; at >= 0; at--) {
     if (tail.readUInt32LE(at) !== endSignature || at + endBytes + tail.readUInt16LE(at + 20) !== length) continue;
-    const narrow = { members: tail.readUInt16LE(at + 10), bytes: tail.readUInt32LE(at + 12), offset: tail.readUInt32LE(at + 16) };
+    const narrow = {
+      members: tail.readUInt16LE(at + 10),
+      bytes: tail.readUInt32LE(at + 12),
+      offset: tail.readUInt32LE(at + 16),
+    };
     const isWide = narrow.members === 0xffff || narrow.bytes === saturated32 || narrow.offset === saturated32;
     return checked(file, isWide ? await wideDirectory(file, file.size - length + at) : narrow);
   }
@@ -112,7 +132,8 @@ async function wideDirectory(file: OpenFile, end: number): Promise<Directory> {
 }
 
 function checked(file: OpenFile, directory: Directory): Directory {
-  if (directory.offset + directory.bytes > file.size) throw corrupt(file.path, "its archive directory goes beyond the end");
+  if (directory.offset + directory.bytes > file.size)
+    throw corrupt(file.path, "its archive directory goes beyond the end");
   if (directory.bytes > largestDirectory || directory.members * memberBytes > directory.bytes) {
     throw corrupt(file.path, `its archive claims ${directory.members} members in ${directory.bytes} bytes`);
   }

@@ -23,7 +23,8 @@ std::string release(const std::string& version) { return version.substr(0, versi
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   const std::string loaded = release(loaded_libtorch()), compiled = release(ATTRIBUTION_LIBTORCH_VERSION);
   if (loaded != compiled) {
-    throw Napi::Error::New(env, "attribution was compiled for libtorch " + compiled + " but the process loaded libtorch " + loaded +
+    throw Napi::Error::New(env, "attribution was compiled for libtorch " + compiled +
+                                    " but the process loaded libtorch " + loaded +
                                     ": run `npm rebuild attribution`, or do not load another libtorch first");
   }
   add<versions_export>(exports, "versions");

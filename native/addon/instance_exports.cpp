@@ -3,8 +3,8 @@
 #include "addon/job.h"
 #include "addon/values.h"
 #include "instance/breakdown.h"
-#include "instance/ekfac.h"
-#include "instance/influence.h"
+#include "instance/ekfac/ekfac.h"
+#include "instance/influence/influence.h"
 #include "instance/optimizer_aware.h"
 #include "instance/self_influence.h"
 
@@ -33,7 +33,12 @@ OptimizerAwareOptions optimizer_aware_options(const Napi::Object& p) {
 InfluenceOptions influence_options(const Napi::Object& p) {
   InfluenceOptions o;
   read_features(o, p);
-  o.inverse = choice_field<Inverse>(p, "inverse", {{"identity", Inverse::identity}, {"cg", Inverse::cg}, {"lissa", Inverse::lissa}, {"arnoldi", Inverse::arnoldi}, {"ekfac", Inverse::ekfac}});
+  o.inverse = choice_field<Inverse>(p, "inverse",
+                                    {{"identity", Inverse::identity},
+                                     {"cg", Inverse::cg},
+                                     {"lissa", Inverse::lissa},
+                                     {"arnoldi", Inverse::arnoldi},
+                                     {"ekfac", Inverse::ekfac}});
   o.damping = number_field(p, "damping");
   o.full_path = boolean_field(p, "fullPath");
   o.iterations = integer_field(p, "iterations");
@@ -56,7 +61,8 @@ Build influence_result(const Influence& i) {
     result.Set("scores", float32_array(env, i.scores));
     result.Set("iterations", Napi::Number::New(env, static_cast<double>(i.iterations)));
     result.Set("residual", Napi::Number::New(env, i.residual));
-    result.Set("eigenvalues", float64_array(env, i.eigenvalues.defined() ? i.eigenvalues : at::empty({0}, at::kDouble)));
+    result.Set("eigenvalues",
+               float64_array(env, i.eigenvalues.defined() ? i.eigenvalues : at::empty({0}, at::kDouble)));
     return result;
   };
 }
@@ -103,14 +109,18 @@ Napi::Value influence_export(const Napi::CallbackInfo& info) {
   const auto model = model_of(info[0]);
   const Instances train = instances_of(info[1]), queries = instances_of(info[2]);
   const InfluenceOptions o = influence_options(info[3].As<Napi::Object>());
-  return start_job(info, info[4].As<Napi::Object>(), [=](const Control& control) -> Build { return influence_result(influence(*model, train, queries, o, control)); });
+  return start_job(info, info[4].As<Napi::Object>(), [=](const Control& control) -> Build {
+    return influence_result(influence(*model, train, queries, o, control));
+  });
 }
 
 Napi::Value self_influence_export(const Napi::CallbackInfo& info) {
   const auto model = model_of(info[0]);
   const Instances train = instances_of(info[1]);
   const InfluenceOptions o = influence_options(info[2].As<Napi::Object>());
-  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build { return influence_result(self_influence(*model, train, o, control)); });
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    return influence_result(self_influence(*model, train, o, control));
+  });
 }
 
 Napi::Value influence_parts_export(const Napi::CallbackInfo& info) {
@@ -140,7 +150,9 @@ Napi::Value fit_ekfac_export(const Napi::CallbackInfo& info) {
     const auto fitted = fit_ekfac(*model, train, modules, o, control);
     return [=](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
-      auto set = [&](const std::string& name, const at::Tensor& tensor) { result.Set(name, tensor.scalar_type() == at::kDouble ? float64_array(env, tensor) : float32_array(env, tensor)); };
+      auto set = [&](const std::string& name, const at::Tensor& tensor) {
+        result.Set(name, tensor.scalar_type() == at::kDouble ? float64_array(env, tensor) : float32_array(env, tensor));
+      };
       for (size_t i = 0; i < fitted.size(); ++i) {
         const std::string name = module_name(model->architecture, modules.id(i));
         set(name + ".inputBasis", fitted[i].input_basis);

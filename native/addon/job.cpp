@@ -28,7 +28,8 @@ Napi::Error to_error(Napi::Env env, const Failure& failure) {
   return error;
 }
 
-/// One call. The engine's job and the thread-safe function share it; what belongs to JavaScript is dropped on its thread.
+/// One call. The engine's job and the thread-safe function share it; what belongs to JavaScript is dropped on its
+/// thread.
 struct Call {
   explicit Call(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
 
@@ -77,7 +78,8 @@ void report(Call& call, int64_t done, int64_t total, const std::string& stage) {
     if (env == nullptr) return;
     const Napi::HandleScope scope(env);
     try {
-      call.progress.Call({Napi::Number::New(env, static_cast<double>(r->done)), Napi::Number::New(env, static_cast<double>(r->total)), Napi::String::New(env, r->stage)});
+      call.progress.Call({Napi::Number::New(env, static_cast<double>(r->done)),
+                          Napi::Number::New(env, static_cast<double>(r->total)), Napi::String::New(env, r->stage)});
     } catch (const Napi::Error&) {
       // lib/native.ts catches what a listener throws; nothing may escape into the event loop from here
     }
@@ -86,8 +88,9 @@ void report(Call& call, int64_t done, int64_t total, const std::string& stage) {
 }
 
 void run(Call& call, const Job& job) {
-  const Control control([&] { return job.cancelled || (call.abort && *call.abort != 0); },
-                        [&](int64_t done, int64_t total, const std::string& stage) { report(call, done, total, stage); });
+  const Control control(
+      [&] { return job.cancelled || (call.abort && *call.abort != 0); },
+      [&](int64_t done, int64_t total, const std::string& stage) { report(call, done, total, stage); });
   try {
     control.check();
     call.build = call.work(control);
@@ -103,7 +106,8 @@ void run(Call& call, const Job& job) {
   if (call.speak.BlockingCall(&call, tell) != napi_closing) call.speak.Release();
 }
 
-/// On the JavaScript thread, after the call settled or because its environment ends: the job must not outlive what it reads.
+/// On the JavaScript thread, after the call settled or because its environment ends: the job must not outlive what it
+/// reads.
 void drop(const std::shared_ptr<Call>& call) {
   Engine::instance().end(call->job);
   call->job->run = nullptr;
@@ -123,7 +127,8 @@ Napi::Value start_job(const Napi::CallbackInfo& info, const Napi::Object& contro
   const Napi::Value progress = control.Get("progress");
   if (progress.IsFunction()) call->progress = Napi::Persistent(progress.As<Napi::Function>());
   const Napi::Value abort = control.Get("abort");
-  if (abort.IsTypedArray() && abort.As<Napi::TypedArray>().ByteLength() > 0) call->abort = abort.As<Napi::Uint8Array>().Data();
+  if (abort.IsTypedArray() && abort.As<Napi::TypedArray>().ByteLength() > 0)
+    call->abort = abort.As<Napi::Uint8Array>().Data();
   const Napi::Value promise = call->deferred.Promise();
   call->job = std::make_shared<Job>();
   call->work = std::move(work);
@@ -151,12 +156,14 @@ std::shared_ptr<const Model> model_of(const Napi::Value& handle) {
   return model;
 }
 
-Napi::Object model_info(Napi::Env env, std::shared_ptr<const Model> model, const std::string& hash, int64_t parameters) {
+Napi::Object model_info(Napi::Env env, std::shared_ptr<const Model> model, const std::string& hash,
+                        int64_t parameters) {
   Napi::Object info = Napi::Object::New(env);
-  info.Set("model", Napi::External<ModelHandle>::New(env, new ModelHandle{std::move(model)}, [](Napi::Env, ModelHandle* handle) {
-    release(std::move(handle->model));
-    delete handle;
-  }));
+  info.Set("model",
+           Napi::External<ModelHandle>::New(env, new ModelHandle{std::move(model)}, [](Napi::Env, ModelHandle* handle) {
+             release(std::move(handle->model));
+             delete handle;
+           }));
   info.Set("hash", Napi::String::New(env, hash));
   info.Set("parameters", Napi::Number::New(env, static_cast<double>(parameters)));
   return info;

@@ -1,5 +1,5 @@
-// A call from JavaScript as a job of the engine: arguments are read on the JavaScript thread, the work runs on the engine's, and
-// its result is built on the JavaScript thread again.
+// A call from JavaScript as a job of the engine: arguments are read on the JavaScript thread, the work runs on the
+// engine's, and its result is built on the JavaScript thread again.
 #pragma once
 #include <napi.h>
 
@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "core/control.h"
 #include "model/weights.h"
-#include "storage/control.h"
 
 namespace attribution {
 

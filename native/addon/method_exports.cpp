@@ -2,13 +2,13 @@
 #include "addon/exports.h"
 #include "addon/job.h"
 #include "addon/values.h"
+#include "core/error.h"
 #include "model/checkpoint.h"
 #include "neuron/change_units.h"
 #include "neuron/generate.h"
 #include "neuron/memory.h"
 #include "neuron/neuron_scores.h"
 #include "neuron/unit_tokens.h"
-#include "storage/error.h"
 #include "training/fine_tune.h"
 
 namespace attribution {
@@ -16,7 +16,15 @@ namespace {
 
 NeuronOptions neuron_options(const Model& model, const Napi::Object& p) {
   NeuronOptions o;
-  o.method = choice_field<NeuronMethod>(p, "method", {{"integratedGradients", NeuronMethod::integrated_gradients}, {"activation", NeuronMethod::activation}, {"gradient", NeuronMethod::gradient}, {"gradientTimesActivation", NeuronMethod::gradient_times_activation}, {"conductance", NeuronMethod::conductance}, {"logProbabilityIncrease", NeuronMethod::log_probability_increase}, {"valueNorm", NeuronMethod::value_norm}, {"ablation", NeuronMethod::ablation}});
+  o.method = choice_field<NeuronMethod>(p, "method",
+                                        {{"integratedGradients", NeuronMethod::integrated_gradients},
+                                         {"activation", NeuronMethod::activation},
+                                         {"gradient", NeuronMethod::gradient},
+                                         {"gradientTimesActivation", NeuronMethod::gradient_times_activation},
+                                         {"conductance", NeuronMethod::conductance},
+                                         {"logProbabilityIncrease", NeuronMethod::log_probability_increase},
+                                         {"valueNorm", NeuronMethod::value_norm},
+                                         {"ablation", NeuronMethod::ablation}});
   o.site = site_field(p);
   o.layers = integers_of(field(p, "layers"), "layers");
   o.target = target_of(object_field(p, "target"));
@@ -24,7 +32,8 @@ NeuronOptions neuron_options(const Model& model, const Napi::Object& p) {
   o.nodes = doubles_field(p, "nodes");
   o.weights = doubles_field(p, "weights");
   o.baseline = matrix_field(p, "baseline", site_width(model.architecture, o.site));
-  o.positions = choice_field<Positions>(p, "positions", {{"readout", Positions::readout}, {"all", Positions::all}, {"chosen", Positions::chosen}});
+  o.positions = choice_field<Positions>(
+      p, "positions", {{"readout", Positions::readout}, {"all", Positions::all}, {"chosen", Positions::chosen}});
   o.chosen_offsets = int32_field(p, "chosenOffsets");
   o.chosen = int32_field(p, "chosen");
   o.full_path = boolean_field(p, "fullPath");
@@ -35,7 +44,8 @@ NeuronOptions neuron_options(const Model& model, const Napi::Object& p) {
 
 at::Tensor replacement_field(const Napi::Object& p, const char* name, const Model& model, Site site) {
   const at::Tensor values = matrix_field(p, name, site_width(model.architecture, site));
-  if (values.defined() && values.size(0) != model.architecture.layers) fail(Code::mismatch, "Expected \"", name, "\" to hold one row per layer");
+  if (values.defined() && values.size(0) != model.architecture.layers)
+    fail(Code::mismatch, "Expected \"", name, "\" to hold one row per layer");
   return values;
 }
 
@@ -45,7 +55,8 @@ UnitSets unit_sets(const Model& model, const Napi::Object& p) {
   if (site != "neurons" && site != "heads" && site != "both") fail(Code::invalid, "\"", site, "\" is no site of units");
   sets.neurons = site != "heads";
   sets.heads = site != "neurons";
-  sets.change = choice_field<Change>(p, "change", {{"suppress", Change::suppress}, {"keepOnly", Change::keep_only}, {"scale", Change::scale}});
+  sets.change = choice_field<Change>(
+      p, "change", {{"suppress", Change::suppress}, {"keepOnly", Change::keep_only}, {"scale", Change::scale}});
   sets.factor = number_field(p, "factor");
   sets.neuron_replacement = replacement_field(p, "neuronReplacement", model, Site::neurons);
   sets.head_replacement = replacement_field(p, "headReplacement", model, Site::heads);
@@ -73,7 +84,8 @@ FineTuneOptions fine_tune_options(const Napi::Object& p) {
   o.warmup_steps = integer_field(p, "warmupSteps");
   o.clip = number_field(p, "clip");
   o.dropout = boolean_field(p, "dropout");
-  o.order = choice_field<Order>(p, "order", {{"lengthSorted", Order::length_sorted}, {"shuffled", Order::shuffled}, {"given", Order::given}});
+  o.order = choice_field<Order>(
+      p, "order", {{"lengthSorted", Order::length_sorted}, {"shuffled", Order::shuffled}, {"given", Order::given}});
   o.head_only = choice_field<bool>(p, "trainable", {{"all", false}, {"head", true}});
   o.seed = integer_field(p, "seed");
   o.keep_best = choice_field<bool>(p, "keep", {{"best", true}, {"last", false}});
@@ -110,7 +122,8 @@ Napi::Value neuron_memory_export(const Napi::CallbackInfo& info) {
   const Architecture architecture = architecture_of(object_field(p, "architecture"));
   validate(architecture);
   const BatchShape shape{integer_field(p, "instances"), integer_field(p, "rows"), integer_field(p, "longest")};
-  const auto effort = choice_field<Effort>(p, "effort", {{"rows", Effort::rows}, {"gradients", Effort::gradients}, {"forwards", Effort::forwards}});
+  const auto effort = choice_field<Effort>(
+      p, "effort", {{"rows", Effort::rows}, {"gradients", Effort::gradients}, {"forwards", Effort::forwards}});
   const NeuronMemory m = neuron_memory(architecture, dtype_field(p), shape, effort);
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("cache", Napi::Number::New(info.Env(), static_cast<double>(m.cache)));

@@ -5,11 +5,11 @@
 #include "addon/exports.h"
 #include "addon/job.h"
 #include "addon/values.h"
+#include "core/error.h"
 #include "engine/engine.h"
-#include "instance/modules.h"
+#include "instance/gradients/modules.h"
 #include "model/checkpoint.h"
 #include "model/evaluate.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -33,7 +33,8 @@ Napi::Value open_model_export(const Napi::CallbackInfo& info) {
   const int64_t seed = integer_field(p, "newHeadSeed");
   const double deviation = number_field(p, "newHeadDeviation");
   return start_job(info, info[1].As<Napi::Object>(), [=](const Control& control) {
-    return model_result(std::make_shared<const Model>(open_model(architecture, weights, dtype, device, seed, deviation, control)));
+    return model_result(
+        std::make_shared<const Model>(open_model(architecture, weights, dtype, device, seed, deviation, control)));
   });
 }
 
@@ -45,7 +46,8 @@ Napi::Value create_model_export(const Napi::CallbackInfo& info) {
   const int64_t seed = integer_field(p, "seed");
   const double deviation = number_field(p, "deviation");
   return start_job(info, info[1].As<Napi::Object>(), [=](const Control& control) {
-    return model_result(std::make_shared<const Model>(create_model(architecture, dtype, device, seed, deviation, control)));
+    return model_result(
+        std::make_shared<const Model>(create_model(architecture, dtype, device, seed, deviation, control)));
   });
 }
 
@@ -62,7 +64,8 @@ Napi::Value expected_weights_export(const Napi::CallbackInfo& info) {
   for (const WeightSlot& slot : slots(model.architecture, model.weights)) {
     Napi::Object weight = Napi::Object::New(info.Env());
     const Napi::Array shape = Napi::Array::New(info.Env());
-    for (uint32_t i = 0; i < slot.shape.size(); ++i) shape.Set(i, Napi::Number::New(info.Env(), static_cast<double>(slot.shape[i])));
+    for (uint32_t i = 0; i < slot.shape.size(); ++i)
+      shape.Set(i, Napi::Number::New(info.Env(), static_cast<double>(slot.shape[i])));
     weight.Set("name", Napi::String::New(info.Env(), slot.name));
     weight.Set("shape", shape);
     result.Set(count++, weight);
@@ -145,7 +148,9 @@ Napi::Value capture_site_export(const Napi::CallbackInfo& info) {
 std::string loaded_libtorch() {
   const std::string text = at::show_config(), key = "TORCH_VERSION=";
   const auto begin = text.find(key);
-  return begin == std::string::npos ? "unknown" : text.substr(begin + key.size(), text.find_first_of(", \n", begin + key.size()) - begin - key.size());
+  return begin == std::string::npos
+             ? "unknown"
+             : text.substr(begin + key.size(), text.find_first_of(", \n", begin + key.size()) - begin - key.size());
 }
 
 Napi::Value versions_export(const Napi::CallbackInfo& info) {

@@ -2,17 +2,19 @@
 #include "addon/exports.h"
 #include "addon/job.h"
 #include "addon/values.h"
+#include "core/error.h"
 #include "instance/breakdown.h"
-#include "instance/principal_directions.h"
-#include "instance/store_build.h"
-#include "instance/store_scores.h"
-#include "storage/error.h"
+#include "instance/features/principal_directions.h"
+#include "instance/store/build.h"
+#include "instance/store/scores.h"
 
 namespace attribution {
 namespace {
 
-const std::map<std::string, ProjectionKind> projections = {{"gaussian", ProjectionKind::gaussian}, {"rademacher", ProjectionKind::rademacher}, {"pca", ProjectionKind::pca},
-                                                            {"dense", ProjectionKind::dense}, {"sparse", ProjectionKind::sparse}, {"factoredSparse", ProjectionKind::factored_sparse}};
+const std::map<std::string, ProjectionKind> projections = {
+    {"gaussian", ProjectionKind::gaussian}, {"rademacher", ProjectionKind::rademacher},
+    {"pca", ProjectionKind::pca},           {"dense", ProjectionKind::dense},
+    {"sparse", ProjectionKind::sparse},     {"factoredSparse", ProjectionKind::factored_sparse}};
 
 FeatureSettings settings_of(const Napi::Object& p) {
   FeatureSettings s;
@@ -29,13 +31,20 @@ FeatureSettings settings_of(const Napi::Object& p) {
 
 RowStore store_of(const Napi::Object& p) {
   RowStore store;
-  store.type = choice_field<RowType>(p, "type", {{"float32", RowType::float32}, {"float16", RowType::float16}, {"bfloat16", RowType::bfloat16}, {"int8", RowType::int8}});
+  store.type = choice_field<RowType>(p, "type",
+                                     {{"float32", RowType::float32},
+                                      {"float16", RowType::float16},
+                                      {"bfloat16", RowType::bfloat16},
+                                      {"int8", RowType::int8}});
   store.segments = integers_of(field(p, "segments"), "segments");
-  if (store.segments.size() < 2 || store.segments.front() != 0 || store.width() < 1) fail(Code::invalid, "A store needs at least one segment");
+  if (store.segments.size() < 2 || store.segments.front() != 0 || store.width() < 1)
+    fail(Code::invalid, "A store needs at least one segment");
   const auto shards = field(p, "shards").As<Napi::Array>();
   for (uint32_t i = 0; i < shards.Length(); ++i) {
     const auto o = shards.Get(i).As<Napi::Object>();
-    store.shards.push_back({string_field(o, "file"), integer_field(o, "rows"), static_cast<uint64_t>(integer_field(o, "features")), static_cast<uint64_t>(integer_field(o, "scales")), static_cast<uint64_t>(integer_field(o, "losses"))});
+    store.shards.push_back(
+        {string_field(o, "file"), integer_field(o, "rows"), static_cast<uint64_t>(integer_field(o, "features")),
+         static_cast<uint64_t>(integer_field(o, "scales")), static_cast<uint64_t>(integer_field(o, "losses"))});
   }
   return store;
 }
@@ -47,7 +56,11 @@ at::Tensor factors_field(const Napi::Object& p, const char* name) {
 
 ScoreOptions score_options(const Napi::Object& p) {
   ScoreOptions o;
-  o.preconditioner = choice_field<Preconditioner>(p, "preconditioner", {{"none", Preconditioner::none}, {"gaussNewton", Preconditioner::gauss_newton}, {"dataInf", Preconditioner::datainf}, {"trak", Preconditioner::trak}});
+  o.preconditioner = choice_field<Preconditioner>(p, "preconditioner",
+                                                  {{"none", Preconditioner::none},
+                                                   {"gaussNewton", Preconditioner::gauss_newton},
+                                                   {"dataInf", Preconditioner::datainf},
+                                                   {"trak", Preconditioner::trak}});
   o.damping = number_field(p, "damping");
   o.cosine = choice_field<bool>(p, "similarity", {{"dot", false}, {"cosine", true}});
   o.top = integer_field(p, "top");
@@ -85,7 +98,9 @@ Napi::Value feature_offsets_export(const Napi::CallbackInfo& info) {
 Napi::Value projection_matrix_export(const Napi::CallbackInfo& info) {
   const auto p = info[0].As<Napi::Object>();
   const auto kind = choice_field<ProjectionKind>(p, "projection", projections);
-  return float32_array(info.Env(), projection_matrix(kind, integer_field(p, "rank"), integer_field(p, "width"), static_cast<uint64_t>(integer_field(p, "seed")), string_field(p, "name")));
+  return float32_array(info.Env(),
+                       projection_matrix(kind, integer_field(p, "rank"), integer_field(p, "width"),
+                                         static_cast<uint64_t>(integer_field(p, "seed")), string_field(p, "name")));
 }
 
 Napi::Value principal_directions_export(const Napi::CallbackInfo& info) {
@@ -103,7 +118,9 @@ Napi::Value principal_directions_export(const Napi::CallbackInfo& info) {
 /// The entry of each column and its sign, as two arrays.
 Napi::Value sparse_projection_export(const Napi::CallbackInfo& info) {
   const auto p = info[0].As<Napi::Object>();
-  const SparseProjection s = sparse_projection(integer_field(p, "features"), integer_field(p, "width"), static_cast<uint64_t>(integer_field(p, "seed")), string_field(p, "name"));
+  const SparseProjection s =
+      sparse_projection(integer_field(p, "features"), integer_field(p, "width"),
+                        static_cast<uint64_t>(integer_field(p, "seed")), string_field(p, "name"));
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("buckets", int32_array(info.Env(), s.buckets.to(at::kInt)));
   result.Set("signs", float32_array(info.Env(), s.signs));
@@ -113,7 +130,9 @@ Napi::Value sparse_projection_export(const Napi::CallbackInfo& info) {
 /// Places that a mask keeps.
 Napi::Value random_places_export(const Napi::CallbackInfo& info) {
   const auto p = info[0].As<Napi::Object>();
-  return int32_array(info.Env(), random_places(integer_field(p, "kept"), integer_field(p, "width"), static_cast<uint64_t>(integer_field(p, "seed")), string_field(p, "name")).to(at::kInt));
+  return int32_array(info.Env(), random_places(integer_field(p, "kept"), integer_field(p, "width"),
+                                               static_cast<uint64_t>(integer_field(p, "seed")), string_field(p, "name"))
+                                     .to(at::kInt));
 }
 
 Napi::Value build_store_export(const Napi::CallbackInfo& info) {

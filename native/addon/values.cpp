@@ -2,14 +2,15 @@
 
 #include <cmath>
 
-#include "storage/error.h"
+#include "core/error.h"
 
 namespace attribution {
 namespace {
 
 template <typename Array, typename T>
 std::span<const T> view(const Napi::Value& value, const char* name, napi_typedarray_type type) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) fail(Code::invalid, "Expected \"", name, "\" to be a typed array of its kind");
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
+    fail(Code::invalid, "Expected \"", name, "\" to be a typed array of its kind");
   const Array array = value.As<Array>();
   return {array.Data(), array.ElementLength()};
 }
@@ -54,7 +55,8 @@ double number_field(const Napi::Object& object, const char* name) {
 
 int64_t integer_field(const Napi::Object& object, const char* name) {
   const double value = number_field(object, name);
-  if (!(std::abs(value) <= 9007199254740991.0) || value != std::floor(value)) fail(Code::invalid, "Expected \"", name, "\" to be a whole number but received ", value);
+  if (!(std::abs(value) <= 9007199254740991.0) || value != std::floor(value))
+    fail(Code::invalid, "Expected \"", name, "\" to be a whole number but received ", value);
   return static_cast<int64_t>(value);
 }
 
@@ -87,8 +89,11 @@ std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name) {
 at::Tensor matrix_field(const Napi::Object& object, const char* name, int64_t width) {
   const auto values = view<Napi::Float32Array, float>(field(object, name), name, napi_float32_array);
   if (values.empty()) return {};
-  if (static_cast<int64_t>(values.size()) % width != 0) fail(Code::mismatch, "Expected \"", name, "\" to hold rows of ", width, " values but received ", values.size());
-  return at::from_blob(const_cast<float*>(values.data()), {static_cast<int64_t>(values.size()) / width, width}, at::kFloat).clone();
+  if (static_cast<int64_t>(values.size()) % width != 0)
+    fail(Code::mismatch, "Expected \"", name, "\" to hold rows of ", width, " values but received ", values.size());
+  return at::from_blob(const_cast<float*>(values.data()), {static_cast<int64_t>(values.size()) / width, width},
+                       at::kFloat)
+      .clone();
 }
 
 std::span<const int32_t> int32_field(const Napi::Object& object, const char* name) {
@@ -112,14 +117,23 @@ Architecture architecture_of(const Napi::Object& o) {
   a.post_norm = choice_field<bool>(o, "normOrder", {{"pre", false}, {"post", true}});
   a.final_norm = boolean_field(o, "finalNorm");
   a.embedding_norm = boolean_field(o, "embeddingNorm");
-  a.position = choice_field<PositionKind>(o, "position", {{"learned", PositionKind::learned}, {"rotary", PositionKind::rotary}, {"alibi", PositionKind::alibi}});
+  a.position = choice_field<PositionKind>(
+      o, "position",
+      {{"learned", PositionKind::learned}, {"rotary", PositionKind::rotary}, {"alibi", PositionKind::alibi}});
   a.position_offset = integer_field(o, "positionOffset");
   a.rotary_size = integer_field(o, "rotarySize");
   a.rotary_base = number_field(o, "rotaryBase");
   a.parallel_residual = boolean_field(o, "parallelResidual");
-  a.activation = choice_field<Activation>(o, "activation", {{"relu", Activation::relu}, {"gelu", Activation::gelu}, {"gelu-tanh", Activation::gelu_tanh}, {"silu", Activation::silu}});
+  a.activation = choice_field<Activation>(o, "activation",
+                                          {{"relu", Activation::relu},
+                                           {"gelu", Activation::gelu},
+                                           {"gelu-tanh", Activation::gelu_tanh},
+                                           {"silu", Activation::silu}});
   a.gated = boolean_field(o, "gated");
-  a.qkv = choice_field<QkvLayout>(o, "queryKeyValue", {{"separate", QkvLayout::separate}, {"concatenated", QkvLayout::concatenated}, {"interleaved", QkvLayout::interleaved}});
+  a.qkv = choice_field<QkvLayout>(o, "queryKeyValue",
+                                  {{"separate", QkvLayout::separate},
+                                   {"concatenated", QkvLayout::concatenated},
+                                   {"interleaved", QkvLayout::interleaved}});
   a.query_key_norm = boolean_field(o, "queryKeyNorm");
   a.qkv_bias = boolean_field(o, "queryKeyValueBias");
   a.attention_output_bias = boolean_field(o, "attentionOutputBias");
@@ -132,7 +146,9 @@ Architecture architecture_of(const Napi::Object& o) {
   a.attention_dropout = number_field(dropout, "attention");
   a.residual_dropout = number_field(dropout, "residual");
   const Napi::Object head = object_field(o, "head");
-  a.head = choice_field<HeadKind>(head, "kind", {{"causalLM", HeadKind::causal_lm}, {"classification", HeadKind::classification}, {"choice", HeadKind::choice}});
+  a.head = choice_field<HeadKind>(
+      head, "kind",
+      {{"causalLM", HeadKind::causal_lm}, {"classification", HeadKind::classification}, {"choice", HeadKind::choice}});
   a.labels = integer_field(head, "labels");
   validate(a);
   return a;
@@ -160,21 +176,27 @@ std::vector<WeightSource> weights_of(const Napi::Value& value) {
 }
 
 at::ScalarType dtype_field(const Napi::Object& object) {
-  return choice_field<at::ScalarType>(object, "dtype", {{"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float64", at::kDouble}});
+  return choice_field<at::ScalarType>(object, "dtype",
+                                      {{"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float64", at::kDouble}});
 }
 
 Instances instances_of(const Napi::Value& value) {
   if (!value.IsObject()) fail(Code::invalid, "Expected instances");
   const auto o = value.As<Napi::Object>();
-  return {int32_field(o, "tokens"), int32_field(o, "rowOffsets"), int32_field(o, "groupOffsets"), int32_field(o, "labels"), int32_field(o, "targets"), {}};
+  return {int32_field(o, "tokens"), int32_field(o, "rowOffsets"), int32_field(o, "groupOffsets"),
+          int32_field(o, "labels"), int32_field(o, "targets"),    {}};
 }
 
 TargetOptions target_of(const Napi::Object& o) {
   TargetOptions target;
-  target.kind = choice_field<TargetKind>(o, "of", {{"probability", TargetKind::probability}, {"logProbability", TargetKind::log_probability}, {"logit", TargetKind::logit}});
+  target.kind = choice_field<TargetKind>(o, "of",
+                                         {{"probability", TargetKind::probability},
+                                          {"logProbability", TargetKind::log_probability},
+                                          {"logit", TargetKind::logit}});
   const Napi::Value labels = field(o, "labels");
   if (labels.IsString()) {
-    target.labels = choice_field<TargetOptions::Labels>(o, "labels", {{"predicted", TargetOptions::Labels::predicted}, {"gold", TargetOptions::Labels::gold}});
+    target.labels = choice_field<TargetOptions::Labels>(
+        o, "labels", {{"predicted", TargetOptions::Labels::predicted}, {"gold", TargetOptions::Labels::gold}});
   } else {
     const auto given = int32_field(o, "labels");
     target.labels = TargetOptions::Labels::given;
@@ -188,16 +210,27 @@ TargetOptions target_of(const Napi::Object& o) {
 }
 
 Site site_field(const Napi::Object& object) {
-  return choice_field<Site>(object, "site", {{"neurons", Site::neurons}, {"heads", Site::heads}, {"preActivation", Site::pre_activation}});
+  return choice_field<Site>(
+      object, "site", {{"neurons", Site::neurons}, {"heads", Site::heads}, {"preActivation", Site::pre_activation}});
 }
 
 Parts parts_field(const Napi::Object& object) {
-  return choice_field<Parts>(object, "parts", {{"modules", Parts::modules}, {"tokens", Parts::tokens}, {"vectorTokens", Parts::vector_tokens}});
+  return choice_field<Parts>(
+      object, "parts",
+      {{"modules", Parts::modules}, {"tokens", Parts::tokens}, {"vectorTokens", Parts::vector_tokens}});
 }
 
-Napi::Value float32_array(Napi::Env env, const at::Tensor& t) { return external<Napi::Float32Array>(env, t, at::kFloat, napi_float32_array); }
-Napi::Value float64_array(Napi::Env env, const at::Tensor& t) { return external<Napi::Float64Array>(env, t, at::kDouble, napi_float64_array); }
-Napi::Value int32_array(Napi::Env env, const at::Tensor& t) { return external<Napi::Int32Array>(env, t, at::kInt, napi_int32_array); }
-Napi::Value float64_array(Napi::Env env, const std::vector<double>& values) { return float64_array(env, at::tensor(values, at::kDouble)); }
+Napi::Value float32_array(Napi::Env env, const at::Tensor& t) {
+  return external<Napi::Float32Array>(env, t, at::kFloat, napi_float32_array);
+}
+Napi::Value float64_array(Napi::Env env, const at::Tensor& t) {
+  return external<Napi::Float64Array>(env, t, at::kDouble, napi_float64_array);
+}
+Napi::Value int32_array(Napi::Env env, const at::Tensor& t) {
+  return external<Napi::Int32Array>(env, t, at::kInt, napi_int32_array);
+}
+Napi::Value float64_array(Napi::Env env, const std::vector<double>& values) {
+  return float64_array(env, at::tensor(values, at::kDouble));
+}
 
 }  // namespace attribution

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "instance/breakdown.h"
 #include "model/batch.h"
 #include "model/checkpoint.h"
 #include "neuron/readout_target.h"
-#include "storage/error.h"
 
 namespace attribution {
 
@@ -23,7 +23,7 @@ double number_field(const Napi::Object& object, const char* name);
 int64_t integer_field(const Napi::Object& object, const char* name);
 bool boolean_field(const Napi::Object& object, const char* name);
 std::vector<std::string> strings_field(const Napi::Object& object, const char* name);
-std::vector<int64_t> integers_of(const Napi::Value& value, const char* name);  // Int32Array
+std::vector<int64_t> integers_of(const Napi::Value& value, const char* name);     // Int32Array
 std::vector<double> doubles_field(const Napi::Object& object, const char* name);  // Float64Array
 std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name);
 /// A Float32Array of rows × width values as a tensor of its own; undefined where it is empty.

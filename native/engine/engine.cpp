@@ -20,7 +20,9 @@ Engine& Engine::instance() {
   return *engine;
 }
 
-Engine::Engine() : threads_(default_threads()) { std::thread([this] { loop(); }).detach(); }
+Engine::Engine() : threads_(default_threads()) {
+  std::thread([this] { loop(); }).detach();
+}
 
 void Engine::submit(std::shared_ptr<Job> job) {
   const std::lock_guard lock(mutex_);

@@ -1,5 +1,5 @@
-// The one native thread and its queue. libtorch's intra-operation pool belongs to the thread that calls it, so one thread keeps one
-// pool, and JavaScript's own thread pool stays free for files and timers.
+// The one native thread and its queue. libtorch's intra-operation pool belongs to the thread that calls it, so one
+// thread keeps one pool, and JavaScript's own thread pool stays free for files and timers.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -24,8 +24,8 @@ class Engine {
   void submit(std::shared_ptr<Job> job);
   /// Cancels a job and waits until it has ended, if it runs; a finished one is left as it is.
   void end(const std::shared_ptr<Job>& job);
-  /// Before the process ends: cancels all jobs, waits for the running one and takes no more. exit() destroys libtorch's statics,
-  /// which no job may use then.
+  /// Before the process ends: cancels all jobs, waits for the running one and takes no more. exit() destroys libtorch's
+  /// statics, which no job may use then.
   void stop();
   void set_threads(int threads) { threads_ = threads; }
   int threads() const { return threads_; }

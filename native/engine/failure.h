@@ -3,7 +3,7 @@
 #include <exception>
 #include <string>
 
-#include "storage/error.h"
+#include "core/error.h"
 
 namespace attribution {
 

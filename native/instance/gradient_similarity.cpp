@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/error.h"
 #include "model/evaluate.h"
-#include "model/tensor_pool.h"
-#include "storage/error.h"
+#include "model/memory/tensor_pool.h"
 
 namespace attribution {
 namespace {
@@ -30,33 +30,40 @@ at::Tensor scores_of(const QueryBlock& block, const Factors& train, const at::Te
 }
 
 int64_t tokens_of(const Instances& d, const std::vector<int64_t>& chosen) {
-  return std::accumulate(chosen.begin(), chosen.end(), int64_t{0}, [&](int64_t sum, int64_t i) { return sum + d.token_count(i); });
+  return std::accumulate(chosen.begin(), chosen.end(), int64_t{0},
+                         [&](int64_t sum, int64_t i) { return sum + d.token_count(i); });
 }
 
 /// Of a budget, what tensors may take: libtorch's products keep some 100 MB of their own, whatever the budget.
 int64_t tensor_bytes(int64_t budget) { return std::max(budget / 2, budget - (int64_t{128} << 20)); }
 
-/// What a token's backward keeps beside the factors: inputs of norms and activations, queries, keys, values and the heads' output.
+/// What a token's backward keeps beside the factors: inputs of norms and activations, queries, keys, values and the
+/// heads' output.
 int64_t graph_bytes(const Model& model) {
   const Architecture& a = model.architecture;
-  return a.layers * (2 * a.hidden + 4 * a.query_width() + (a.gated ? 3 : 1) * a.intermediate) * static_cast<int64_t>(at::elementSize(model.dtype));
+  return a.layers * (2 * a.hidden + 4 * a.query_width() + (a.gated ? 3 : 1) * a.intermediate) *
+         static_cast<int64_t>(at::elementSize(model.dtype));
 }
 
 }  // namespace
 
-at::Tensor gradient_similarity(const Model& model, const Instances& train, const Instances& queries, const FeatureOptions& o, bool cosine, const Control& control) {
+at::Tensor gradient_similarity(const Model& model, const Instances& train, const Instances& queries,
+                               const FeatureOptions& o, bool cosine, const Control& control) {
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
   const ModuleSelection modules(model.architecture, o.modules);
-  const int64_t room = tensor_bytes(o.memory_bytes), kept = factor_bytes(model, modules), passing = kept + graph_bytes(model);
+  const int64_t room = tensor_bytes(o.memory_bytes), kept = factor_bytes(model, modules),
+                passing = kept + graph_bytes(model);
   const TensorPool pool(static_cast<size_t>(room));
   at::Tensor scores = at::empty({queries.size(), train.size()}, at::kFloat);
-  const auto blocks = pack(queries, std::max<int64_t>(1, std::min({room / 2 / kept, room / passing, o.batch_tokens * 4})));
+  const auto blocks =
+      pack(queries, std::max<int64_t>(1, std::min({room / 2 / kept, room / passing, o.batch_tokens * 4})));
   int64_t done = 0;
   const int64_t total = static_cast<int64_t>(blocks.size()) * train.size();
   for (const auto& chosen : blocks) {
     control.check();
-    QueryBlock block{chosen, gradient_factors(model, make_batch(queries, chosen, model.device), modules, o.reduction), {}};
+    QueryBlock block{
+        chosen, gradient_factors(model, make_batch(queries, chosen, model.device), modules, o.reduction), {}};
     block.norms = lengths(block.factors, cosine);
     const at::Tensor rows = at::tensor(chosen, at::kLong);
     const int64_t left = room - kept * tokens_of(queries, chosen);

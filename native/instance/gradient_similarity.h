@@ -1,10 +1,10 @@
-// Inner products, or cosines, of the loss gradients of queries and training instances (TracIn at one checkpoint, Pruthi et al. 2020;
-// cosine: Hanawa et al. 2021). Exact: no projection.
+// Inner products, or cosines, of the loss gradients of queries and training instances (TracIn at one checkpoint, Pruthi
+// et al. 2020; cosine: Hanawa et al. 2021). Exact: no projection.
 #pragma once
 #include <ATen/ATen.h>
 
-#include "instance/factors.h"
-#include "storage/control.h"
+#include "core/control.h"
+#include "instance/gradients/factors.h"
 
 namespace attribution {
 
@@ -16,7 +16,7 @@ struct FeatureOptions {
 };
 
 /// [query, train] float. The cosine with a zero gradient is 0.
-at::Tensor gradient_similarity(const Model& model, const Instances& train, const Instances& queries, const FeatureOptions& options,
-                               bool cosine, const Control& control);
+at::Tensor gradient_similarity(const Model& model, const Instances& train, const Instances& queries,
+                               const FeatureOptions& options, bool cosine, const Control& control);
 
 }  // namespace attribution

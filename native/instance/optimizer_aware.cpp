@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "core/error.h"
 #include "model/evaluate.h"
 #include "model/linear.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -33,7 +33,8 @@ struct AdamStep {
 
 at::Tensor lengths(const at::Tensor& rows) { return at::linalg_vector_norm(rows, 2, {1}, false, at::kDouble); }
 
-at::Tensor gradients_of(const Model& model, const Instances& instances, const std::vector<int64_t>& members, const ModuleSelection& modules, Reduction reduction) {
+at::Tensor gradients_of(const Model& model, const Instances& instances, const std::vector<int64_t>& members,
+                        const ModuleSelection& modules, Reduction reduction) {
   return dense_gradients(gradient_factors(model, make_batch(instances, members, model.device), modules, reduction));
 }
 
@@ -51,20 +52,25 @@ std::vector<std::vector<int64_t>> small_batches(const Instances& instances, int6
 }
 
 AdamStep adam_step(const Moments& moments, const ModuleSelection& modules, const OptimizerAwareOptions& o) {
-  return {parameter_vector(moments.first, modules).mul(o.beta1), parameter_vector(moments.second, modules).mul(o.beta2).add_(o.epsilon), o.beta1, o.beta2};
+  return {parameter_vector(moments.first, modules).mul(o.beta1),
+          parameter_vector(moments.second, modules).mul(o.beta2).add_(o.epsilon), o.beta1, o.beta2};
 }
 
 }  // namespace
 
-at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments, const Instances& train, const Instances& queries,
-                                      const OptimizerAwareOptions& o, const Control& control) {
+at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments, const Instances& train,
+                                      const Instances& queries, const OptimizerAwareOptions& o,
+                                      const Control& control) {
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
   const ModuleSelection modules(model.architecture, o.modules);
   const AdamStep step = adam_step(moments, modules, o);
-  // Vectors of the parameters' size: the moments, the queries' gradients, and four of each training instance (its gradient twice while it is made, Γ and √).
+  // Vectors of the parameters' size: the moments, the queries' gradients, and four of each training instance (its
+  // gradient twice while it is made, Γ and √).
   const int64_t vectors = o.memory_bytes / (step.first.numel() * static_cast<int64_t>(step.first.element_size())) - 2;
-  if (vectors < 5) fail(Code::memory, "Seven vectors of the parameters take ", 7 * step.first.nbytes() >> 20, " MB, but the budget is ", o.memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
+  if (vectors < 5)
+    fail(Code::memory, "Seven vectors of the parameters take ", 7 * step.first.nbytes() >> 20,
+         " MB, but the budget is ", o.memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
   const int64_t together = std::min(queries.size(), std::max<int64_t>(1, vectors / 2));
   const auto batches = small_batches(train, o.batch_tokens, std::max<int64_t>(1, (vectors - together) / 4));
   at::Tensor scores = at::empty({queries.size(), train.size()}, at::kFloat);
@@ -72,7 +78,8 @@ at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments
   const int64_t total = (queries.size() + together - 1) / together * train.size();
   for (int64_t begin = 0; begin < queries.size(); begin += together) {
     std::vector<at::Tensor> rows;
-    for (int64_t i = begin; i < std::min(queries.size(), begin + together); ++i) rows.push_back(gradients_of(model, queries, {i}, modules, o.reduction));
+    for (int64_t i = begin; i < std::min(queries.size(), begin + together); ++i)
+      rows.push_back(gradients_of(model, queries, {i}, modules, o.reduction));
     const at::Tensor own = at::cat(rows), own_lengths = lengths(own);
     for (const auto& members : batches) {
       control.progress(done, total, "comparing with Adam's steps");
@@ -83,19 +90,23 @@ at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments
         const at::Tensor norms = own_lengths.unsqueeze(1) * lengths(steps).unsqueeze(0);
         values = at::where(norms.gt(0), values / norms, at::zeros_like(values));
       }
-      scores.narrow(0, begin, own.size(0)).index_copy_(1, at::tensor(members, at::kLong), values.to(at::kCPU, at::kFloat));
+      scores.narrow(0, begin, own.size(0))
+          .index_copy_(1, at::tensor(members, at::kLong), values.to(at::kCPU, at::kFloat));
     }
   }
   control.progress(total, total, "comparing with Adam's steps");
   return scores;
 }
 
-void for_adam_steps(const Model& model, const Moments& moments, const Instances& train, const OptimizerAwareOptions& o, const Control& control,
+void for_adam_steps(const Model& model, const Moments& moments, const Instances& train, const OptimizerAwareOptions& o,
+                    const Control& control,
                     const std::function<void(const std::vector<int64_t>&, const at::Tensor&)>& each) {
   const ModuleSelection modules(model.architecture, o.modules);
   const AdamStep step = adam_step(moments, modules, o);
   const int64_t vectors = o.memory_bytes / step.first.nbytes() - 2;  // beside the moments
-  if (vectors < 4) fail(Code::memory, "Six vectors of the parameters take ", 6 * step.first.nbytes() >> 20, " MB, but the budget is ", o.memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
+  if (vectors < 4)
+    fail(Code::memory, "Six vectors of the parameters take ", 6 * step.first.nbytes() >> 20, " MB, but the budget is ",
+         o.memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
   for (auto members : small_batches(train, o.batch_tokens, std::max<int64_t>(1, vectors / 4))) {
     control.check();
     std::sort(members.begin(), members.end());

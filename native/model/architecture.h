@@ -13,7 +13,8 @@ enum class HeadKind { causal_lm, classification, choice };
 
 struct Architecture {
   std::string family;
-  int64_t vocabulary = 0, hidden = 0, layers = 0, heads = 0, key_value_heads = 0, head_size = 0, intermediate = 0, positions = 0;
+  int64_t vocabulary = 0, hidden = 0, layers = 0, heads = 0, key_value_heads = 0, head_size = 0, intermediate = 0,
+          positions = 0;
   int64_t embedding_size = 0;
   NormKind norm = NormKind::layer;
   double norm_epsilon = 1e-5;

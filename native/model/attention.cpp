@@ -20,7 +20,8 @@ at::Tensor rotate(const at::Tensor& x, const PositionTables& tables, int64_t rot
 QueryKeyValue split(const Architecture& a, const at::Tensor& fused) {
   const int64_t tokens = fused.size(0);
   const bool interleaved = a.qkv == QkvLayout::interleaved;
-  const auto parts = interleaved ? fused.view({tokens, a.heads, 3, a.head_size}).unbind(2) : fused.view({tokens, 3, a.heads, a.head_size}).unbind(1);
+  const auto parts = interleaved ? fused.view({tokens, a.heads, 3, a.head_size}).unbind(2)
+                                 : fused.view({tokens, 3, a.heads, a.head_size}).unbind(1);
   return {parts[0], parts[1], parts[2]};
 }
 
@@ -31,7 +32,8 @@ at::Tensor to_rows(const at::Tensor& x, const Batch& batch) {
 }
 
 /// The plain formula: can be differentiated twice, and takes dropout.
-at::Tensor explicit_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask, const Hooks& hooks) {
+at::Tensor explicit_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask,
+                              const Hooks& hooks) {
   at::Tensor scores = at::matmul(q, k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(-1)));
   if (mask.defined()) {
     scores = scores + mask;
@@ -50,7 +52,9 @@ at::Tensor explicit_attention(const at::Tensor& q, const at::Tensor& k, const at
 /// By libtorch. Its backward in bfloat16 takes twice as long as in float on a CPU, and rounds what it need not.
 at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask) {
   if (q.is_cpu() && q.scalar_type() == at::kBFloat16) {
-    return fused_attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), mask.defined() ? mask.to(at::kFloat) : mask).to(at::kBFloat16);
+    return fused_attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat),
+                           mask.defined() ? mask.to(at::kFloat) : mask)
+        .to(at::kBFloat16);
   }
   if (mask.defined()) return at::scaled_dot_product_attention(q, k, v, mask);
   return at::scaled_dot_product_attention(q, k, v, {}, 0.0, true);
@@ -80,7 +84,8 @@ at::Tensor alibi_slopes(int64_t heads) {
 PositionTables rotary_tables(const Model& model, const at::Tensor& positions) {
   const Architecture& a = model.architecture;
   const auto high = model.dtype == at::kDouble ? at::kDouble : at::kFloat;
-  const at::Tensor power = at::arange(0, a.rotary_size, 2, at::TensorOptions().dtype(high).device(model.device)) / static_cast<double>(a.rotary_size);
+  const at::Tensor power = at::arange(0, a.rotary_size, 2, at::TensorOptions().dtype(high).device(model.device)) /
+                           static_cast<double>(a.rotary_size);
   const at::Tensor frequency = at::pow(at::full({}, a.rotary_base, power.options()), power).reciprocal();
   const at::Tensor angle = positions.to(high).unsqueeze(1) * frequency.unsqueeze(0);
   return {angle.cos().to(model.dtype), angle.sin().to(model.dtype), {}};
@@ -93,11 +98,13 @@ PositionTables position_tables(const Model& model, const Batch& batch) {
   const at::Tensor keys = at::arange(batch.longest, at::kDouble);
   const at::Tensor bias = alibi_slopes(a.heads).view({1, a.heads, 1, 1}) * keys.view({1, 1, 1, -1});
   const at::Tensor future = at::ones({batch.longest, batch.longest}, at::kBool).triu(1);
-  const at::Tensor mask = bias.expand({1, a.heads, batch.longest, batch.longest}).masked_fill(future, -std::numeric_limits<double>::infinity());
+  const at::Tensor mask = bias.expand({1, a.heads, batch.longest, batch.longest})
+                              .masked_fill(future, -std::numeric_limits<double>::infinity());
   return {{}, {}, mask.to(model.options())};
 }
 
-QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input, const PositionTables& tables, const Hooks& hooks) {
+QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input, const PositionTables& tables,
+                      const Hooks& hooks) {
   const Architecture& a = model.architecture;
   const Layer& w = model.weights.layers[static_cast<size_t>(layer)];
   QueryKeyValue qkv;
@@ -119,7 +126,8 @@ QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input
   return qkv;
 }
 
-at::Tensor attend(const Model& model, const QueryKeyValue& qkv, const Batch& batch, const PositionTables& tables, const Hooks& hooks) {
+at::Tensor attend(const Model& model, const QueryKeyValue& qkv, const Batch& batch, const PositionTables& tables,
+                  const Hooks& hooks) {
   const Architecture& a = model.architecture;
   const at::Tensor q = to_rows(qkv.query, batch);
   const at::Tensor k = to_rows(repeat_heads(qkv.key, a.heads), batch);

@@ -1,4 +1,5 @@
-// Causal self-attention over packed rows: positions (rotary, ALiBi), grouped heads, and the pieces a cache of keys and values needs.
+// Causal self-attention over packed rows: positions (rotary, ALiBi), grouped heads, and the pieces a cache of keys and
+// values needs.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -26,10 +27,12 @@ PositionTables rotary_tables(const Model& model, const at::Tensor& positions);
 at::Tensor alibi_slopes(int64_t heads);
 
 /// Projects and rotates. input [token, hidden]
-QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input, const PositionTables& tables, const Hooks& hooks);
+QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input, const PositionTables& tables,
+                      const Hooks& hooks);
 
 /// Attends within each row; [token, head * feature], the heads' values.
-at::Tensor attend(const Model& model, const QueryKeyValue& qkv, const Batch& batch, const PositionTables& tables, const Hooks& hooks);
+at::Tensor attend(const Model& model, const QueryKeyValue& qkv, const Batch& batch, const PositionTables& tables,
+                  const Hooks& hooks);
 
 /// Runs a linear module through the hooks.
 at::Tensor run_linear(const Linear& linear, ModuleId id, const at::Tensor& input, const Hooks& hooks);

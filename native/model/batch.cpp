@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "storage/error.h"
+#include "core/error.h"
 
 namespace attribution {
 namespace {
@@ -13,7 +13,8 @@ at::Tensor on_device(const std::vector<int64_t>& values, at::Device device) {
 }
 
 void check_offsets(std::span<const int32_t> offsets, int64_t end, const char* name, const char* which) {
-  if (offsets.empty() || offsets.front() != 0 || offsets.back() != end) fail(Code::invalid, name, ".", which, " must run from 0 to ", end);
+  if (offsets.empty() || offsets.front() != 0 || offsets.back() != end)
+    fail(Code::invalid, name, ".", which, " must run from 0 to ", end);
   for (size_t i = 1; i < offsets.size(); ++i) {
     if (offsets[i] <= offsets[i - 1]) fail(Code::invalid, name, ".", which, ": entry ", i - 1, " is empty");
   }
@@ -23,12 +24,14 @@ void check_tokens(const Model& model, const Instances& d, const char* name) {
   const Architecture& a = model.architecture;
   for (int64_t row = 0; row < d.rows(); ++row) {
     if (d.row_length(row) > a.positions) {
-      fail(Code::invalid, name, ": row ", row, " has ", d.row_length(row), " tokens, but the model has ", a.positions, " positions");
+      fail(Code::invalid, name, ": row ", row, " has ", d.row_length(row), " tokens, but the model has ", a.positions,
+           " positions");
     }
   }
   for (size_t i = 0; i < d.tokens.size(); ++i) {
     if (d.tokens[i] < 0 || d.tokens[i] >= a.vocabulary) {
-      fail(Code::invalid, name, ": token id ", d.tokens[i], " at ", i, " is outside the vocabulary 0–", a.vocabulary - 1);
+      fail(Code::invalid, name, ": token id ", d.tokens[i], " at ", i, " is outside the vocabulary 0–",
+           a.vocabulary - 1);
     }
   }
 }
@@ -37,10 +40,12 @@ void check_labels(const Model& model, const Instances& d, const char* name) {
   const Architecture& a = model.architecture;
   for (int64_t i = 0; i < d.size(); ++i) {
     const int64_t rows = d.group_offsets[i + 1] - d.group_offsets[i];
-    if (a.head != HeadKind::choice && rows != 1) fail(Code::mismatch, name, ": instance ", i, " has ", rows, " rows, but only a choice head takes groups");
+    if (a.head != HeadKind::choice && rows != 1)
+      fail(Code::mismatch, name, ": instance ", i, " has ", rows, " rows, but only a choice head takes groups");
     const int64_t classes = a.head == HeadKind::choice ? rows : a.head == HeadKind::causal_lm ? a.vocabulary : a.labels;
     if (d.labels[i] < -1 || d.labels[i] >= classes) {
-      fail(Code::mismatch, name, ": label ", d.labels[i], " of instance ", i, " does not fit a head with ", classes, " classes");
+      fail(Code::mismatch, name, ": label ", d.labels[i], " of instance ", i, " does not fit a head with ", classes,
+           " classes");
     }
   }
   for (size_t i = 0; i < d.targets.size(); ++i) {
@@ -50,7 +55,8 @@ void check_labels(const Model& model, const Instances& d, const char* name) {
   }
 }
 
-void add_rows(Batch& batch, const Instances& d, const std::vector<int64_t>& rows, const std::vector<int64_t>& row_instance, at::Device device) {
+void add_rows(Batch& batch, const Instances& d, const std::vector<int64_t>& rows,
+              const std::vector<int64_t>& row_instance, at::Device device) {
   std::vector<int64_t> tokens, positions, readout, targets, owner;
   batch.row_offsets = {0};
   for (size_t r = 0; r < rows.size(); ++r) {
@@ -90,7 +96,8 @@ void add_padding(Batch& batch, at::Device device) {
 
 int64_t Instances::longest_row(int64_t instance) const {
   int64_t longest = 0;
-  for (int64_t row = group_offsets[instance]; row < group_offsets[instance + 1]; ++row) longest = std::max(longest, row_length(row));
+  for (int64_t row = group_offsets[instance]; row < group_offsets[instance + 1]; ++row)
+    longest = std::max(longest, row_length(row));
   return longest;
 }
 
@@ -98,8 +105,10 @@ void check_instances(const Model& model, const Instances& d, const char* name) {
   if (d.group_offsets.size() < 2) fail(Code::invalid, name, " has no instances");
   check_offsets(d.row_offsets, static_cast<int64_t>(d.tokens.size()), name, "rowOffsets");
   check_offsets(d.group_offsets, d.rows(), name, "groupOffsets");
-  if (static_cast<int64_t>(d.labels.size()) != d.size()) fail(Code::invalid, name, ".labels has ", d.labels.size(), " entries for ", d.size(), " instances");
-  if (!d.targets.empty() && d.targets.size() != d.tokens.size()) fail(Code::invalid, name, ".targets has ", d.targets.size(), " entries for ", d.tokens.size(), " tokens");
+  if (static_cast<int64_t>(d.labels.size()) != d.size())
+    fail(Code::invalid, name, ".labels has ", d.labels.size(), " entries for ", d.size(), " instances");
+  if (!d.targets.empty() && d.targets.size() != d.tokens.size())
+    fail(Code::invalid, name, ".targets has ", d.targets.size(), " entries for ", d.tokens.size(), " tokens");
   check_tokens(model, d, name);
   check_labels(model, d, name);
 }
@@ -139,13 +148,15 @@ Batch make_row_batch(const Instances& d, const std::vector<int64_t>& rows, at::D
 std::vector<std::vector<int64_t>> pack(const Instances& d, int64_t batch_tokens, const Fits& fits) {
   std::vector<int64_t> order(static_cast<size_t>(d.size()));
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return d.longest_row(a) > d.longest_row(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return d.longest_row(a) > d.longest_row(b); });
   std::vector<std::vector<int64_t>> batches;
   int64_t rows = 0, longest = 0;
   for (const int64_t i : order) {
     const int64_t own = d.group_offsets[i + 1] - d.group_offsets[i];
     const int64_t wider = std::max(longest, d.longest_row(i));
-    const bool is_full = batches.empty() || (rows + own) * wider > batch_tokens || (fits && !fits({std::ssize(batches.back()) + 1, rows + own, wider}));
+    const bool is_full = batches.empty() || (rows + own) * wider > batch_tokens ||
+                         (fits && !fits({std::ssize(batches.back()) + 1, rows + own, wider}));
     if (is_full) {
       batches.emplace_back();
       rows = longest = 0;

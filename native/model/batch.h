@@ -1,5 +1,5 @@
-// Instances as they come from JavaScript (ragged, in place) and the packed batches made of them. A batch holds the tokens of its
-// rows one after the other, [token]; padding exists only inside attention.
+// Instances as they come from JavaScript (ragged, in place) and the packed batches made of them. A batch holds the
+// tokens of its rows one after the other, [token]; padding exists only inside attention.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -23,7 +23,9 @@ struct Instances {
   int64_t size() const { return static_cast<int64_t>(group_offsets.size()) - 1; }
   int64_t rows() const { return static_cast<int64_t>(row_offsets.size()) - 1; }
   int64_t row_length(int64_t row) const { return row_offsets[row + 1] - row_offsets[row]; }
-  int64_t token_count(int64_t instance) const { return row_offsets[group_offsets[instance + 1]] - row_offsets[group_offsets[instance]]; }
+  int64_t token_count(int64_t instance) const {
+    return row_offsets[group_offsets[instance + 1]] - row_offsets[group_offsets[instance]];
+  }
   /// Rows of the instance's longest row.
   int64_t longest_row(int64_t instance) const;
 };
@@ -36,14 +38,14 @@ struct Batch {
   std::vector<int64_t> row_offsets;    // [row + 1] into the packed tokens
   std::vector<int64_t> group_offsets;  // [instance + 1] into the rows
   int64_t longest = 0;
-  bool equal = true;         // all rows have one length: padding is a view
-  at::Tensor tokens;         // [token]
-  at::Tensor positions;      // [token] place within the row
-  at::Tensor readout;        // [row] packed index of the row's last token
-  at::Tensor pad_index;      // [row * longest] packed index, 0 where padded
-  at::Tensor unpad_index;    // [token] into row * longest
-  at::Tensor labels;         // [instance], -1 where unknown
-  at::Tensor targets;        // [token] or undefined
+  bool equal = true;          // all rows have one length: padding is a view
+  at::Tensor tokens;          // [token]
+  at::Tensor positions;       // [token] place within the row
+  at::Tensor readout;         // [row] packed index of the row's last token
+  at::Tensor pad_index;       // [row * longest] packed index, 0 where padded
+  at::Tensor unpad_index;     // [token] into row * longest
+  at::Tensor labels;          // [instance], -1 where unknown
+  at::Tensor targets;         // [token] or undefined
   at::Tensor token_instance;  // [token] place of its instance in this batch
 
   int64_t rows() const { return static_cast<int64_t>(row_offsets.size()) - 1; }
@@ -62,8 +64,8 @@ struct BatchShape {
 /// Whether a batch may become so large.
 using Fits = std::function<bool(const BatchShape&)>;
 
-/// Instances sorted by length and packed to at most `batch_tokens` tokens, padding of the attention counted, and no further than
-/// fits; an instance larger than that is a batch of its own.
+/// Instances sorted by length and packed to at most `batch_tokens` tokens, padding of the attention counted, and no
+/// further than fits; an instance larger than that is a batch of its own.
 std::vector<std::vector<int64_t>> pack(const Instances& instances, int64_t batch_tokens, const Fits& fits = {});
 
 }  // namespace attribution

@@ -1,10 +1,9 @@
 #include "model/checkpoint.h"
 
-#include <unistd.h>
-
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,7 +11,7 @@
 #include <map>
 #include <memory>
 
-#include "storage/write_failure.h"
+#include "core/write_failure.h"
 
 namespace attribution {
 namespace {
@@ -25,8 +24,8 @@ std::string shape_text(at::IntArrayRef shape) {
 
 bool is_head(const std::string& weight) { return weight.rfind("score.", 0) == 0; }
 
-/// Whether no value has all bits of its exponent set, which NaN and the infinities have. Takes no memory: temporary tensors of
-/// a checkpoint's sizes leave the heap in pieces that are never given back.
+/// Whether no value has all bits of its exponent set, which NaN and the infinities have. Takes no memory: temporary
+/// tensors of a checkpoint's sizes leave the heap in pieces that are never given back.
 template <typename Bits>
 bool all_finite(const at::Tensor& tensor, Bits exponent) {
   const auto* values = static_cast<const Bits*>(tensor.const_data_ptr());
@@ -105,13 +104,18 @@ uint64_t mix(uint64_t hash, const void* data, size_t size) {
 
 at::Device device_named(const std::string& name) {
   if (name == "cpu") return at::kCPU;
-  if (name != "cuda") fail(Code::invalid, "Expected \"device\" to be one of \"cpu\", \"cuda\" but received \"", name, "\"");
-  if (!at::hasCUDA()) fail(Code::unsupported, "This libtorch has no CUDA, or the machine has no device: use device \"cpu\", or point LIBTORCH to a CUDA build and run npm rebuild");
+  if (name != "cuda")
+    fail(Code::invalid, "Expected \"device\" to be one of \"cpu\", \"cuda\" but received \"", name, "\"");
+  if (!at::hasCUDA())
+    fail(Code::unsupported,
+         "This libtorch has no CUDA, or the machine has no device: use device \"cpu\", or point LIBTORCH to a CUDA "
+         "build and run "
+         "npm rebuild");
   return at::Device(at::kCUDA, 0);
 }
 
-Model open_model(const Architecture& architecture, const std::vector<WeightSource>& sources, at::ScalarType dtype, at::Device device,
-                 int64_t new_head_seed, double new_head_deviation, const Control& control) {
+Model open_model(const Architecture& architecture, const std::vector<WeightSource>& sources, at::ScalarType dtype,
+                 at::Device device, int64_t new_head_seed, double new_head_deviation, const Control& control) {
   Model model = empty_model(architecture, dtype, device);
   std::map<std::string, const WeightSource*> by_weight;
   for (const WeightSource& source : sources) by_weight[source.weight] = &source;
@@ -123,14 +127,16 @@ Model open_model(const Architecture& architecture, const std::vector<WeightSourc
     control.progress(done++, static_cast<int64_t>(places.size()), "loading weights");
     const auto found = by_weight.find(slot.name);
     if (found == by_weight.end()) {
-      if (!is_head(slot.name) || new_head_seed < 0) fail(Code::missing, "The checkpoint has no tensor for weight \"", slot.name, "\"");
+      if (!is_head(slot.name) || new_head_seed < 0)
+        fail(Code::missing, "The checkpoint has no tensor for weight \"", slot.name, "\"");
       draw(slot, model.options(), new_head_deviation, generator);
       continue;
     }
     const WeightSource& source = *found->second;
     const at::Tensor tensor = read_tensor(files[source.file], source, dtype);
     if (tensor.sizes() != at::IntArrayRef(slot.shape)) {
-      fail(Code::mismatch, "Tensor \"", source.name, "\" has shape ", shape_text(tensor.sizes()), ", but weight \"", slot.name, "\" of this architecture has ", shape_text(slot.shape));
+      fail(Code::mismatch, "Tensor \"", source.name, "\" has shape ", shape_text(tensor.sizes()), ", but weight \"",
+           slot.name, "\" of this architecture has ", shape_text(slot.shape));
     }
     check_finite(tensor, source.name);
     *slot.tensor = tensor.to(device);
@@ -138,7 +144,8 @@ Model open_model(const Architecture& architecture, const std::vector<WeightSourc
   return model;
 }
 
-Model create_model(const Architecture& architecture, at::ScalarType dtype, at::Device device, int64_t seed, double deviation, const Control& control) {
+Model create_model(const Architecture& architecture, at::ScalarType dtype, at::Device device, int64_t seed,
+                   double deviation, const Control& control) {
   Model model = empty_model(architecture, dtype, device);
   at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(seed));
   for (const WeightSlot& slot : slots(model.architecture, model.weights)) {
@@ -154,8 +161,8 @@ Model copy_model(const Model& model) {
   return copy;
 }
 
-void write_weights(const Model& model, const std::string& file, const std::vector<uint8_t>& header, const std::vector<std::string>& names,
-                   at::ScalarType dtype, const Control& control) {
+void write_weights(const Model& model, const std::string& file, const std::vector<uint8_t>& header,
+                   const std::vector<std::string>& names, at::ScalarType dtype, const Control& control) {
   Model view = model;
   std::map<std::string, at::Tensor> tensors;
   for (const WeightSlot& slot : slots(view.architecture, view.weights)) tensors[slot.name] = *slot.tensor;
@@ -194,8 +201,17 @@ Model resize_embedding(const Model& model, int64_t rows) {
 std::string fingerprint(const Model& model) {
   Model view = model;
   const Architecture& a = model.architecture;
-  const int64_t numbers[] = {a.heads, a.key_value_heads, a.head_size, a.positions, static_cast<int64_t>(a.norm), a.post_norm, a.rotary_size,
-                             a.parallel_residual, static_cast<int64_t>(a.activation), static_cast<int64_t>(a.qkv), static_cast<int64_t>(a.head)};
+  const int64_t numbers[] = {a.heads,
+                             a.key_value_heads,
+                             a.head_size,
+                             a.positions,
+                             static_cast<int64_t>(a.norm),
+                             a.post_norm,
+                             a.rotary_size,
+                             a.parallel_residual,
+                             static_cast<int64_t>(a.activation),
+                             static_cast<int64_t>(a.qkv),
+                             static_cast<int64_t>(a.head)};
   const double reals[] = {a.norm_epsilon, a.rotary_base};
   uint64_t hash = mix(mix(0x243F6A8885A308D3ULL, numbers, sizeof numbers), reals, sizeof reals);
   for (const WeightSlot& slot : slots(view.architecture, view.weights)) {

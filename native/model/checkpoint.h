@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "core/control.h"
 #include "model/weights.h"
-#include "storage/control.h"
 #include "storage/tensor_reader.h"
 
 namespace attribution {
@@ -14,20 +14,21 @@ struct WeightSource : StoredTensor {
   std::string file;
 };
 
-/// Refuses weights that are missing, not of the architecture's shape, or not finite. A head that no source fills is drawn from
-/// `new_head_seed` where that is ≥ 0.
-Model open_model(const Architecture& architecture, const std::vector<WeightSource>& sources, at::ScalarType dtype, at::Device device,
-                 int64_t new_head_seed, double new_head_deviation, const Control& control);
+/// Refuses weights that are missing, not of the architecture's shape, or not finite. A head that no source fills is
+/// drawn from `new_head_seed` where that is ≥ 0.
+Model open_model(const Architecture& architecture, const std::vector<WeightSource>& sources, at::ScalarType dtype,
+                 at::Device device, int64_t new_head_seed, double new_head_deviation, const Control& control);
 
 /// Weights normal(0, deviation), biases 0, norms 1.
-Model create_model(const Architecture& architecture, at::ScalarType dtype, at::Device device, int64_t seed, double deviation, const Control& control);
+Model create_model(const Architecture& architecture, at::ScalarType dtype, at::Device device, int64_t seed,
+                   double deviation, const Control& control);
 
 /// A deep copy.
 Model copy_model(const Model& model);
 
 /// Writes `header` (with its length prefix) and the named weights, in that order.
-void write_weights(const Model& model, const std::string& file, const std::vector<uint8_t>& header, const std::vector<std::string>& names,
-                   at::ScalarType dtype, const Control& control);
+void write_weights(const Model& model, const std::string& file, const std::vector<uint8_t>& header,
+                   const std::vector<std::string>& names, at::ScalarType dtype, const Control& control);
 
 /// The model with another number of token embeddings; new rows are the mean of the old.
 Model resize_embedding(const Model& model, int64_t rows);

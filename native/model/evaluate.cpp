@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/error.h"
 #include "model/loss.h"
 #include "model/transformer.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -43,13 +43,14 @@ at::Tensor row_places(const Instances& d, const Batch& batch) {
 at::Tensor token_places(const Instances& d, const Batch& batch) {
   std::vector<int64_t> places;
   for (const int64_t i : batch.instances) {
-    for (int64_t t = d.row_offsets[d.group_offsets[i]]; t < d.row_offsets[d.group_offsets[i + 1]]; ++t) places.push_back(t);
+    for (int64_t t = d.row_offsets[d.group_offsets[i]]; t < d.row_offsets[d.group_offsets[i + 1]]; ++t)
+      places.push_back(t);
   }
   return indices(places);
 }
 
-void for_batches(const Model& model, const Instances& d, int64_t batch_tokens, const char* stage, const Control& control,
-                 const std::function<void(const Batch&)>& each, const Fits& fits) {
+void for_batches(const Model& model, const Instances& d, int64_t batch_tokens, const char* stage,
+                 const Control& control, const std::function<void(const Batch&)>& each, const Fits& fits) {
   int64_t done = 0;
   for (auto& chosen : pack(d, batch_tokens, fits)) {
     control.progress(done, d.size(), stage);
@@ -79,18 +80,22 @@ at::Tensor readout_states(const Model& model, const Instances& d, int64_t batch_
   const at::NoGradGuard no_grad;
   at::Tensor states = at::empty({d.rows(), model.architecture.embedding_size}, at::kFloat);
   for_batches(model, d, batch_tokens, "reading states", control, [&](const Batch& batch) {
-    states.index_copy_(0, row_places(d, batch), forward(model, batch).index_select(0, batch.readout).to(at::kCPU, at::kFloat));
+    states.index_copy_(0, row_places(d, batch),
+                       forward(model, batch).index_select(0, batch.readout).to(at::kCPU, at::kFloat));
   });
   return states;
 }
 
-at::Tensor capture_site(const Model& model, const Instances& d, Site site, const std::vector<int64_t>& layers, bool all_positions,
-                        int64_t batch_tokens, const Control& control) {
+at::Tensor capture_site(const Model& model, const Instances& d, Site site, const std::vector<int64_t>& layers,
+                        bool all_positions, int64_t batch_tokens, const Control& control) {
   check_instances(model, d, "instances");
-  if (site == Site::pre_activation && model.architecture.gated) fail(Code::unsupported, "A gated MLP has no single pre-activation");
+  if (site == Site::pre_activation && model.architecture.gated)
+    fail(Code::unsupported, "A gated MLP has no single pre-activation");
   const at::NoGradGuard no_grad;
   const int64_t width = site_width(model.architecture, site);
-  at::Tensor values = at::empty({all_positions ? static_cast<int64_t>(d.tokens.size()) : d.rows(), static_cast<int64_t>(layers.size()), width}, at::kFloat);
+  at::Tensor values = at::empty(
+      {all_positions ? static_cast<int64_t>(d.tokens.size()) : d.rows(), static_cast<int64_t>(layers.size()), width},
+      at::kFloat);
   for_batches(model, d, batch_tokens, "capturing", control, [&](const Batch& batch) {
     const at::Tensor places = all_positions ? token_places(d, batch) : row_places(d, batch);
     Hooks hooks;

@@ -1,6 +1,7 @@
-// The classes come in blocks that stay in the processor's cache: a block's logits are made, give their sum and the mean of their
-// weights, and are gone. The target is left out of the sum and its share 1 − p is a sigmoid of the others' log-odds, so that a
-// loss and a gradient near zero are as exact as any other. With l = log Σ_{v ≠ t} exp x_v and m = Σ_{v ≠ t} W_v exp(x_v − l):
+// The classes come in blocks that stay in the processor's cache: a block's logits are made, give their sum and the mean
+// of their weights, and are gone. The target is left out of the sum and its share 1 − p is a sigmoid of the others'
+// log-odds, so that a loss and a gradient near zero are as exact as any other. With l = log Σ_{v ≠ t} exp x_v and m =
+// Σ_{v ≠ t} W_v exp(x_v − l):
 //   loss = log(1 + exp(l − x_t))        d loss / d hidden = sigmoid(l − x_t) (m − W_t)
 #include "model/frozen_head.h"
 
@@ -15,7 +16,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// Logits of a block: 4 MB of floats, so that they are read again from the cache; on an accelerator as much as one launch is worth.
+/// Logits of a block: 4 MB of floats, so that they are read again from the cache; on an accelerator as much as one
+/// launch is worth.
 int64_t block_values(const at::Tensor& hidden) { return int64_t{1} << (hidden.is_cpu() ? 20 : 24); }
 /// Narrower blocks and rows that are fewer multiply slower.
 constexpr int64_t least_width = 512;
@@ -29,7 +31,8 @@ constexpr double nothing = std::numeric_limits<float>::lowest() / 2;
 /// All classes but each row's target, added block by block.
 class OtherClasses {
  public:
-  OtherClasses(const at::Tensor& hidden, const at::Tensor& matrix, const at::Tensor& target, bool means) : matrix_(matrix), target_(target) {
+  OtherClasses(const at::Tensor& hidden, const at::Tensor& matrix, const at::Tensor& target, bool means)
+      : matrix_(matrix), target_(target) {
     const auto options = hidden.options().dtype(at::kDouble);
     own_ = at::zeros({hidden.size(0)}, options);
     total_ = at::full({hidden.size(0)}, nothing, options);
@@ -41,7 +44,8 @@ class OtherClasses {
     set_apart(logits, first);
     const at::Tensor most = at::amax(logits, {1}).to(at::kDouble);
     at::_softmax_out(logits, logits, 1, false);
-    const at::Tensor total = most - at::amax(logits, {1}).to(at::kDouble).log();  // the largest share is exp(most − total)
+    const at::Tensor total =
+        most - at::amax(logits, {1}).to(at::kDouble).log();  // the largest share is exp(most − total)
     const at::Tensor joint = at::logaddexp(total_, total);
     if (mean_.defined()) {
       const at::Tensor mean = product(logits.to(matrix_.scalar_type()), matrix_.narrow(0, first, logits.size(1)).t());
@@ -51,7 +55,9 @@ class OtherClasses {
   }
 
   at::Tensor losses() const { return at::softplus(total_ - own_, 1, exact_until); }
-  at::Tensor gradient() const { return (mean_ - matrix_.index_select(0, target_)).mul_(column(at::sigmoid(total_ - own_))); }
+  at::Tensor gradient() const {
+    return (mean_ - matrix_.index_select(0, target_)).mul_(column(at::sigmoid(total_ - own_)));
+  }
 
  private:
   at::Tensor column(const at::Tensor& x) const { return x.to(mean_.scalar_type()).unsqueeze(1); }
@@ -78,42 +84,52 @@ void in_parts(int64_t size, int64_t most, F&& f) {
   for (int64_t i = 0; i < parts; ++i) f(size * i / parts, size * (i + 1) / parts - size * i / parts);
 }
 
-at::Tensor logits_of(const at::Tensor& hidden, const Linear& head, const at::Tensor& matrix, int64_t first, int64_t count) {
-  return wide(product(hidden, matrix.narrow(0, first, count), head.bias.defined() ? head.bias.narrow(0, first, count) : head.bias));
+at::Tensor logits_of(const at::Tensor& hidden, const Linear& head, const at::Tensor& matrix, int64_t first,
+                     int64_t count) {
+  return wide(product(hidden, matrix.narrow(0, first, count),
+                      head.bias.defined() ? head.bias.narrow(0, first, count) : head.bias));
 }
 
 /// Losses of rows whose targets are given; `gradient`, where given, receives theirs.
-at::Tensor given_losses(const at::Tensor& hidden, const Linear& head, const at::Tensor& target, at::Tensor* gradient, const at::Tensor& logits = {}) {
+at::Tensor given_losses(const at::Tensor& hidden, const Linear& head, const at::Tensor& target, at::Tensor* gradient,
+                        const at::Tensor& logits = {}) {
   const at::Tensor matrix = head.matrix();
   OtherClasses others(hidden, matrix, target, gradient);
   const int64_t most = std::max(least_width, block_values(hidden) / std::max<int64_t>(1, hidden.size(0)));
   in_parts(matrix.size(0), most, [&](int64_t first, int64_t count) {
-    others.add(logits.defined() ? logits.narrow(1, first, count).contiguous() : logits_of(hidden, head, matrix, first, count), first);
+    others.add(
+        logits.defined() ? logits.narrow(1, first, count).contiguous() : logits_of(hidden, head, matrix, first, count),
+        first);
   });
   if (gradient) gradient->copy_(others.gradient());
   return others.losses();
 }
 
 /// The same for targets that are drawn, which takes all logits of a row at once.
-at::Tensor drawn_losses(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets, at::Tensor* gradient) {
+at::Tensor drawn_losses(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets,
+                        at::Tensor* gradient) {
   const at::Tensor matrix = head.matrix();
   at::Tensor losses = at::empty({hidden.size(0)}, hidden.options().dtype(at::kDouble));
   in_parts(hidden.size(0), std::max<int64_t>(1, drawn_values / matrix.size(0)), [&](int64_t first, int64_t count) {
     const at::Tensor rows = hidden.narrow(0, first, count), logits = logits_of(rows, head, matrix, 0, matrix.size(0));
     at::Tensor part = gradient ? gradient->narrow(0, first, count) : at::Tensor();
-    losses.narrow(0, first, count).copy_(given_losses(rows, head, targets.drawn(first, at::softmax(logits, 1)), gradient ? &part : nullptr, logits));
+    losses.narrow(0, first, count)
+        .copy_(
+            given_losses(rows, head, targets.drawn(first, at::softmax(logits, 1)), gradient ? &part : nullptr, logits));
   });
   return losses;
 }
 
 at::Tensor losses_of(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets, at::Tensor* gradient) {
   if (gradient) *gradient = at::empty_like(hidden);
-  const at::Tensor losses = targets.given.defined() ? given_losses(hidden, head, targets.given, gradient) : drawn_losses(hidden, head, targets, gradient);
+  const at::Tensor losses = targets.given.defined() ? given_losses(hidden, head, targets.given, gradient)
+                                                    : drawn_losses(hidden, head, targets, gradient);
   return losses.to(hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
 }
 
 struct FrozenHead : torch::autograd::Function<FrozenHead> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const Linear& head, const TokenTargets& targets) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const Linear& head,
+                            const TokenTargets& targets) {
     at::Tensor gradient;
     const at::Tensor losses = losses_of(hidden, head, targets, &gradient);
     context->save_for_backward({gradient});

@@ -5,7 +5,8 @@
 
 namespace attribution {
 
-/// Cross-entropy of each hidden state [n, embedding] → [n], in float (double for float64). Differentiable in `hidden`, once.
+/// Cross-entropy of each hidden state [n, embedding] → [n], in float (double for float64). Differentiable in `hidden`,
+/// once.
 at::Tensor frozen_head_losses(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets);
 
 }  // namespace attribution

@@ -4,9 +4,24 @@ namespace attribution {
 
 std::string module_name(const Architecture& a, ModuleId id) {
   static const char* const names[] = {
-    "embedding.token", "embedding.position", "embedding.norm", "embedding.projectIn",
-    "attentionNorm", "attention.qkv", "attention.query", "attention.key", "attention.value", "attention.queryNorm", "attention.keyNorm", "attention.output",
-    "mlpNorm", "mlp.gate", "mlp.up", "mlp.down", "finalNorm", "embedding.projectOut",
+      "embedding.token",
+      "embedding.position",
+      "embedding.norm",
+      "embedding.projectIn",
+      "attentionNorm",
+      "attention.qkv",
+      "attention.query",
+      "attention.key",
+      "attention.value",
+      "attention.queryNorm",
+      "attention.keyNorm",
+      "attention.output",
+      "mlpNorm",
+      "mlp.gate",
+      "mlp.up",
+      "mlp.down",
+      "finalNorm",
+      "embedding.projectOut",
   };
   if (id.module == Module::head) return head_name(a);
   const std::string name = names[static_cast<size_t>(id.module)];

@@ -1,4 +1,5 @@
-// What a caller may watch or change during one forward. A value, passed down the call: nothing is global, nothing remains.
+// What a caller may watch or change during one forward. A value, passed down the call: nothing is global, nothing
+// remains.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -10,14 +11,31 @@
 
 namespace attribution {
 
-/// Where units live: inputs of the MLP's and of the attention's output projection, and the first MLP layer before its activation.
+/// Where units live: inputs of the MLP's and of the attention's output projection, and the first MLP layer before its
+/// activation.
 enum class Site { neurons, heads, pre_activation };
 
 /// A module with parameters: which, and in which layer (-1 outside the blocks).
 enum class Module {
-  token_embedding, position_embedding, embedding_norm, project_in,
-  attention_norm, qkv, query, key, value, query_norm, key_norm, attention_output, mlp_norm, gate, up, down,
-  final_norm, project_out, head
+  token_embedding,
+  position_embedding,
+  embedding_norm,
+  project_in,
+  attention_norm,
+  qkv,
+  query,
+  key,
+  value,
+  query_norm,
+  key_norm,
+  attention_output,
+  mlp_norm,
+  gate,
+  up,
+  down,
+  final_norm,
+  project_out,
+  head
 };
 struct ModuleId {
   Module module;

@@ -3,15 +3,16 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "storage/error.h"
+#include "core/error.h"
 
 namespace attribution {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-using PointwiseLinear = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
-                                   c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
+using PointwiseLinear = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                                   c10::string_view, c10::List<std::optional<at::Scalar>>,
+                                   std::optional<c10::string_view>);
 
 /// oneDNN's linear where this libtorch has it.
 const std::optional<c10::TypedOperatorHandle<PointwiseLinear>>& onednn_linear() {
@@ -30,23 +31,26 @@ const std::optional<c10::TypedOperatorHandle<PointwiseLinear>>& onednn_linear() 
 /// Rows from which on MKL is the faster by any matrix: 200 against 180 Gflop/s at 1,024 rows, level at 240.
 constexpr int64_t many_rows = 240;
 
-/// By a transposed matrix (a backward's), MKL multiplies up to twice as fast as oneDNN on the processors it is made for.
+/// By a transposed matrix (a backward's), MKL multiplies up to twice as fast as oneDNN on the processors it is made
+/// for.
 bool blas_is_faster(const at::Tensor& a, const at::Tensor& b) {
 #if defined(__x86_64__)
   static const bool intel = __builtin_cpu_is("intel");
-  return intel && b.scalar_type() == at::kFloat && (a.size(0) >= many_rows || (!b.is_contiguous() && b.t().is_contiguous()));
+  return intel && b.scalar_type() == at::kFloat &&
+         (a.size(0) >= many_rows || (!b.is_contiguous() && b.t().is_contiguous()));
 #else
   return false;
 #endif
 }
 
 bool fast(const at::Tensor& a, const at::Tensor& b) {
-  return a.device().is_cpu() && (a.scalar_type() == at::kFloat || a.scalar_type() == at::kBFloat16) && a.scalar_type() == b.scalar_type() &&
-         a.size(0) > 0 && onednn_linear().has_value() && !blas_is_faster(a, b);
+  return a.device().is_cpu() && (a.scalar_type() == at::kFloat || a.scalar_type() == at::kBFloat16) &&
+         a.scalar_type() == b.scalar_type() && a.size(0) > 0 && onednn_linear().has_value() && !blas_is_faster(a, b);
 }
 
 struct FastLinear : torch::autograd::Function<FastLinear> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& matrix, const std::optional<at::Tensor>& bias) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& matrix,
+                            const std::optional<at::Tensor>& bias) {
     const bool weights = matrix.requires_grad();
     context->save_for_backward({weights ? input : at::Tensor(), matrix});
     context->saved_data["bias"] = bias && bias->requires_grad();
@@ -77,11 +81,12 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& b
 at::Tensor apply(const Linear& linear, const at::Tensor& input, bool twice_differentiable) {
   const at::Tensor matrix = linear.matrix();
   if (twice_differentiable || !fast(input, matrix)) return at::linear(input, matrix, linear.bias);
-  const bool graph = at::GradMode::is_enabled() &&
-                     (input.requires_grad() || matrix.requires_grad() || (linear.bias.defined() && linear.bias.requires_grad()));
+  const bool graph = at::GradMode::is_enabled() && (input.requires_grad() || matrix.requires_grad() ||
+                                                    (linear.bias.defined() && linear.bias.requires_grad()));
   if (!graph) return product(input, matrix, linear.bias);
   // A missing bias is none, not an undefined tensor: apply() asks each tensor for its device.
-  return FastLinear::apply(input, matrix, linear.bias.defined() ? std::optional<at::Tensor>(linear.bias) : std::nullopt);
+  return FastLinear::apply(input, matrix,
+                           linear.bias.defined() ? std::optional<at::Tensor>(linear.bias) : std::nullopt);
 }
 
 }  // namespace attribution

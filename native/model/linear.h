@@ -1,5 +1,5 @@
-// A linear module on packed rows. On a CPU in float32 or bfloat16 it runs oneDNN's matrix product, which is faster than libtorch's
-// default BLAS; the result can be differentiated once. Everything else takes at::linear.
+// A linear module on packed rows. On a CPU in float32 or bfloat16 it runs oneDNN's matrix product, which is faster than
+// libtorch's default BLAS; the result can be differentiated once. Everything else takes at::linear.
 #pragma once
 #include <ATen/ATen.h>
 

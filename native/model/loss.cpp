@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/error.h"
 #include "model/attention.h"
 #include "model/frozen_head.h"
 #include "model/linear.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -33,8 +33,10 @@ at::Tensor class_logits(const Architecture& a, const at::Tensor& row_logits, con
   for (int64_t i = 0; i < batch.size(); ++i) {
     for (int64_t k = 0; k < batch.group_offsets[i + 1] - batch.group_offsets[i]; ++k) place.push_back(i * most + k);
   }
-  const at::Tensor empty = at::full({batch.size() * most}, -std::numeric_limits<double>::infinity(), row_logits.options());
-  return empty.index_copy(0, at::tensor(place, at::kLong).to(row_logits.device()), row_logits.squeeze(1)).view({batch.size(), most});
+  const at::Tensor empty =
+      at::full({batch.size() * most}, -std::numeric_limits<double>::infinity(), row_logits.options());
+  return empty.index_copy(0, at::tensor(place, at::kLong).to(row_logits.device()), row_logits.squeeze(1))
+      .view({batch.size(), most});
 }
 
 at::Tensor readout_class_logits(const Model& model, const at::Tensor& hidden, const Batch& batch, const Hooks& hooks) {
@@ -52,25 +54,31 @@ at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const Toke
   const bool frozen = !head.weight.requires_grad() && !hooks.taps_head && !hooks.twice_differentiable;
   if (frozen) return frozen_head_losses(hidden, head, targets);
   const at::Tensor logits = head_logits(model, hidden, hooks);
-  return at::cross_entropy_loss(logits, targets.given.defined() ? targets.given : targets.drawn(0, at::softmax(logits.detach(), 1)), {}, at::Reduction::None);
+  return at::cross_entropy_loss(
+      logits, targets.given.defined() ? targets.given : targets.drawn(0, at::softmax(logits.detach(), 1)), {},
+      at::Reduction::None);
 }
 
-at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction, const Hooks& hooks) {
+at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction,
+                           const Hooks& hooks) {
   if (model.architecture.head != HeadKind::causal_lm) {
     const at::Tensor scores = readout_class_logits(model, hidden, batch, hooks);
     const at::Tensor known = batch.labels.ge(0);
     const at::Tensor chosen = at::log_softmax(scores, 1).gather(1, batch.labels.clamp_min(0).unsqueeze(1)).squeeze(1);
     return at::where(known, -chosen, at::zeros_like(chosen));
   }
-  if (!batch.targets.defined()) fail(Code::missing, "The instances have no target tokens; a causal LM's loss needs them (encode with targets)");
+  if (!batch.targets.defined())
+    fail(Code::missing, "The instances have no target tokens; a causal LM's loss needs them (encode with targets)");
   const at::Tensor counted = batch.targets.ne(no_target).nonzero().squeeze(1);
-  const at::Tensor losses = token_losses(model, hidden.index_select(0, counted), {batch.targets.index_select(0, counted), {}}, hooks);
+  const at::Tensor losses =
+      token_losses(model, hidden.index_select(0, counted), {batch.targets.index_select(0, counted), {}}, hooks);
   const at::Tensor sums = sum_by_instance(losses, batch.token_instance.index_select(0, counted), batch.size());
   if (reduction == Reduction::sum) return sums;
   return sums / target_counts(model.architecture, batch).clamp_min(1).to(sums.scalar_type());
 }
 
-at::Tensor target_values(const at::Tensor& class_scores, TargetKind kind, const at::Tensor& labels, const at::Tensor& contrast) {
+at::Tensor target_values(const at::Tensor& class_scores, TargetKind kind, const at::Tensor& labels,
+                         const at::Tensor& contrast) {
   at::Tensor values = class_scores;
   if (kind == TargetKind::probability) values = at::softmax(class_scores, 1);
   if (kind == TargetKind::log_probability) values = at::log_softmax(class_scores, 1);

@@ -8,7 +8,9 @@ bool is_rms(const Norm& norm) { return !norm.bias.defined(); }
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
-  const auto high = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;  // as transformers: normalised in float, scaled in the model's type
+  const auto high = x.scalar_type() == at::kDouble
+                        ? at::kDouble
+                        : at::kFloat;  // as transformers: normalised in float, scaled in the model's type
   const at::Tensor wide = x.to(high);
   const at::Tensor unit = (wide * at::rsqrt(wide.square().mean(-1, true) + epsilon)).to(x.scalar_type());
   return weight.defined() ? weight * unit : unit;

@@ -3,7 +3,8 @@
 //   x ─ attention norm ─ heads ─ output ─ + ─ mid            x ─┬ attention norm ─ heads ─ output ─┐
 //   mid ─ mlp norm ─ neurons ─ down ────── + ─ out              └ mlp norm ─ neurons ─ down ───────┴ + ─ out
 //
-// Post-norm blocks norm `mid` and `out` instead. The pieces are functions of their own, so that the prefix cache runs the same block.
+// Post-norm blocks norm `mid` and `out` instead. The pieces are functions of their own, so that the prefix cache runs
+// the same block.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -16,16 +17,20 @@ namespace attribution {
 at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks);  // [token, hidden]
 at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x, const Hooks& hooks = {});
 /// The residual after the attention, of heads [token, head * feature].
-at::Tensor after_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& heads, const Hooks& hooks);
+at::Tensor after_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& heads,
+                           const Hooks& hooks);
 /// The MLP's neurons, [token, intermediate]; `x` is the block's input, `mid` the residual after its attention.
 at::Tensor neurons(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& mid, const Hooks& hooks);
 /// The neurons of a pre-activation [token, intermediate] (models without a gate).
 at::Tensor activate(const Architecture& architecture, const at::Tensor& x);
 /// The block's output.
-at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& neurons, const Hooks& hooks);
+at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& neurons,
+                     const Hooks& hooks);
 /// The same two sums, of an output already projected (and dropped): the attention's, the MLP's.
-at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected, const Hooks& hooks = {});
-at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected, const Hooks& hooks = {});
+at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected,
+                         const Hooks& hooks = {});
+at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected,
+                   const Hooks& hooks = {});
 /// Final norm and projection: what the head reads, [token, embedding].
 at::Tensor finish(const Model& model, const at::Tensor& x, const Hooks& hooks = {});
 

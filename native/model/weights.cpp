@@ -7,7 +7,9 @@ class Collector {
  public:
   explicit Collector(const Architecture& architecture) : a_(architecture) {}
 
-  void tensor(const std::string& name, std::vector<int64_t> shape, at::Tensor& place) { weights.push_back({name, std::move(shape), &place}); }
+  void tensor(const std::string& name, std::vector<int64_t> shape, at::Tensor& place) {
+    weights.push_back({name, std::move(shape), &place});
+  }
 
   void norm(const std::string& name, int64_t size, Norm& place) {
     tensor(name + ".weight", {size}, place.weight);
@@ -16,7 +18,8 @@ class Collector {
 
   void linear(const std::string& name, int64_t output, int64_t input, bool bias, Linear& place, bool transposed) {
     place.transposed = transposed;
-    tensor(name + ".weight", transposed ? std::vector<int64_t>{input, output} : std::vector<int64_t>{output, input}, place.weight);
+    tensor(name + ".weight", transposed ? std::vector<int64_t>{input, output} : std::vector<int64_t>{output, input},
+           place.weight);
     if (bias) tensor(name + ".bias", {output}, place.bias);
     linears.push_back({name, &place});
   }
@@ -35,7 +38,8 @@ class Collector {
       tensor(name + ".attention.queryNorm.weight", {a_.head_size}, layer.query_norm.weight);
       tensor(name + ".attention.keyNorm.weight", {a_.head_size}, layer.key_norm.weight);
     }
-    linear(name + ".attention.output", a_.hidden, a_.query_width(), a_.attention_output_bias, layer.attention_output, t);
+    linear(name + ".attention.output", a_.hidden, a_.query_width(), a_.attention_output_bias, layer.attention_output,
+           t);
     norm(name + ".mlpNorm", a_.hidden, layer.mlp_norm);
     if (a_.gated) linear(name + ".mlp.gate", a_.intermediate, a_.hidden, a_.mlp_bias, layer.gate, t);
     linear(name + ".mlp.up", a_.intermediate, a_.hidden, a_.mlp_bias, layer.up, t);
@@ -53,12 +57,15 @@ Collector collect(const Architecture& a, Weights& w) {
   Collector c(a);
   w.layers.resize(static_cast<size_t>(a.layers));
   c.tensor("embedding.token.weight", {a.vocabulary, a.embedding_size}, w.token_embedding);
-  if (a.position == PositionKind::learned) c.tensor("embedding.position.weight", {a.position_offset + a.positions, a.hidden}, w.position_embedding);
+  if (a.position == PositionKind::learned)
+    c.tensor("embedding.position.weight", {a.position_offset + a.positions, a.hidden}, w.position_embedding);
   if (a.embedding_norm) c.norm("embedding.norm", a.hidden, w.embedding_norm);
-  if (a.embedding_size != a.hidden) c.linear("embedding.projectIn", a.hidden, a.embedding_size, false, w.project_in, false);
+  if (a.embedding_size != a.hidden)
+    c.linear("embedding.projectIn", a.hidden, a.embedding_size, false, w.project_in, false);
   for (int64_t i = 0; i < a.layers; ++i) c.layer("layers." + std::to_string(i), w.layers[static_cast<size_t>(i)]);
   if (a.final_norm) c.norm("finalNorm", a.hidden, w.final_norm);
-  if (a.embedding_size != a.hidden) c.linear("embedding.projectOut", a.embedding_size, a.hidden, false, w.project_out, false);
+  if (a.embedding_size != a.hidden)
+    c.linear("embedding.projectOut", a.embedding_size, a.hidden, false, w.project_out, false);
   if (a.head == HeadKind::causal_lm) {
     if (!a.tied_output) c.linear("output", a.vocabulary, a.embedding_size, a.output_bias, w.output, false);
   } else {
@@ -69,9 +76,13 @@ Collector collect(const Architecture& a, Weights& w) {
 
 }  // namespace
 
-std::vector<WeightSlot> slots(const Architecture& architecture, Weights& weights) { return collect(architecture, weights).weights; }
+std::vector<WeightSlot> slots(const Architecture& architecture, Weights& weights) {
+  return collect(architecture, weights).weights;
+}
 
-std::vector<LinearSlot> linear_slots(const Architecture& architecture, Weights& weights) { return collect(architecture, weights).linears; }
+std::vector<LinearSlot> linear_slots(const Architecture& architecture, Weights& weights) {
+  return collect(architecture, weights).linears;
+}
 
 Linear head_linear(const Model& model) {
   if (model.architecture.head != HeadKind::causal_lm) return model.weights.score;
@@ -79,6 +90,8 @@ Linear head_linear(const Model& model) {
   return model.weights.output;
 }
 
-std::string head_name(const Architecture& architecture) { return architecture.head == HeadKind::causal_lm ? "output" : "score"; }
+std::string head_name(const Architecture& architecture) {
+  return architecture.head == HeadKind::causal_lm ? "output" : "score";
+}
 
 }  // namespace attribution

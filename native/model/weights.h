@@ -1,5 +1,5 @@
-// The weights of a decoder, each exactly one tensor of the checkpoint in the checkpoint's own layout. `visit` is the one list of
-// their names: loading, saving, hashing and selecting parameters all go through it.
+// The weights of a decoder, each exactly one tensor of the checkpoint in the checkpoint's own layout. `visit` is the
+// one list of their names: loading, saving, hashing and selecting parameters all go through it.
 #pragma once
 #include <ATen/ATen.h>
 

@@ -1,14 +1,16 @@
-// F − F with one unit at zero (or at a given value), for every single unit. Ablating a unit takes its column of the output
-// projection away from the block's output, so a variant enters behind the projection and costs the layers above only.
+// F − F with one unit at zero (or at a given value), for every single unit. Ablating a unit takes its column of the
+// output projection away from the block's output, so a variant enters behind the projection and costs the layers above
+// only.
 #include "model/linear.h"
-#include "model/prefix_cache.h"
+#include "model/prefix/prefix_cache.h"
 #include "neuron/neuron_scores.h"
 #include "neuron/unit_writes.h"
 #include "neuron/variants.h"
 
 namespace attribution {
 
-BatchScores ablate_units(const Model& model, const PrefixCache& all, const ReadoutTarget& target, const NeuronOptions& o, int64_t fitting, const Control& control) {
+BatchScores ablate_units(const Model& model, const PrefixCache& all, const ReadoutTarget& target,
+                         const NeuronOptions& o, int64_t fitting, const Control& control) {
   const at::NoGradGuard no_grad;
   const PrefixCache cache = rows_of(all, target.rows);
   const int64_t rows = target.rows.size(0), units = site_units(model.architecture, o.site);

@@ -4,14 +4,14 @@
 #include <map>
 #include <numeric>
 
+#include "core/error.h"
 #include "model/evaluate.h"
-#include "model/prefix_cache.h"
-#include "model/tensor_pool.h"
+#include "model/memory/tensor_pool.h"
+#include "model/prefix/prefix_cache.h"
 #include "model/transformer.h"
 #include "neuron/memory.h"
 #include "neuron/unit_sets.h"
 #include "neuron/variants.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -38,7 +38,8 @@ Order sort_sets(const Batch& batch, const Sets& sets, int64_t count) {
 
 class Run {
  public:
-  Run(const Model& model, const Batch& batch, const PrefixCache& cache, const ReadoutTarget& target, const Sets& sets, const Order& order)
+  Run(const Model& model, const Batch& batch, const PrefixCache& cache, const ReadoutTarget& target, const Sets& sets,
+      const Order& order)
       : model_(model), batch_(batch), cache_(cache), target_(target), sets_(sets), order_(order) {}
 
   /// Class scores [instance * variant, class] of the variants first … first + count of each instance.
@@ -47,11 +48,15 @@ class Run {
     std::vector<Entry> entries;
     for (int64_t begin = 0, end; begin < count; begin = end) {
       const int64_t layer = order_.entry[first + begin];
-      for (end = begin; end < count && order_.entry[first + end] == layer; ++end) {}
-      const at::Tensor unchanged = cache_.layers[static_cast<size_t>(layer)].at(enter).unsqueeze(1).expand({-1, end - begin, -1});
+      for (end = begin; end < count && order_.entry[first + end] == layer; ++end) {
+      }
+      const at::Tensor unchanged =
+          cache_.layers[static_cast<size_t>(layer)].at(enter).unsqueeze(1).expand({-1, end - begin, -1});
       entries.push_back({enter, layer, changed(unchanged, enter, layer, first + begin)});
     }
-    const RowHook hook = [&](Site site, int64_t layer, const at::Tensor& x) { return sets_.has(site) ? changed(x, site, layer, first) : x; };
+    const RowHook hook = [&](Site site, int64_t layer, const at::Tensor& x) {
+      return sets_.has(site) ? changed(x, site, layer, first) : x;
+    };
     return target_.changed_scores(model_, run_entries(model_, cache_, entries, hook));
   }
 
@@ -60,7 +65,8 @@ class Run {
     std::vector<int64_t> indices;
     for (int64_t i = 0; i < batch_.size(); ++i) {
       for (int64_t v = 0; v < x.size(1); ++v) {
-        sets_.add_features(batch_.instances[i], order_.order[i][first + v], site, layer, (i * x.size(1) + v) * x.size(2), indices);
+        sets_.add_features(batch_.instances[i], order_.order[i][first + v], site, layer,
+                           (i * x.size(1) + v) * x.size(2), indices);
       }
     }
     return sets_.changed(x, site, layer, indices);
@@ -75,23 +81,27 @@ class Run {
 };
 
 /// One full forward with the sets of number `set`; class scores [instance, class].
-at::Tensor scores_fully(const Model& model, const Batch& batch, const ReadoutTarget& target, const Sets& sets, int64_t set) {
+at::Tensor scores_fully(const Model& model, const Batch& batch, const ReadoutTarget& target, const Sets& sets,
+                        int64_t set) {
   const at::Tensor positions = batch.readout.index_select(0, target.rows);
   Hooks hooks;
   hooks.site = [&](Site site, int64_t layer, const at::Tensor& x) {
     if (!sets.has(site)) return x;
     const at::Tensor own = x.index_select(0, positions).unsqueeze(1);
     std::vector<int64_t> indices;
-    for (int64_t i = 0; i < batch.size(); ++i) sets.add_features(batch.instances[i], set, site, layer, i * x.size(1), indices);
+    for (int64_t i = 0; i < batch.size(); ++i)
+      sets.add_features(batch.instances[i], set, site, layer, i * x.size(1), indices);
     return x.index_copy(0, positions, sets.changed(own, site, layer, indices).squeeze(1));
   };
   return target.changed_scores(model, forward(model, batch, hooks).index_select(0, positions).unsqueeze(1));
 }
 
-void store(ChangedPredictions& result, const Batch& batch, const ReadoutTarget& target, const at::Tensor& scores, int64_t count, const std::vector<std::vector<int64_t>>& sets, int64_t first) {
+void store(ChangedPredictions& result, const Batch& batch, const ReadoutTarget& target, const at::Tensor& scores,
+           int64_t count, const std::vector<std::vector<int64_t>>& sets, int64_t first) {
   const at::Tensor labels = target.labels.repeat_interleave(count);
   const at::Tensor contrast = target.contrast.defined() ? target.contrast.repeat_interleave(count) : at::Tensor();
-  const at::Tensor values = target_values(scores, target.kind, labels, contrast).to(at::kCPU, at::kDouble).view({batch.size(), count});
+  const at::Tensor values =
+      target_values(scores, target.kind, labels, contrast).to(at::kCPU, at::kDouble).view({batch.size(), count});
   const at::Tensor predictions = scores.argmax(1).to(at::kCPU, at::kInt).view({batch.size(), count});
   for (int64_t i = 0; i < batch.size(); ++i) {
     const std::vector<int64_t> own(sets[i].begin() + first, sets[i].begin() + first + count);
@@ -101,7 +111,8 @@ void store(ChangedPredictions& result, const Batch& batch, const ReadoutTarget& 
   }
 }
 
-void change_batch(ChangedPredictions& result, const Model& model, const Batch& batch, const UnitSets& s, const Control& control) {
+void change_batch(ChangedPredictions& result, const Model& model, const Batch& batch, const UnitSets& s,
+                  const Control& control) {
   const int64_t most = variants_within(model, batch, s.memory_bytes, Effort::rows);
   const Sets sets(model, s);
   const PrefixCache all = build_cache(model, batch);
@@ -112,7 +123,8 @@ void change_batch(ChangedPredictions& result, const Model& model, const Batch& b
   result.values.index_copy_(0, place, target.values.to(at::kCPU, at::kDouble));
   const Order order = sort_sets(batch, sets, s.sets);
   if (s.full_path) {
-    std::vector<std::vector<int64_t>> plain(static_cast<size_t>(batch.size()), std::vector<int64_t>(static_cast<size_t>(s.sets)));
+    std::vector<std::vector<int64_t>> plain(static_cast<size_t>(batch.size()),
+                                            std::vector<int64_t>(static_cast<size_t>(s.sets)));
     for (auto& own : plain) std::iota(own.begin(), own.end(), 0);
     for (int64_t set = 0; set < s.sets; ++set) {
       control.check();
@@ -141,8 +153,10 @@ ChangedPredictions change_units(const Model& model, const Instances& d, const Un
   result.changed_predictions = at::empty({d.size(), s.sets}, at::kInt);
   result.changed_values = at::empty({d.size(), s.sets}, at::kDouble);
   const TensorPool pool(static_cast<size_t>(s.memory_bytes));
-  for_batches(model, d, s.batch_tokens, "changing units", control, [&](const Batch& batch) { change_batch(result, model, batch, s, control); },
-              fits_in(model, s.memory_bytes, Effort::rows));
+  for_batches(
+      model, d, s.batch_tokens, "changing units", control,
+      [&](const Batch& batch) { change_batch(result, model, batch, s, control); },
+      fits_in(model, s.memory_bytes, Effort::rows));
   return result;
 }
 

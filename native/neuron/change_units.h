@@ -5,22 +5,24 @@
 
 #include <span>
 
+#include "core/control.h"
 #include "neuron/readout_target.h"
-#include "storage/control.h"
 
 namespace attribution {
 
-/// suppress: the units become `replacement` (zero); keep_only: all other units of the sites do; scale: the units times `factor`.
+/// suppress: the units become `replacement` (zero); keep_only: all other units of the sites do; scale: the units times
+/// `factor`.
 enum class Change { suppress, keep_only, scale };
 
 struct UnitSets {
-  bool neurons = true, heads = false;  // the sites that units are of; with both, a layer's neurons come before its heads
+  bool neurons = true,
+       heads = false;  // the sites that units are of; with both, a layer's neurons come before its heads
   Change change = Change::suppress;
   double factor = 1;
   at::Tensor neuron_replacement, head_replacement;  // [layer, width] or undefined for zero
-  int64_t sets = 0;        // of each instance
-  std::span<const int32_t> offsets;  // [instance * sets + 1]
-  std::span<const int32_t> units;    // layer * units of a layer + unit
+  int64_t sets = 0;                                 // of each instance
+  std::span<const int32_t> offsets;                 // [instance * sets + 1]
+  std::span<const int32_t> units;                   // layer * units of a layer + unit
   TargetOptions target;
   bool full_path = false;  // one full forward per set: the reference
   int64_t batch_tokens = 4096;
@@ -33,6 +35,7 @@ struct ChangedPredictions {
   at::Tensor changed_predictions, changed_values;  // [instance, set]
 };
 
-ChangedPredictions change_units(const Model& model, const Instances& instances, const UnitSets& sets, const Control& control);
+ChangedPredictions change_units(const Model& model, const Instances& instances, const UnitSets& sets,
+                                const Control& control);
 
 }  // namespace attribution

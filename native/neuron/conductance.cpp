@@ -1,5 +1,5 @@
-// Conductance (Dhamdhere et al. 2019): ∫ ∂F/∂wᵢ · dwᵢ/dα dα while the input embeddings go from zero to their values. One sweep gives
-// every layer: between neighbouring nodes, the change of the unit times the mean of its two gradients.
+// Conductance (Dhamdhere et al. 2019): ∫ ∂F/∂wᵢ · dwᵢ/dα dα while the input embeddings go from zero to their values.
+// One sweep gives every layer: between neighbouring nodes, the change of the unit times the mean of its two gradients.
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -14,7 +14,8 @@ struct Point {
   std::vector<at::Tensor> values, gradients;  // of each asked layer, [position, width]
 };
 
-Point point(const Model& model, const Batch& batch, const ReadoutTarget& target, const NeuronOptions& o, const at::Tensor& positions, double alpha) {
+Point point(const Model& model, const Batch& batch, const ReadoutTarget& target, const NeuronOptions& o,
+            const at::Tensor& positions, double alpha) {
   const at::AutoGradMode grad(true);
   std::vector<at::Tensor> sites(o.layers.size());
   Hooks hooks;
@@ -25,20 +26,24 @@ Point point(const Model& model, const Batch& batch, const ReadoutTarget& target,
     return x;
   };
   const at::Tensor input = (embed(model, batch, {}) * alpha).detach().requires_grad_(true);
-  const at::Tensor hidden = finish(model, forward_from(model, batch, input, hooks)).index_select(0, batch.readout.index_select(0, target.rows));
-  const auto gradients = torch::autograd::grad({target.of(model, hidden.unsqueeze(1)).sum()}, sites, {}, false, false, true);
+  const at::Tensor hidden = finish(model, forward_from(model, batch, input, hooks))
+                                .index_select(0, batch.readout.index_select(0, target.rows));
+  const auto gradients =
+      torch::autograd::grad({target.of(model, hidden.unsqueeze(1)).sum()}, sites, {}, false, false, true);
   Point result;
   for (size_t i = 0; i < sites.size(); ++i) {
     const at::Tensor value = sites[i].detach();
     result.values.push_back(value.index_select(0, positions));
-    result.gradients.push_back((gradients[i].defined() ? gradients[i] : at::zeros_like(value)).index_select(0, positions));
+    result.gradients.push_back(
+        (gradients[i].defined() ? gradients[i] : at::zeros_like(value)).index_select(0, positions));
   }
   return result;
 }
 
 }  // namespace
 
-BatchScores conductances(const Model& model, const Batch& batch, const ReadoutTarget& target, const NeuronOptions& o, const Control& control) {
+BatchScores conductances(const Model& model, const Batch& batch, const ReadoutTarget& target, const NeuronOptions& o,
+                         const Control& control) {
   const ScoredPositions scored = scored_positions(model, batch, target, o);
   std::vector<at::Tensor> sums(o.layers.size());
   Point before = point(model, batch, target, o, scored.positions, o.nodes.front());

@@ -1,5 +1,5 @@
-// The usual procedure, one full forward and backward per layer and node: the reference for the prefix cache, and the way where
-// every position of a row is changed together.
+// The usual procedure, one full forward and backward per layer and node: the reference for the prefix cache, and the
+// way where every position of a row is changed together.
 #include <torch/csrc/autograd/autograd.h>
 
 #include "model/transformer.h"
@@ -20,7 +20,9 @@ class FullPath {
   BatchScores layer(size_t index) const {
     const int64_t layer = o_.layers[index];
     const at::Tensor end = values_at(layer);
-    const at::Tensor start = o_.baseline.defined() ? o_.baseline[static_cast<int64_t>(index)].to(model_.options()).expand_as(end) : at::zeros_like(end);
+    const at::Tensor start = o_.baseline.defined()
+                                 ? o_.baseline[static_cast<int64_t>(index)].to(model_.options()).expand_as(end)
+                                 : at::zeros_like(end);
     at::Tensor sum = at::zeros_like(end);
     for (size_t k = 0; k < o_.nodes.size(); ++k) {
       at::Tensor leaf = (start + o_.nodes[k] * (end - start)).detach().requires_grad_(true);
@@ -29,7 +31,8 @@ class FullPath {
     }
     const bool plain = o_.method == NeuronMethod::gradient;
     const at::Tensor features = plain ? sum : (end - start) * sum;
-    const at::Tensor summed = at::zeros({batch_.size(), features.size(1)}, features.options()).index_add(0, owner_, features);
+    const at::Tensor summed =
+        at::zeros({batch_.size(), features.size(1)}, features.options()).index_add(0, owner_, features);
     const at::Tensor units = as_units(model_.architecture, o_.site, summed, plain);
     if (o_.method != NeuronMethod::integrated_gradients) return {units, {}};
     const at::NoGradGuard no_grad;
@@ -56,7 +59,8 @@ class FullPath {
     hooks.site = [&](Site site, int64_t where, const at::Tensor& x) {
       return site == o_.site && where == layer ? x.index_copy(0, positions_, values) : x;
     };
-    const at::Tensor hidden = forward(model_, batch_, hooks).index_select(0, batch_.readout.index_select(0, target_.rows));
+    const at::Tensor hidden =
+        forward(model_, batch_, hooks).index_select(0, batch_.readout.index_select(0, target_.rows));
     return target_.of(model_, hidden.unsqueeze(1)).squeeze(1);
   }
 
@@ -70,7 +74,8 @@ class FullPath {
 
 }  // namespace
 
-BatchScores integrate_fully(const Model& model, const Batch& batch, const ReadoutTarget& target, const NeuronOptions& options, const Control& control) {
+BatchScores integrate_fully(const Model& model, const Batch& batch, const ReadoutTarget& target,
+                            const NeuronOptions& options, const Control& control) {
   const FullPath path(model, batch, target, options);
   std::vector<at::Tensor> scores, gaps;
   for (size_t i = 0; i < options.layers.size(); ++i) {

@@ -2,10 +2,10 @@
 
 #include <numeric>
 
+#include "core/error.h"
 #include "model/loss.h"
 #include "model/transformer.h"
 #include "neuron/unit_sets.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -28,12 +28,14 @@ struct Rows {
 };
 
 /// The next token of each row. `places` are the changed positions' packed indices, `owner` the instance of each.
-at::Tensor next_tokens(const Model& model, const Rows& rows, const Instances& prompts, const std::vector<int64_t>& instances, const Sets& sets) {
+at::Tensor next_tokens(const Model& model, const Rows& rows, const Instances& prompts,
+                       const std::vector<int64_t>& instances, const Sets& sets) {
   std::vector<int64_t> all(instances.size()), places, owner;
   std::iota(all.begin(), all.end(), 0);
   const Batch batch = make_row_batch({rows.tokens, rows.offsets, {}, {}, {}, {}}, all, model.device);
   for (size_t row = 0; row < instances.size(); ++row) {
-    for (int64_t place = batch.row_offsets[row] + prompts.row_length(instances[row]) - 1; place < batch.row_offsets[row + 1]; ++place) {
+    for (int64_t place = batch.row_offsets[row] + prompts.row_length(instances[row]) - 1;
+         place < batch.row_offsets[row + 1]; ++place) {
       places.push_back(place);
       owner.push_back(instances[row]);
     }
@@ -44,7 +46,8 @@ at::Tensor next_tokens(const Model& model, const Rows& rows, const Instances& pr
     if (!sets.has(site)) return x;
     const at::Tensor own = x.index_select(0, positions).unsqueeze(1);  // [changed position, 1, width]
     std::vector<int64_t> indices;
-    for (size_t i = 0; i < owner.size(); ++i) sets.add_features(owner[i], 0, site, layer, static_cast<int64_t>(i) * x.size(1), indices);
+    for (size_t i = 0; i < owner.size(); ++i)
+      sets.add_features(owner[i], 0, site, layer, static_cast<int64_t>(i) * x.size(1), indices);
     return x.index_copy(0, positions, sets.changed(own, site, layer, indices).squeeze(1));
   };
   const at::Tensor logits = head_logits(model, forward(model, batch, hooks).index_select(0, batch.readout));
@@ -53,14 +56,17 @@ at::Tensor next_tokens(const Model& model, const Rows& rows, const Instances& pr
 
 }  // namespace
 
-at::Tensor generate(const Model& model, const Instances& prompts, const UnitSets& s, int64_t tokens, const Control& control) {
+at::Tensor generate(const Model& model, const Instances& prompts, const UnitSets& s, int64_t tokens,
+                    const Control& control) {
   check_sets(model, prompts, s);
   const Architecture& a = model.architecture;
   if (a.head != HeadKind::causal_lm) fail(Code::unsupported, "Only a causal language model continues prompts");
   if (s.sets != 1) fail(Code::invalid, "Expected one set of units per prompt but received ", s.sets);
   for (int64_t i = 0; i < prompts.size(); ++i) {
     const int64_t longest = prompts.row_length(i) + tokens - 1;
-    if (longest > a.positions) fail(Code::invalid, "Prompt ", i, " and its continuation take ", longest, " tokens, but the model has ", a.positions, " positions");
+    if (longest > a.positions)
+      fail(Code::invalid, "Prompt ", i, " and its continuation take ", longest, " tokens, but the model has ",
+           a.positions, " positions");
   }
   const at::NoGradGuard no_grad;
   const Sets sets(model, s);
@@ -69,7 +75,8 @@ at::Tensor generate(const Model& model, const Instances& prompts, const UnitSets
   for (const auto& instances : pack(prompts, s.batch_tokens)) {
     Rows rows;
     for (const int64_t i : instances) {
-      rows.tokens.insert(rows.tokens.end(), prompts.tokens.begin() + prompts.row_offsets[i], prompts.tokens.begin() + prompts.row_offsets[i + 1]);
+      rows.tokens.insert(rows.tokens.end(), prompts.tokens.begin() + prompts.row_offsets[i],
+                         prompts.tokens.begin() + prompts.row_offsets[i + 1]);
       rows.offsets.push_back(static_cast<int32_t>(rows.tokens.size()));
     }
     const at::Tensor place = at::tensor(instances, at::kLong);

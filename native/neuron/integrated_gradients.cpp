@@ -1,7 +1,8 @@
-// Integrated gradients of every layer's units at the readout position: (w − w⁰) ∫ ∂F/∂w dα along w⁰ + α (w − w⁰), the other layers
-// recomputed (Sundararajan et al. 2017; per layer as Dai et al. 2022). All (layer, node) pairs are one-token rows over the prefix
-// cache and run as one growing batch; the backward ends where a row entered. The site's output projection P is linear, so the path
-// is followed behind it, P w⁰ + α (P w − P w⁰), and its transpose is applied once, to the summed gradient.
+// Integrated gradients of every layer's units at the readout position: (w − w⁰) ∫ ∂F/∂w dα along w⁰ + α (w − w⁰), the
+// other layers recomputed (Sundararajan et al. 2017; per layer as Dai et al. 2022). All (layer, node) pairs are
+// one-token rows over the prefix cache and run as one growing batch; the backward ends where a row entered. The site's
+// output projection P is linear, so the path is followed behind it, P w⁰ + α (P w − P w⁰), and its transpose is applied
+// once, to the summed gradient.
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -41,10 +42,13 @@ std::vector<std::vector<Stretch>> plan(size_t layers, size_t nodes, int64_t most
 /// Where what the path changes is projected: a pre-activation acts through its neuron.
 Site projected_site(const NeuronOptions& o) { return o.site == Site::heads ? Site::heads : Site::neurons; }
 
-/// What the residual gets of a path's start in the i-th chosen layer, [1, hidden]: nothing but the bias where that is zero.
+/// What the residual gets of a path's start in the i-th chosen layer, [1, hidden]: nothing but the bias where that is
+/// zero.
 at::Tensor projected_start(const Model& model, const NeuronOptions& o, size_t i) {
   const Linear output = site_output(model, projected_site(o), o.layers[i]);
-  if (!o.baseline.defined()) return output.bias.defined() ? output.bias.unsqueeze(0) : at::zeros({1, model.architecture.hidden}, model.options());
+  if (!o.baseline.defined())
+    return output.bias.defined() ? output.bias.unsqueeze(0)
+                                 : at::zeros({1, model.architecture.hidden}, model.options());
   const at::Tensor start = o.baseline[static_cast<int64_t>(i)].to(model.options()).unsqueeze(0);
   return apply(output, o.site == Site::pre_activation ? activate(model.architecture, start) : start);
 }
@@ -89,12 +93,15 @@ class Integral {
     const at::NoGradGuard no_grad;
     const bool plain = o_.method == NeuronMethod::gradient, integral = o_.method == NeuronMethod::integrated_gradients;
     std::vector<at::Tensor> layers, gaps;
-    const at::Tensor starts = integral ? target_.of(model_, cache_.along).to(at::kDouble) : at::Tensor();  // [row, layer] F(w⁰)
+    const at::Tensor starts =
+        integral ? target_.of(model_, cache_.along).to(at::kDouble) : at::Tensor();  // [row, layer] F(w⁰)
     for (size_t i = 0; i < paths_.size(); ++i) {
       const LayerPath& p = paths_[i];
       const at::Tensor slope = projected() ? product(p.gradient, matrix(i).t()) : p.gradient;
       layers.push_back(as_units(model_.architecture, o_.site, plain ? slope : p.step * slope, plain));
-      if (integral) gaps.push_back(layers.back().to(at::kDouble).sum(-1) - (target_.values.to(at::kDouble) - starts.select(1, static_cast<int64_t>(i))));
+      if (integral)
+        gaps.push_back(layers.back().to(at::kDouble).sum(-1) -
+                       (target_.values.to(at::kDouble) - starts.select(1, static_cast<int64_t>(i))));
     }
     return {at::stack(layers, 1), integral ? at::stack(gaps, 1) : at::Tensor()};
   }
@@ -108,7 +115,9 @@ class Integral {
     LayerPath p;
     const CachedLayer& cached = cache_.layers[static_cast<size_t>(o_.layers[i])];
     const at::Tensor& end = cached.at(o_.site);
-    const at::Tensor start = o_.baseline.defined() ? o_.baseline[static_cast<int64_t>(i)].to(model_.options()).expand_as(end) : at::zeros_like(end);
+    const at::Tensor start = o_.baseline.defined()
+                                 ? o_.baseline[static_cast<int64_t>(i)].to(model_.options()).expand_as(end)
+                                 : at::zeros_like(end);
     p.step = end - start;
     const at::Tensor& projected_end = projected() ? cached.projected(o_.site) : end;
     p.projected_start = projected() ? projected_start(model_, o_, i).expand_as(projected_end) : start;
@@ -118,7 +127,8 @@ class Integral {
   }
 
   at::Tensor numbers(const std::vector<double>& all, const Stretch& s) const {
-    const std::vector<double> part(all.begin() + static_cast<int64_t>(s.first), all.begin() + static_cast<int64_t>(s.first + s.count));
+    const std::vector<double> part(all.begin() + static_cast<int64_t>(s.first),
+                                   all.begin() + static_cast<int64_t>(s.first + s.count));
     return at::tensor(part, at::kDouble).to(model_.options()).view({1, -1, 1});
   }
 
@@ -134,11 +144,14 @@ class Integral {
 std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOptions& o) {
   const at::NoGradGuard no_grad;
   std::vector<Entry> starts;
-  for (size_t i = 0; i < o.layers.size(); ++i) starts.push_back({projected_site(o), o.layers[i], projected_start(model, o, i).unsqueeze(0).expand({rows, 1, -1}), true});
+  for (size_t i = 0; i < o.layers.size(); ++i)
+    starts.push_back(
+        {projected_site(o), o.layers[i], projected_start(model, o, i).unsqueeze(0).expand({rows, 1, -1}), true});
   return starts;
 }
 
-BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, int64_t most, const Control& control) {
+BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
+                             const NeuronOptions& options, int64_t most, const Control& control) {
   const PrefixCache own = rows_of(cache, target.rows);
   Integral integral(model, own, target, options);
   for (const auto& run : plan(options.layers.size(), options.nodes.size(), most)) {

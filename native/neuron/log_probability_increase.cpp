@@ -1,16 +1,20 @@
-// log p(residual + wᵢ vᵢ) − log p(residual), read through the final norm and the head at once (Yu & Ananiadou 2024): what a unit's
-// own write does to the target, whatever later layers make of it. The residual is the one that the site's output is added to.
-#include "model/prefix_cache.h"
+// log p(residual + wᵢ vᵢ) − log p(residual), read through the final norm and the head at once (Yu & Ananiadou 2024):
+// what a unit's own write does to the target, whatever later layers make of it. The residual is the one that the site's
+// output is added to.
+#include "core/error.h"
+#include "model/prefix/prefix_cache.h"
 #include "model/transformer.h"
 #include "neuron/neuron_scores.h"
 #include "neuron/unit_writes.h"
 #include "neuron/variants.h"
-#include "storage/error.h"
 
 namespace attribution {
 
-BatchScores log_probability_increases(const Model& model, const PrefixCache& all, const ReadoutTarget& given, const NeuronOptions& o, int64_t fitting, const Control& control) {
-  if (model.architecture.post_norm) fail(Code::unsupported, "The log-probability increase reads a pre-norm residual; this model normalises after each block");
+BatchScores log_probability_increases(const Model& model, const PrefixCache& all, const ReadoutTarget& given,
+                                      const NeuronOptions& o, int64_t fitting, const Control& control) {
+  if (model.architecture.post_norm)
+    fail(Code::unsupported,
+         "The log-probability increase reads a pre-norm residual; this model normalises after each block");
   const at::NoGradGuard no_grad;
   const PrefixCache cache = rows_of(all, given.rows);
   ReadoutTarget target = given;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string>
 
-#include "model/prefix_cache.h"
-#include "storage/error.h"
+#include "core/error.h"
+#include "model/prefix/prefix_cache.h"
 
 namespace attribution {
 namespace {
@@ -15,13 +15,17 @@ constexpr int64_t worthwhile_variants = 8;
 BatchShape shape_of(const Batch& batch) { return {batch.size(), batch.rows(), batch.longest}; }
 
 /// Values of one token that a block's operations keep for a backward: norms, projections, attention's scores, the MLP.
-int64_t block_values(const Architecture& a, int64_t keys) { return 12 * a.hidden + 4 * a.intermediate + 6 * a.query_width() + 3 * a.heads * keys; }
+int64_t block_values(const Architecture& a, int64_t keys) {
+  return 12 * a.hidden + 4 * a.intermediate + 6 * a.query_width() + 3 * a.heads * keys;
+}
 
 /// Values of one token at the widest moment of a block without gradients: in the attention or in the MLP.
-int64_t widest_values(const Architecture& a) { return std::max(3 * a.hidden + 12 * a.query_width(), 4 * a.hidden + (a.gated ? 4 : 3) * a.intermediate); }
+int64_t widest_values(const Architecture& a) {
+  return std::max(3 * a.hidden + 12 * a.query_width(), 4 * a.hidden + (a.gated ? 4 : 3) * a.intermediate);
+}
 
-/// 1, 2, 3, 4, 6, 8, 12, 16, …: libtorch keeps compiled kernels for every shape it meets (some 0.2 MB each), so batches of unequal
-/// length should meet the same ones.
+/// 1, 2, 3, 4, 6, 8, 12, 16, …: libtorch keeps compiled kernels for every shape it meets (some 0.2 MB each), so batches
+/// of unequal length should meet the same ones.
 int64_t few_shapes(int64_t count) {
   int64_t power = 1;
   while (2 * power <= count) power *= 2;
@@ -41,10 +45,13 @@ NeuronMemory neuron_memory(const Architecture& a, at::ScalarType dtype, const Ba
   const int64_t classes = a.head == HeadKind::causal_lm ? a.vocabulary : std::max<int64_t>(1, a.labels);
   NeuronMemory m;
   m.cache = cache_bytes(a, dtype, shape.rows, shape.longest);
-  if (shape.rows != shape.instances) m.cache += cache_bytes(a, dtype, shape.instances, shape.longest);  // the target's rows alone
-  m.cache += shape.instances * a.layers * (2 * a.intermediate + 2 * a.query_width() + 4 * a.hidden) * element + shape.rows * classes * wide;
+  if (shape.rows != shape.instances)
+    m.cache += cache_bytes(a, dtype, shape.instances, shape.longest);  // the target's rows alone
+  m.cache += shape.instances * a.layers * (2 * a.intermediate + 2 * a.query_width() + 4 * a.hidden) * element +
+             shape.rows * classes * wide;
   m.forward = tokens * (effort == Effort::forwards ? a.layers * block_values(a, 1) : widest_values(a)) * element;
-  m.variant = shape.instances * ((effort == Effort::rows ? 2 : a.layers) * block_values(a, shape.longest) * element + 4 * classes * wide);
+  m.variant = shape.instances *
+              ((effort == Effort::rows ? 2 : a.layers) * block_values(a, shape.longest) * element + 4 * classes * wide);
   return m;
 }
 
@@ -59,8 +66,9 @@ int64_t variants_within(const Model& model, const Batch& batch, int64_t memory_b
   const BatchShape shape = shape_of(batch);
   const NeuronMemory m = neuron_memory(model.architecture, model.dtype, shape, effort);
   if (m.least() <= memory_bytes) return few_shapes((memory_bytes - m.cache) / std::max<int64_t>(1, m.variant));
-  fail(Code::memory, "An instance of ", shape.rows, shape.rows == 1 ? " row" : " rows", " and up to ", shape.longest, " tokens takes about ", size_words(m.least()),
-       " (prefix cache ", size_words(m.cache), ", forward ", size_words(m.forward), ", one changed row ", size_words(m.variant), "), but the budget is ",
+  fail(Code::memory, "An instance of ", shape.rows, shape.rows == 1 ? " row" : " rows", " and up to ", shape.longest,
+       " tokens takes about ", size_words(m.least()), " (prefix cache ", size_words(m.cache), ", forward ",
+       size_words(m.forward), ", one changed row ", size_words(m.variant), "), but the budget is ",
        size_words(memory_bytes), ": raise \"memory\" or shorten the instance");
 }
 

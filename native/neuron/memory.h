@@ -1,5 +1,5 @@
-// What a batch takes beside the model, counted before it is run: so that a budget chooses the batches, and one that cannot hold a
-// single changed row is refused in words.
+// What a batch takes beside the model, counted before it is run: so that a budget chooses the batches, and one that
+// cannot hold a single changed row is refused in words.
 #pragma once
 #include <algorithm>
 
@@ -8,7 +8,8 @@
 
 namespace attribution {
 
-/// What is kept of the changed models: states alone, states for a backward from where each row entered, or whole forwards for one.
+/// What is kept of the changed models: states alone, states for a backward from where each row entered, or whole
+/// forwards for one.
 enum class Effort { rows, gradients, forwards };
 
 /// Bytes.
@@ -20,7 +21,8 @@ struct NeuronMemory {
   int64_t least() const { return cache + std::max(forward, variant); }
 };
 
-NeuronMemory neuron_memory(const Architecture& architecture, at::ScalarType dtype, const BatchShape& shape, Effort effort);
+NeuronMemory neuron_memory(const Architecture& architecture, at::ScalarType dtype, const BatchShape& shape,
+                           Effort effort);
 
 /// Batches whose cache leaves room for some changed rows of each instance at a time.
 Fits fits_in(const Model& model, int64_t memory_bytes, Effort effort);

@@ -1,10 +1,10 @@
 #include "neuron/neuron_scores.h"
 
+#include "core/error.h"
 #include "model/evaluate.h"
-#include "model/tensor_pool.h"
+#include "model/memory/tensor_pool.h"
 #include "model/transformer.h"
 #include "neuron/memory.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -14,13 +14,16 @@ bool runs_fully(const NeuronOptions& o) { return o.positions != Positions::reado
 
 void check_chosen(const Instances& d, const NeuronOptions& o) {
   const auto places = static_cast<int64_t>(o.chosen.size());
-  if (static_cast<int64_t>(o.chosen_offsets.size()) != d.size() + 1 || o.chosen_offsets.front() != 0 || o.chosen_offsets.back() != places) {
+  if (static_cast<int64_t>(o.chosen_offsets.size()) != d.size() + 1 || o.chosen_offsets.front() != 0 ||
+      o.chosen_offsets.back() != places) {
     fail(Code::invalid, "Expected \"positions\" to list positions for each of ", d.size(), " instances");
   }
   for (int64_t i = 0; i < d.size(); ++i) {
-    if (o.chosen_offsets[i + 1] <= o.chosen_offsets[i]) fail(Code::invalid, "Expected \"positions\" to name at least one for instance ", i);
+    if (o.chosen_offsets[i + 1] <= o.chosen_offsets[i])
+      fail(Code::invalid, "Expected \"positions\" to name at least one for instance ", i);
     for (int32_t k = o.chosen_offsets[i]; k < o.chosen_offsets[i + 1]; ++k) {
-      if (o.chosen[k] < 0 || o.chosen[k] >= d.row_length(d.group_offsets[i])) fail(Code::invalid, "Expected \"positions\" of instance ", i, " within its row but received ", o.chosen[k]);
+      if (o.chosen[k] < 0 || o.chosen[k] >= d.row_length(d.group_offsets[i]))
+        fail(Code::invalid, "Expected \"positions\" of instance ", i, " within its row but received ", o.chosen[k]);
     }
   }
 }
@@ -29,51 +32,68 @@ void check(const Model& model, const Instances& d, const NeuronOptions& o) {
   const Architecture& a = model.architecture;
   check_instances(model, d, "instances");
   check_target(model, d, o.target);
-  if (o.site == Site::pre_activation && a.gated) fail(Code::unsupported, "A gated MLP has no single pre-activation; use the neurons");
+  if (o.site == Site::pre_activation && a.gated)
+    fail(Code::unsupported, "A gated MLP has no single pre-activation; use the neurons");
   if (o.layers.empty()) fail(Code::invalid, "Expected \"layers\" to name at least one layer");
   for (size_t i = 0; i < o.layers.size(); ++i) {
-    if (o.layers[i] < 0 || o.layers[i] >= a.layers) fail(Code::invalid, "Expected \"layers\" within 0–", a.layers - 1, " but received ", o.layers[i]);
-    if (i > 0 && o.layers[i] <= o.layers[i - 1]) fail(Code::invalid, "Expected \"layers\" to be increasing and distinct");
+    if (o.layers[i] < 0 || o.layers[i] >= a.layers)
+      fail(Code::invalid, "Expected \"layers\" within 0–", a.layers - 1, " but received ", o.layers[i]);
+    if (i > 0 && o.layers[i] <= o.layers[i - 1])
+      fail(Code::invalid, "Expected \"layers\" to be increasing and distinct");
   }
-  if (o.method == NeuronMethod::conductance && o.nodes.size() < 2) fail(Code::invalid, "Conductance needs at least two nodes");
-  if (o.nodes.empty() || o.nodes.size() != o.weights.size()) fail(Code::invalid, "Expected as many path nodes as weights, and at least one");
+  if (o.method == NeuronMethod::conductance && o.nodes.size() < 2)
+    fail(Code::invalid, "Conductance needs at least two nodes");
+  if (o.nodes.empty() || o.nodes.size() != o.weights.size())
+    fail(Code::invalid, "Expected as many path nodes as weights, and at least one");
   if (o.completeness < 0) fail(Code::invalid, "Expected the completeness gap to be at least 0");
-  if (o.completeness > 0 && (o.method != NeuronMethod::integrated_gradients || o.site == Site::pre_activation || runs_fully(o))) {
+  if (o.completeness > 0 &&
+      (o.method != NeuronMethod::integrated_gradients || o.site == Site::pre_activation || runs_fully(o))) {
     fail(Code::unsupported, "Only integrated gradients over the prefix cache, of neurons or heads, bisect their paths");
   }
   if (o.positions == Positions::chosen) check_chosen(d, o);
-  const bool readout_only = o.method == NeuronMethod::activation || o.method == NeuronMethod::value_norm || o.method == NeuronMethod::ablation || o.method == NeuronMethod::log_probability_increase;
-  if (readout_only && o.positions != Positions::readout) fail(Code::unsupported, "This method scores units at the readout position only");
+  const bool readout_only = o.method == NeuronMethod::activation || o.method == NeuronMethod::value_norm ||
+                            o.method == NeuronMethod::ablation || o.method == NeuronMethod::log_probability_increase;
+  if (readout_only && o.positions != Positions::readout)
+    fail(Code::unsupported, "This method scores units at the readout position only");
   const auto count = static_cast<int64_t>(o.layers.size());
-  if (o.baseline.defined() && o.baseline.sizes() != at::IntArrayRef({count, site_width(a, o.site)})) fail(Code::mismatch, "Expected \"baseline\" to hold layers × ", site_width(a, o.site), " values");
+  if (o.baseline.defined() && o.baseline.sizes() != at::IntArrayRef({count, site_width(a, o.site)}))
+    fail(Code::mismatch, "Expected \"baseline\" to hold layers × ", site_width(a, o.site), " values");
 }
 
 /// A forward's states at the target rows, without changing anything: [instance, layer, width].
 at::Tensor readout_values(const PrefixCache& cache, const at::Tensor& rows, const NeuronOptions& o) {
   std::vector<at::Tensor> values;
-  for (const int64_t layer : o.layers) values.push_back(cache.layers[static_cast<size_t>(layer)].at(o.site).index_select(0, rows));
+  for (const int64_t layer : o.layers)
+    values.push_back(cache.layers[static_cast<size_t>(layer)].at(o.site).index_select(0, rows));
   return at::stack(values, 1);
 }
 
-at::Tensor logits_of(const Model& model, const PrefixCache& cache) { return head_logits(model, finish(model, cache.out)); }
+at::Tensor logits_of(const Model& model, const PrefixCache& cache) {
+  return head_logits(model, finish(model, cache.out));
+}
 
 Effort effort_of(const NeuronOptions& o) {
   switch (o.method) {
     case NeuronMethod::activation:
     case NeuronMethod::value_norm:
     case NeuronMethod::log_probability_increase:
-    case NeuronMethod::ablation: return Effort::rows;
-    case NeuronMethod::conductance: return Effort::forwards;
-    default: return runs_fully(o) ? Effort::forwards : Effort::gradients;
+    case NeuronMethod::ablation:
+      return Effort::rows;
+    case NeuronMethod::conductance:
+      return Effort::forwards;
+    default:
+      return runs_fully(o) ? Effort::forwards : Effort::gradients;
   }
 }
 
-BatchScores batch_scores(const Model& model, const Batch& batch, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& o, int64_t most, const Control& control) {
+BatchScores batch_scores(const Model& model, const Batch& batch, const PrefixCache& cache, const ReadoutTarget& target,
+                         const NeuronOptions& o, int64_t most, const Control& control) {
   if (o.method == NeuronMethod::activation) {
     return {as_units(model.architecture, o.site, readout_values(cache, target.rows, o), true), {}};
   }
   if (o.method == NeuronMethod::value_norm) return value_norms(model, cache, target, o);
-  if (o.method == NeuronMethod::log_probability_increase) return log_probability_increases(model, cache, target, o, most, control);
+  if (o.method == NeuronMethod::log_probability_increase)
+    return log_probability_increases(model, cache, target, o, most, control);
   if (o.method == NeuronMethod::ablation) return ablate_units(model, cache, target, o, most, control);
   if (o.method == NeuronMethod::conductance) return conductances(model, batch, target, o, control);
   if (runs_fully(o)) return integrate_fully(model, batch, target, o, control);
@@ -103,20 +123,24 @@ NeuronScores neuron_scores(const Model& model, const Instances& d, const NeuronO
   result.completeness_gap = at::empty({path ? d.size() : 0, layers}, at::kDouble);
   const Effort effort = effort_of(o);
   const TensorPool pool(static_cast<size_t>(o.memory_bytes));
-  for_batches(model, d, o.batch_tokens, "attributing neurons", control, [&](const Batch& batch) {
-    const int64_t most = variants_within(model, batch, o.memory_bytes, effort);
-    const PrefixCache cache = build_cache(model, batch, path && !runs_fully(o) ? path_starts(model, batch.rows(), o) : std::vector<Entry>());
-    const ReadoutTarget target = [&] {
-      const at::NoGradGuard no_grad;
-      return readout_target(model, batch, logits_of(model, cache), o.target);
-    }();
-    const BatchScores scores = batch_scores(model, batch, cache, target, o, most, control);
-    const at::Tensor place = at::tensor(batch.instances, at::kLong);
-    result.scores.index_copy_(0, place, scores.scores.to(at::kCPU, at::kFloat));
-    result.target_values.index_copy_(0, place, target.values.to(at::kCPU, at::kDouble));
-    result.target_labels.index_copy_(0, place, target.labels.to(at::kCPU, at::kInt));
-    if (path) result.completeness_gap.index_copy_(0, place, scores.gap.to(at::kCPU, at::kDouble));
-  }, fits_in(model, o.memory_bytes, effort));
+  for_batches(
+      model, d, o.batch_tokens, "attributing neurons", control,
+      [&](const Batch& batch) {
+        const int64_t most = variants_within(model, batch, o.memory_bytes, effort);
+        const PrefixCache cache = build_cache(
+            model, batch, path && !runs_fully(o) ? path_starts(model, batch.rows(), o) : std::vector<Entry>());
+        const ReadoutTarget target = [&] {
+          const at::NoGradGuard no_grad;
+          return readout_target(model, batch, logits_of(model, cache), o.target);
+        }();
+        const BatchScores scores = batch_scores(model, batch, cache, target, o, most, control);
+        const at::Tensor place = at::tensor(batch.instances, at::kLong);
+        result.scores.index_copy_(0, place, scores.scores.to(at::kCPU, at::kFloat));
+        result.target_values.index_copy_(0, place, target.values.to(at::kCPU, at::kDouble));
+        result.target_labels.index_copy_(0, place, target.labels.to(at::kCPU, at::kInt));
+        if (path) result.completeness_gap.index_copy_(0, place, scores.gap.to(at::kCPU, at::kDouble));
+      },
+      fits_in(model, o.memory_bytes, effort));
   return result;
 }
 

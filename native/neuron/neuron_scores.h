@@ -1,19 +1,28 @@
-// Scores of units at the readout position. Everything that needs changed models rides on the prefix cache; `full_path` is the plain
-// procedure, for changes at other positions and as the reference that the fast path is compared with.
+// Scores of units at the readout position. Everything that needs changed models rides on the prefix cache; `full_path`
+// is the plain procedure, for changes at other positions and as the reference that the fast path is compared with.
 #pragma once
 #include <ATen/ATen.h>
 
 #include <span>
 #include <vector>
 
+#include "core/control.h"
 #include "model/hooks.h"
-#include "model/prefix_cache.h"
+#include "model/prefix/prefix_cache.h"
 #include "neuron/readout_target.h"
-#include "storage/control.h"
 
 namespace attribution {
 
-enum class NeuronMethod { integrated_gradients, activation, gradient, gradient_times_activation, conductance, log_probability_increase, value_norm, ablation };
+enum class NeuronMethod {
+  integrated_gradients,
+  activation,
+  gradient,
+  gradient_times_activation,
+  conductance,
+  log_probability_increase,
+  value_norm,
+  ablation
+};
 
 /// Where units are scored: the readout position, every position of the target's row, or chosen ones.
 enum class Positions { readout, all, chosen };
@@ -24,11 +33,12 @@ struct NeuronOptions {
   std::vector<int64_t> layers;
   TargetOptions target;
   std::vector<double> nodes, weights;  // of the path integral; of conductance the input's path
-  double completeness = 0;             // integrated gradients: the gap as a share of F above which a path is bisected; 0: never
-  at::Tensor baseline;                 // [layer, width] in the order of `layers`, or undefined for zero
+  double completeness = 0;  // integrated gradients: the gap as a share of F above which a path is bisected; 0: never
+  at::Tensor baseline;      // [layer, width] in the order of `layers`, or undefined for zero
   Positions positions = Positions::readout;  // others take the full path, the positions of a row changed together
-  std::span<const int32_t> chosen_offsets, chosen;  // Positions::chosen: of each instance, places within the target's row
-  bool full_path = false;              // the plain procedure also where the cache applies
+  std::span<const int32_t> chosen_offsets,
+      chosen;              // Positions::chosen: of each instance, places within the target's row
+  bool full_path = false;  // the plain procedure also where the cache applies
   int64_t batch_tokens = 4096;
   int64_t memory_bytes = int64_t{1} << 30;  // prefix cache, forward and changed rows of a batch together
 };
@@ -40,38 +50,49 @@ struct NeuronScores {
   at::Tensor completeness_gap;  // [instance, layer] double, integrated gradients only
 };
 
-NeuronScores neuron_scores(const Model& model, const Instances& instances, const NeuronOptions& options, const Control& control);
+NeuronScores neuron_scores(const Model& model, const Instances& instances, const NeuronOptions& options,
+                           const Control& control);
 
-/// Feature attributions [.., width] as units [.., unit]: the features of a head are summed (or their norm taken, for quantities
-/// that have no sum).
+/// Feature attributions [.., width] as units [.., unit]: the features of a head are summed (or their norm taken, for
+/// quantities that have no sum).
 at::Tensor as_units(const Architecture& architecture, Site site, const at::Tensor& features, bool norm = false);
 
-/// One batch's results, [instance, layer, unit] and [instance, layer]. `most` is how many changed rows per instance fit at a time.
+/// One batch's results, [instance, layer, unit] and [instance, layer]. `most` is how many changed rows per instance fit
+/// at a time.
 struct BatchScores {
   at::Tensor scores, gap;
 };
-/// The starts of the chosen layers' paths, which go along with the prompts for the completeness gap (integrated_gradients.cpp).
+/// The starts of the chosen layers' paths, which go along with the prompts for the completeness gap
+/// (integrated_gradients.cpp).
 std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOptions& options);
 /// The path integral by one-token rows over the prefix cache, and over what went along.
-BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, int64_t most, const Control& control);
+BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
+                             const NeuronOptions& options, int64_t most, const Control& control);
 /// Where the gap is larger than asked, the path bisected until it is not (path_bisection.cpp).
-void complete_paths(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, BatchScores& found, int64_t most, const Control& control);
+void complete_paths(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
+                    const NeuronOptions& options, BatchScores& found, int64_t most, const Control& control);
 /// F minus F with one unit replaced, for every unit (ablation.cpp).
-BatchScores ablate_units(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, int64_t most, const Control& control);
+BatchScores ablate_units(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
+                         const NeuronOptions& options, int64_t most, const Control& control);
 /// log p with the unit's output added to the residual minus log p of the residual alone (log_probability_increase.cpp).
-BatchScores log_probability_increases(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options, int64_t most, const Control& control);
+BatchScores log_probability_increases(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
+                                      const NeuronOptions& options, int64_t most, const Control& control);
 /// Size of what a unit writes (value_norm.cpp).
-BatchScores value_norms(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options);
+BatchScores value_norms(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
+                        const NeuronOptions& options);
 /// Gradient flow through each unit along the input's path (conductance.cpp).
-BatchScores conductances(const Model& model, const Batch& batch, const ReadoutTarget& target, const NeuronOptions& options, const Control& control);
+BatchScores conductances(const Model& model, const Batch& batch, const ReadoutTarget& target,
+                         const NeuronOptions& options, const Control& control);
 /// The output projection behind a site (site_output.cpp): its weight's columns are what the units write.
 Linear site_output(const Model& model, Site site, int64_t layer);
 /// Packed indices of the positions whose units are scored, and the place of the instance each belongs to.
 struct ScoredPositions {
   at::Tensor positions, owner;  // [position]
 };
-ScoredPositions scored_positions(const Model& model, const Batch& batch, const ReadoutTarget& target, const NeuronOptions& options);
+ScoredPositions scored_positions(const Model& model, const Batch& batch, const ReadoutTarget& target,
+                                 const NeuronOptions& options);
 /// The same by one full forward and backward per layer and node (full_path.cpp).
-BatchScores integrate_fully(const Model& model, const Batch& batch, const ReadoutTarget& target, const NeuronOptions& options, const Control& control);
+BatchScores integrate_fully(const Model& model, const Batch& batch, const ReadoutTarget& target,
+                            const NeuronOptions& options, const Control& control);
 
 }  // namespace attribution

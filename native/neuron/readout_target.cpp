@@ -1,6 +1,6 @@
 #include "neuron/readout_target.h"
 
-#include "storage/error.h"
+#include "core/error.h"
 
 namespace attribution {
 namespace {
@@ -13,11 +13,15 @@ at::Tensor chosen(const std::vector<int32_t>& values, const Batch& batch, at::De
 
 void check_classes(const Model& model, const Instances& d, const std::vector<int32_t>& labels, const char* name) {
   const Architecture& a = model.architecture;
-  if (static_cast<int64_t>(labels.size()) != d.size()) fail(Code::invalid, "Expected \"", name, "\" to name a class for each of ", d.size(), " instances but received ", labels.size());
+  if (static_cast<int64_t>(labels.size()) != d.size())
+    fail(Code::invalid, "Expected \"", name, "\" to name a class for each of ", d.size(), " instances but received ",
+         labels.size());
   for (int64_t i = 0; i < d.size(); ++i) {
     const int64_t rows = d.group_offsets[i + 1] - d.group_offsets[i];
     const int64_t classes = a.head == HeadKind::choice ? rows : a.head == HeadKind::causal_lm ? a.vocabulary : a.labels;
-    if (labels[i] < 0 || labels[i] >= classes) fail(Code::invalid, "Expected \"", name, "\" within 0–", classes - 1, " but received ", labels[i], " for instance ", i);
+    if (labels[i] < 0 || labels[i] >= classes)
+      fail(Code::invalid, "Expected \"", name, "\" within 0–", classes - 1, " but received ", labels[i],
+           " for instance ", i);
   }
 }
 
@@ -25,11 +29,13 @@ void check_classes(const Model& model, const Instances& d, const std::vector<int
 
 void check_target(const Model& model, const Instances& d, const TargetOptions& options) {
   if (options.labels == TargetOptions::Labels::given) check_classes(model, d, options.given, "target labels");
-  if (options.labels == TargetOptions::Labels::gold) check_classes(model, d, {d.labels.begin(), d.labels.end()}, "gold labels");
+  if (options.labels == TargetOptions::Labels::gold)
+    check_classes(model, d, {d.labels.begin(), d.labels.end()}, "gold labels");
   if (!options.contrast.empty()) check_classes(model, d, options.contrast, "contrast");
 }
 
-ReadoutTarget readout_target(const Model& model, const Batch& batch, const at::Tensor& row_logits, const TargetOptions& options) {
+ReadoutTarget readout_target(const Model& model, const Batch& batch, const at::Tensor& row_logits,
+                             const TargetOptions& options) {
   ReadoutTarget target;
   target.kind = options.kind;
   target.class_scores = class_logits(model.architecture, row_logits, batch);
@@ -48,13 +54,15 @@ at::Tensor ReadoutTarget::changed_scores(const Model& model, const at::Tensor& h
   const int64_t variants = hidden.size(1);
   const at::Tensor logits = head_logits(model, hidden.reshape({-1, hidden.size(2)}));
   if (model.architecture.head != HeadKind::choice) return logits;
-  return class_scores.repeat_interleave(variants, 0).scatter(1, labels.repeat_interleave(variants).unsqueeze(1), logits);
+  return class_scores.repeat_interleave(variants, 0)
+      .scatter(1, labels.repeat_interleave(variants).unsqueeze(1), logits);
 }
 
 at::Tensor ReadoutTarget::of(const Model& model, const at::Tensor& hidden) const {
   const int64_t variants = hidden.size(1);
   const at::Tensor repeated = contrast.defined() ? contrast.repeat_interleave(variants) : at::Tensor();
-  return target_values(changed_scores(model, hidden), kind, labels.repeat_interleave(variants), repeated).view({hidden.size(0), variants});
+  return target_values(changed_scores(model, hidden), kind, labels.repeat_interleave(variants), repeated)
+      .view({hidden.size(0), variants});
 }
 
 }  // namespace attribution

@@ -1,4 +1,5 @@
-// The target F of a batch: which class it speaks of, which row's units it is attributed to, and F of changed readout states.
+// The target F of a batch: which class it speaks of, which row's units it is attributed to, and F of changed readout
+// states.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -24,13 +25,15 @@ struct ReadoutTarget {
   at::Tensor class_scores;  // [instance, class] of the unchanged model
   at::Tensor values;        // [instance] F of the unchanged model
 
-  /// Class scores with the target row's hidden states [instance, variant, embedding] in place: [instance * variant, class].
+  /// Class scores with the target row's hidden states [instance, variant, embedding] in place: [instance * variant,
+  /// class].
   at::Tensor changed_scores(const Model& model, const at::Tensor& hidden) const;
   /// F of them, [instance, variant].
   at::Tensor of(const Model& model, const at::Tensor& hidden) const;
 };
 
 /// From the unchanged rows' readout logits.
-ReadoutTarget readout_target(const Model& model, const Batch& batch, const at::Tensor& row_logits, const TargetOptions& options);
+ReadoutTarget readout_target(const Model& model, const Batch& batch, const at::Tensor& row_logits,
+                             const TargetOptions& options);
 
 }  // namespace attribution

@@ -1,6 +1,6 @@
 #include "neuron/unit_sets.h"
 
-#include "storage/error.h"
+#include "core/error.h"
 
 namespace attribution {
 
@@ -8,8 +8,10 @@ void check_sets(const Model& model, const Instances& d, const UnitSets& s) {
   check_instances(model, d, "instances");
   check_target(model, d, s.target);
   if (!s.neurons && !s.heads) fail(Code::invalid, "Expected the neurons, the heads or both to be changed");
-  if (s.sets < 1 || static_cast<int64_t>(s.offsets.size()) != d.size() * s.sets + 1) fail(Code::invalid, "Expected offsets for ", d.size(), " instances of ", s.sets, " sets");
-  if (s.offsets.front() != 0 || s.offsets.back() != static_cast<int64_t>(s.units.size())) fail(Code::invalid, "Set offsets must run from 0 to ", s.units.size());
+  if (s.sets < 1 || static_cast<int64_t>(s.offsets.size()) != d.size() * s.sets + 1)
+    fail(Code::invalid, "Expected offsets for ", d.size(), " instances of ", s.sets, " sets");
+  if (s.offsets.front() != 0 || s.offsets.back() != static_cast<int64_t>(s.units.size()))
+    fail(Code::invalid, "Set offsets must run from 0 to ", s.units.size());
   for (size_t i = 1; i < s.offsets.size(); ++i) {
     if (s.offsets[i] < s.offsets[i - 1]) fail(Code::invalid, "Set offsets must not fall");
   }

@@ -8,7 +8,9 @@
 
 namespace attribution {
 
-inline int64_t units_per_layer(const Architecture& a, const UnitSets& s) { return (s.neurons ? a.intermediate : 0) + (s.heads ? a.heads : 0); }
+inline int64_t units_per_layer(const Architecture& a, const UnitSets& s) {
+  return (s.neurons ? a.intermediate : 0) + (s.heads ? a.heads : 0);
+}
 
 /// Refuses sets that do not fit each other, the instances or the model.
 void check_sets(const Model& model, const Instances& instances, const UnitSets& sets);
@@ -16,7 +18,8 @@ void check_sets(const Model& model, const Instances& instances, const UnitSets& 
 /// The sets of all instances: which units each changes, and what a site's values become.
 class Sets {
  public:
-  Sets(const Model& model, const UnitSets& s) : s_(s), a_(model.architecture), per_layer_(units_per_layer(model.architecture, s)) {}
+  Sets(const Model& model, const UnitSets& s)
+      : s_(s), a_(model.architecture), per_layer_(units_per_layer(model.architecture, s)) {}
 
   bool has(Site site) const { return site == Site::heads ? s_.heads : site == Site::neurons && s_.neurons; }
   /// The first site of a layer that a set may change.
@@ -24,7 +27,8 @@ class Sets {
 
   std::span<const int32_t> units(int64_t instance, int64_t set) const {
     const auto at = static_cast<size_t>(instance * s_.sets + set);
-    return s_.units.subspan(static_cast<size_t>(s_.offsets[at]), static_cast<size_t>(s_.offsets[at + 1] - s_.offsets[at]));
+    return s_.units.subspan(static_cast<size_t>(s_.offsets[at]),
+                            static_cast<size_t>(s_.offsets[at + 1] - s_.offsets[at]));
   }
 
   /// First layer that the set changes; the last one for a set that changes nothing.
@@ -36,7 +40,8 @@ class Sets {
   }
 
   /// Adds the features of the set's units at a site of a layer, from `base` on.
-  void add_features(int64_t instance, int64_t set, Site site, int64_t layer, int64_t base, std::vector<int64_t>& indices) const {
+  void add_features(int64_t instance, int64_t set, Site site, int64_t layer, int64_t base,
+                    std::vector<int64_t>& indices) const {
     const int64_t neurons = s_.neurons ? a_.intermediate : 0;
     for (const int32_t unit : units(instance, set)) {
       const int64_t place = unit % per_layer_;
@@ -54,11 +59,17 @@ class Sets {
     if (indices.empty() && s_.change != Change::keep_only) return values;
     const at::Tensor at = at::tensor(indices, at::kLong).to(values.device());
     const at::Tensor from = values.contiguous().view({-1});
-    if (s_.change == Change::scale) return from.clone().index_copy_(0, at, from.index_select(0, at) * s_.factor).view(values.sizes());
+    if (s_.change == Change::scale)
+      return from.clone().index_copy_(0, at, from.index_select(0, at) * s_.factor).view(values.sizes());
     const at::Tensor& replacement = site == Site::heads ? s_.head_replacement : s_.neuron_replacement;
-    const at::Tensor blank = replacement.defined() ? replacement[layer].to(values.options()).expand_as(values).contiguous().view({-1}) : at::zeros_like(from);
+    const at::Tensor blank = replacement.defined()
+                                 ? replacement[layer].to(values.options()).expand_as(values).contiguous().view({-1})
+                                 : at::zeros_like(from);
     const bool keep = s_.change == Change::keep_only;
-    return (keep ? blank : from).clone().index_copy_(0, at, (keep ? from : blank).index_select(0, at)).view(values.sizes());
+    return (keep ? blank : from)
+        .clone()
+        .index_copy_(0, at, (keep ? from : blank).index_select(0, at))
+        .view(values.sizes());
   }
 
  private:

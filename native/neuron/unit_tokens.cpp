@@ -1,9 +1,9 @@
 #include "neuron/unit_tokens.h"
 
+#include "core/error.h"
 #include "model/loss.h"
 #include "model/transformer.h"
 #include "neuron/neuron_scores.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -11,18 +11,27 @@ namespace {
 void check(const Model& model, const UnitWrites& w) {
   const Architecture& a = model.architecture;
   if (a.head != HeadKind::causal_lm) fail(Code::unsupported, "Only a language model's head speaks of tokens");
-  if (a.post_norm) fail(Code::unsupported, "A unit's write is read as part of a pre-norm residual; this model normalises after each block");
+  if (a.post_norm)
+    fail(Code::unsupported,
+         "A unit's write is read as part of a pre-norm residual; this model normalises after each block");
   const size_t count = w.layers.size();
-  if (count == 0 || !w.values.defined() || w.units.size() != count || w.asked.size() != count || w.values.size(0) != static_cast<int64_t>(count)) fail(Code::mismatch, "Expected a layer, a unit, a value and a token for each entry");
+  if (count == 0 || !w.values.defined() || w.units.size() != count || w.asked.size() != count ||
+      w.values.size(0) != static_cast<int64_t>(count))
+    fail(Code::mismatch, "Expected a layer, a unit, a value and a token for each entry");
   for (size_t i = 0; i < count; ++i) {
-    const bool known = w.layers[i] >= 0 && w.layers[i] < a.layers && w.units[i] >= 0 && w.units[i] < site_units(a, w.site) && w.asked[i] >= 0 && w.asked[i] < a.vocabulary;
-    if (!known) fail(Code::invalid, "The model has no unit ", w.units[i], " in layer ", w.layers[i], ", or no token ", w.asked[i]);
+    const bool known = w.layers[i] >= 0 && w.layers[i] < a.layers && w.units[i] >= 0 &&
+                       w.units[i] < site_units(a, w.site) && w.asked[i] >= 0 && w.asked[i] < a.vocabulary;
+    if (!known)
+      fail(Code::invalid, "The model has no unit ", w.units[i], " in layer ", w.layers[i], ", or no token ",
+           w.asked[i]);
   }
 }
 
 at::Tensor write_of(const Model& model, const UnitWrites& w, int64_t entry) {
   const int64_t size = w.values.size(1);
-  const at::Tensor columns = site_output(model, w.site, w.layers[static_cast<size_t>(entry)]).matrix().narrow(1, w.units[static_cast<size_t>(entry)] * size, size);
+  const at::Tensor columns = site_output(model, w.site, w.layers[static_cast<size_t>(entry)])
+                                 .matrix()
+                                 .narrow(1, w.units[static_cast<size_t>(entry)] * size, size);
   return at::mv(columns, w.values[entry].to(columns.options()));
 }
 
@@ -32,7 +41,8 @@ UnitTokens unit_tokens(const Model& model, const UnitWrites& w, const Control& c
   check(model, w);
   const at::NoGradGuard no_grad;
   const int64_t count = w.values.size(0), top = std::min(w.top, model.architecture.vocabulary);
-  UnitTokens result{at::empty({count, top}, at::kInt), at::empty({count, top}, at::kFloat), at::empty({count}, at::kInt)};
+  UnitTokens result{at::empty({count, top}, at::kInt), at::empty({count, top}, at::kFloat),
+                    at::empty({count}, at::kInt)};
   for (int64_t entry = 0; entry < count; ++entry) {
     control.check();
     const at::Tensor hidden = finish(model, write_of(model, w, entry).unsqueeze(0));

@@ -1,12 +1,12 @@
-// What units push up in vocabulary space: their writes read through the final norm and the head, whatever later layers make of
-// them (Geva et al. 2022).
+// What units push up in vocabulary space: their writes read through the final norm and the head, whatever later layers
+// make of them (Geva et al. 2022).
 #pragma once
 #include <ATen/ATen.h>
 
 #include <vector>
 
+#include "core/control.h"
 #include "model/hooks.h"
-#include "storage/control.h"
 
 namespace attribution {
 

@@ -1,11 +1,12 @@
-// |wᵢ| ‖vᵢ‖: the size of what a unit writes into the residual, v its column of the output projection (Geva et al. 2022). Of a head:
-// the norm of its slice's output.
-#include "model/prefix_cache.h"
+// |wᵢ| ‖vᵢ‖: the size of what a unit writes into the residual, v its column of the output projection (Geva et al.
+// 2022). Of a head: the norm of its slice's output.
+#include "model/prefix/prefix_cache.h"
 #include "neuron/neuron_scores.h"
 
 namespace attribution {
 
-BatchScores value_norms(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& o) {
+BatchScores value_norms(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
+                        const NeuronOptions& o) {
   const at::NoGradGuard no_grad;
   const Architecture& a = model.architecture;
   std::vector<at::Tensor> layers;
@@ -17,7 +18,8 @@ BatchScores value_norms(const Model& model, const PrefixCache& cache, const Read
       continue;
     }
     const at::Tensor values = w.view({-1, a.heads, 1, a.head_size});
-    const at::Tensor slices = matrix.reshape({a.hidden, a.heads, a.head_size}).permute({1, 2, 0});  // [head, feature, hidden]
+    const at::Tensor slices =
+        matrix.reshape({a.hidden, a.heads, a.head_size}).permute({1, 2, 0});  // [head, feature, hidden]
     layers.push_back(at::matmul(values, slices.unsqueeze(0)).square().sum({2, 3}).sqrt());
   }
   return {at::stack(layers, 1), {}};

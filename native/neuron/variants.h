@@ -1,6 +1,6 @@
 // Slicing for runs of variants over the prefix cache.
 #pragma once
-#include "model/prefix_cache.h"
+#include "model/prefix/prefix_cache.h"
 
 namespace attribution {
 

@@ -19,7 +19,10 @@ const wheelPlatforms = { x64: "manylinux_2_28_x86_64", arm64: "manylinux_2_28_aa
 export async function bringLibtorch(target) {
   const platform = process.platform === "linux" ? wheelPlatforms[process.arch] : undefined;
   if (!platform) {
-    throw new SetupError(`There is no libtorch to bring for ${process.platform}-${process.arch}; you have to name one.`, otherWays);
+    throw new SetupError(
+      `There is no libtorch to bring for ${process.platform}-${process.arch}; you have to name one.`,
+      otherWays,
+    );
   }
   await requirePip();
   const started = performance.now();
@@ -33,7 +36,11 @@ export async function bringLibtorch(target) {
     say("unpacking it");
     const unpacked = join(work, "libtorch");
     const answer = await run("python3", [join(root, "native", "setup", "unpack.py"), wheel, unpacked], { show: "all" });
-    if (answer.code !== 0) throw new SetupError(`Unpacking ${basename(wheel)} failed (see above).`, ["Make room on the disk (0.7 GB) and run npm install again", ...otherWays]);
+    if (answer.code !== 0)
+      throw new SetupError(`Unpacking ${basename(wheel)} failed (see above).`, [
+        "Make room on the disk (0.7 GB) and run npm install again",
+        ...otherWays,
+      ]);
     await place(unpacked, target);
     say(`libtorch ${libtorchVersion} is in place (${seconds(started)})`);
   } finally {
@@ -45,13 +52,29 @@ async function requirePip() {
   const answer = await run("python3", ["-m", "pip", "--version"]);
   if (answer.code === 0) return;
   const what = answer.missing ? "There is no python3 on PATH" : "python3 has no pip";
-  throw new SetupError(`${what}, and pip is what brings libtorch.`, ["Install Python 3 with pip (Debian, Ubuntu: apt-get install python3-pip) and run npm install again", ...otherWays]);
+  throw new SetupError(`${what}, and pip is what brings libtorch.`, [
+    "Install Python 3 with pip (Debian, Ubuntu: apt-get install python3-pip) and run npm install again",
+    ...otherWays,
+  ]);
 }
 
 /** From whatever pip is configured with, and only where that fails from PyTorch's own index as well. */
 async function download(platform, folder) {
-  const recipe = ["--no-deps", "--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp", "--platform", platform, "--dest", folder, requirement];
-  const pip = (...more) => run("python3", ["-m", "pip", "--disable-pip-version-check", "download", ...more, ...recipe], { show: "stdout" });
+  const recipe = [
+    "--no-deps",
+    "--only-binary=:all:",
+    "--python-version",
+    "3.11",
+    "--implementation",
+    "cp",
+    "--platform",
+    platform,
+    "--dest",
+    folder,
+    requirement,
+  ];
+  const pip = (...more) =>
+    run("python3", ["-m", "pip", "--disable-pip-version-check", "download", ...more, ...recipe], { show: "stdout" });
   let answer = await pip();
   if (answer.code !== 0) {
     say(`pip's configured sources do not have ${requirement}; asking PyTorch's own index as well`);
@@ -72,7 +95,12 @@ async function download(platform, folder) {
 
 /** pip's last words, each kind once and short: it repeats itself while it retries. */
 function said(output) {
-  const kinds = new Map(output.trim().split("\n").map((line) => [line.slice(0, 30), line.length > 200 ? `${line.slice(0, 200)}…` : line]));
+  const kinds = new Map(
+    output
+      .trim()
+      .split("\n")
+      .map((line) => [line.slice(0, 30), line.length > 200 ? `${line.slice(0, 200)}…` : line]),
+  );
   return [...kinds.values()].slice(-5).join("\n");
 }
 

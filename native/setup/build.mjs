@@ -38,7 +38,10 @@ export async function putAddon(file, libtorch, { to = releaseFolder, sources, ho
   const lib = join(libtorch.folder, "lib");
   const inside = lib.startsWith(`${root}/`);
   await symlink(inside ? relative(to, lib) : lib, link);
-  await writeFile(stamp, `${JSON.stringify({ sources, libtorch: libtorch.folder, version: libtorch.version, how }, null, 2)}\n`);
+  await writeFile(
+    stamp,
+    `${JSON.stringify({ sources, libtorch: libtorch.folder, version: libtorch.version, how }, null, 2)}\n`,
+  );
 }
 
 async function compile(target, libtorch, relocatable = false) {
@@ -51,16 +54,34 @@ async function compile(target, libtorch, relocatable = false) {
   const common = ["--directory", root, "--out", cmakeFolder, "--config", "Release"];
   const cmakeJs = join(dirname(require.resolve("cmake-js/package.json")), "bin", "cmake-js");
   // Configuring costs a second and takes in another libtorch; cmake-js alone configures once.
-  const configuring = [cmakeJs, "configure", ...common, ...Object.entries(defines).map(([name, value]) => `--CD${name}=${value}`)];
+  const configuring = [
+    cmakeJs,
+    "configure",
+    ...common,
+    ...Object.entries(defines).map(([name, value]) => `--CD${name}=${value}`),
+  ];
   let configure = await run(process.execPath, configuring);
   if (configure.code !== 0 && existsSync(join(cmakeFolder, "CMakeCache.txt"))) {
     // Another generator, compiler or place than when the folder was made: CMake then wants it gone.
     await rm(cmakeFolder, { recursive: true, force: true });
     configure = await run(process.execPath, configuring);
   }
-  if (configure.code !== 0) throw new SetupError("CMake could not configure the addon.", mendCompiler, configure.output.split("\n").slice(-30).join("\n"));
-  const build = await run(process.execPath, [cmakeJs, "build", ...common, "--target", target, "--parallel", String(jobs()), "--log-level", "error"], { show: "all" });
-  if (build.code !== 0) throw new SetupError(`The ${target === "attribution" ? "addon" : "C++ tests"} did not compile (see above).`, mendCompiler);
+  if (configure.code !== 0)
+    throw new SetupError(
+      "CMake could not configure the addon.",
+      mendCompiler,
+      configure.output.split("\n").slice(-30).join("\n"),
+    );
+  const build = await run(
+    process.execPath,
+    [cmakeJs, "build", ...common, "--target", target, "--parallel", String(jobs()), "--log-level", "error"],
+    { show: "all" },
+  );
+  if (build.code !== 0)
+    throw new SetupError(
+      `The ${target === "attribution" ? "addon" : "C++ tests"} did not compile (see above).`,
+      mendCompiler,
+    );
 }
 
 const mendCompiler = [
@@ -71,15 +92,27 @@ const mendCompiler = [
 
 async function requireTools() {
   const compiler = process.env.CXX ? process.env.CXX.split(" ")[0] : undefined;
-  const found = await Promise.all((compiler ? [compiler] : ["c++", "g++", "clang++"]).map((name) => run(name, ["--version"])));
+  const found = await Promise.all(
+    (compiler ? [compiler] : ["c++", "g++", "clang++"]).map((name) => run(name, ["--version"])),
+  );
   if (found.every((answer) => answer.code !== 0)) {
-    throw new SetupError(`There is no C++ compiler (${compiler ?? "c++, g++, clang++"}), and no prebuilt addon fits this machine.`, mendCompiler);
+    throw new SetupError(
+      `There is no C++ compiler (${compiler ?? "c++, g++, clang++"}), and no prebuilt addon fits this machine.`,
+      mendCompiler,
+    );
   }
   const cmake = await run("cmake", ["--version"]);
   const version = /version (\d+)\.(\d+)/.exec(cmake.stdout);
-  if (cmake.missing || !version) throw new SetupError("There is no CMake on PATH, and no prebuilt addon fits this machine.", [mendCompiler[0], "python3 -m pip install cmake"]);
+  if (cmake.missing || !version)
+    throw new SetupError("There is no CMake on PATH, and no prebuilt addon fits this machine.", [
+      mendCompiler[0],
+      "python3 -m pip install cmake",
+    ]);
   if (Number(version[1]) < 3 || (Number(version[1]) === 3 && Number(version[2]) < 18)) {
-    throw new SetupError(`CMake is ${version[1]}.${version[2]}; the addon needs 3.18 or newer.`, [mendCompiler[0], "python3 -m pip install cmake"]);
+    throw new SetupError(`CMake is ${version[1]}.${version[2]}; the addon needs 3.18 or newer.`, [
+      mendCompiler[0],
+      "python3 -m pip install cmake",
+    ]);
   }
 }
 

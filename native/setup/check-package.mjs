@@ -26,15 +26,41 @@ await main(async () => {
     await step("npm pack", "npm", ["pack", "--silent", "--pack-destination", project], root);
     const tarball = (await readdir(project)).find((name) => name.endsWith(".tgz"));
     if (!tarball) throw new SetupError("npm pack made no tarball.");
-    await writeFile(join(project, "package.json"), JSON.stringify({ name: "empty", private: true, allowScripts: { [`file:${join(project, tarball)}`]: true } }));
+    await writeFile(
+      join(project, "package.json"),
+      JSON.stringify({ name: "empty", private: true, allowScripts: { [`file:${join(project, tarball)}`]: true } }),
+    );
     for (const [name, text] of Object.entries(programs)) await writeFile(join(project, name), text);
     const env = { ...process.env, LIBTORCH: (await findLibtorch()).folder };
-    await step(`npm install ${tarball}`, "npm", ["install", "--no-audit", "--no-fund", "--foreground-scripts", `./${tarball}`], project, env);
+    await step(
+      `npm install ${tarball}`,
+      "npm",
+      ["install", "--no-audit", "--no-fund", "--foreground-scripts", `./${tarball}`],
+      project,
+      env,
+    );
     delete env.LIBTORCH;
     await step("ESM", process.execPath, ["import.mjs"], project, env);
     await step("CommonJS", process.execPath, ["require.cjs"], project, env);
     const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-    await step("types", process.execPath, [tsc, "--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom,esnext.disposable", "types.ts"], project, env);
+    await step(
+      "types",
+      process.execPath,
+      [
+        tsc,
+        "--noEmit",
+        "--strict",
+        "--module",
+        "nodenext",
+        "--target",
+        "es2022",
+        "--lib",
+        "es2022,dom,esnext.disposable",
+        "types.ts",
+      ],
+      project,
+      env,
+    );
     say("the package works");
   } finally {
     await rm(project, { recursive: true, force: true });

@@ -16,7 +16,12 @@ await main(async () => {
   const libtorch = await findLibtorch();
   const sources = hashOfSources();
   const stamp = readStamp(join(releaseFolder, stampName));
-  if (existsSync(addonFile) && stamp?.sources === sources && stamp.libtorch === libtorch.folder && stamp.version === libtorch.version) {
+  if (
+    existsSync(addonFile) &&
+    stamp?.sources === sources &&
+    stamp.libtorch === libtorch.folder &&
+    stamp.version === libtorch.version
+  ) {
     say(`the addon is up to date (${stamp.how}, libtorch ${libtorch.version}: ${libtorch.from})`);
     return;
   }
@@ -25,7 +30,12 @@ await main(async () => {
   await buildAddon(libtorch);
   if (isDependency) await rm(cmakeFolder, { recursive: true, force: true }); // 400 MB that only a next compilation would use
   const reason = await failureToLoad(addonFile);
-  if (reason) throw new SetupError("The addon was compiled but does not load.", ["Remove build/ and run npm install again", "Choose another libtorch: LIBTORCH=/path/to/libtorch npm install"], reason);
+  if (reason)
+    throw new SetupError(
+      "The addon was compiled but does not load.",
+      ["Remove build/ and run npm install again", "Choose another libtorch: LIBTORCH=/path/to/libtorch npm install"],
+      reason,
+    );
 });
 
 /** A prebuilt addon is taken where it is of these sources and of this libtorch, and loads. */
@@ -34,7 +44,9 @@ async function tookPrebuild(libtorch, sources) {
   const made = file && readStamp(join(prebuildFolder, stampName));
   if (!made) return false;
   if (made.sources !== sources || made.version !== libtorch.version) {
-    say(`the prebuilt addon is of ${made.sources === sources ? `libtorch ${made.version}` : "other sources"}: compiling`);
+    say(
+      `the prebuilt addon is of ${made.sources === sources ? `libtorch ${made.version}` : "other sources"}: compiling`,
+    );
     return false;
   }
   await putAddon(file, libtorch, { sources, how: "prebuilt" });
@@ -60,5 +72,7 @@ function prebuild() {
 /** In a process of its own, as a libtorch that does not fit may end it. */
 async function failureToLoad(file) {
   const answer = await run(process.execPath, ["-e", "require(process.argv[1])", file]);
-  return answer.code === 0 ? undefined : (/^.*Error: .*$/m.exec(answer.output)?.[0] ?? (answer.output.trim() || `exit code ${answer.code}`));
+  return answer.code === 0
+    ? undefined
+    : (/^.*Error: .*$/m.exec(answer.output)?.[0] ?? (answer.output.trim() || `exit code ${answer.code}`));
 }

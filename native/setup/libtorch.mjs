@@ -11,7 +11,8 @@ import { SetupError } from "./say.mjs";
 export async function findLibtorch({ bring = true } = {}) {
   const { LIBTORCH, LIBTORCH_USE_PYTORCH } = process.env;
   if (LIBTORCH) return inspected(resolve(LIBTORCH), `LIBTORCH=${LIBTORCH}`);
-  if (LIBTORCH_USE_PYTORCH && LIBTORCH_USE_PYTORCH !== "0") return inspected(await folderOfPyTorch(), "LIBTORCH_USE_PYTORCH (the torch of python3)");
+  if (LIBTORCH_USE_PYTORCH && LIBTORCH_USE_PYTORCH !== "0")
+    return inspected(await folderOfPyTorch(), "LIBTORCH_USE_PYTORCH (the torch of python3)");
   const own = ownLibtorch();
   if (!existsSync(own)) {
     if (!bring) return undefined;
@@ -21,19 +22,28 @@ export async function findLibtorch({ bring = true } = {}) {
 }
 
 async function folderOfPyTorch() {
-  const code = "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
+  const code =
+    "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
   const answer = await run("python3", ["-c", code]);
   const folder = answer.code === 0 ? answer.stdout.trim() : "";
   if (folder) return folder;
   throw new SetupError(
-    answer.missing ? "LIBTORCH_USE_PYTORCH is set, but there is no python3 on PATH." : "LIBTORCH_USE_PYTORCH is set, but the python3 on PATH has no torch.",
-    ["Activate the environment that has PyTorch, or install it there", "Unset LIBTORCH_USE_PYTORCH: npm install then brings its own libtorch", otherWays[0]],
+    answer.missing
+      ? "LIBTORCH_USE_PYTORCH is set, but there is no python3 on PATH."
+      : "LIBTORCH_USE_PYTORCH is set, but the python3 on PATH has no torch.",
+    [
+      "Activate the environment that has PyTorch, or install it there",
+      "Unset LIBTORCH_USE_PYTORCH: npm install then brings its own libtorch",
+      otherWays[0],
+    ],
     answer.missing ? "" : answer.output,
   );
 }
 
 function inspected(folder, from) {
-  const lacks = ["lib/libtorch.so", "lib/libtorch_cpu.so", "lib/libc10.so", "include/ATen/ATen.h"].filter((file) => !existsSync(join(folder, file)));
+  const lacks = ["lib/libtorch.so", "lib/libtorch_cpu.so", "lib/libc10.so", "include/ATen/ATen.h"].filter(
+    (file) => !existsSync(join(folder, file)),
+  );
   const ways = [
     "Point LIBTORCH at the folder that holds lib/ and include/ (an unpacked libtorch, or the `torch` folder of a PyTorch installation)",
     "Unset LIBTORCH and LIBTORCH_USE_PYTORCH: npm install then brings its own libtorch",
@@ -45,7 +55,10 @@ function inspected(folder, from) {
   }
   const version = versionOf(folder);
   if (isOlder(version, oldestLibtorch)) {
-    throw new SetupError(`${folder} (by ${from}) is libtorch ${version}; attribution needs ${oldestLibtorch} or newer and is made for ${libtorchVersion}.`, ways);
+    throw new SetupError(
+      `${folder} (by ${from}) is libtorch ${version}; attribution needs ${oldestLibtorch} or newer and is made for ${libtorchVersion}.`,
+      ways,
+    );
   }
   return { folder: realpathSync(folder), version, from };
 }

@@ -28,5 +28,7 @@ export const isDependency = root.split(sep).includes("node_modules");
  */
 export function ownLibtorch() {
   const name = `libtorch-${libtorchVersion}-cpu-${process.platform}-${process.arch}`;
-  return isDependency ? join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "attribution", name) : join(root, ".libtorch", name);
+  return isDependency
+    ? join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "attribution", name)
+    : join(root, ".libtorch", name);
 }

@@ -20,7 +20,8 @@ export async function main(run) {
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     const detail = error.detail.trim() ? `\n${error.detail.trim().replace(/^/gm, "  | ")}\n` : "";
-    const ways = error.ways.length === 0 ? "" : `\nAny of these mends it:\n${error.ways.map((way) => `  - ${way}`).join("\n")}\n`;
+    const ways =
+      error.ways.length === 0 ? "" : `\nAny of these mends it:\n${error.ways.map((way) => `  - ${way}`).join("\n")}\n`;
     console.error(`\nattribution: ${error.message}\n${detail}${ways}`);
     process.exitCode = 1;
   }

@@ -6,7 +6,11 @@ import { root } from "./paths.mjs";
 /** A hash of all that an addon is made of, apart from libtorch. */
 export function hashOfSources() {
   const hash = createHash("sha256");
-  for (const file of ["CMakeLists.txt", ...filesIn("native")].sort()) hash.update(`${file}\0`).update(readFileSync(join(root, file))).update("\0");
+  for (const file of ["CMakeLists.txt", ...filesIn("native")].sort())
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update("\0");
   return hash.digest("hex").slice(0, 32);
 }
 

@@ -113,7 +113,7 @@ void q6_k(const uint8_t* b, float* y) {
 
 std::optional<BlockType> block_type(const std::string& name) {
   static const std::map<std::string, BlockType> types = {
-      {"Q8_0", {32, 34, q8_0}}, {"Q4_0", {32, 18, q4_0}}, {"Q4_1", {32, 20, q4_1}},    {"Q5_0", {32, 22, q5_0}},
+      {"Q8_0", {32, 34, q8_0}}, {"Q4_0", {32, 18, q4_0}},   {"Q4_1", {32, 20, q4_1}},   {"Q5_0", {32, 22, q5_0}},
       {"Q5_1", {32, 24, q5_1}}, {"Q4_K", {256, 144, q4_k}}, {"Q5_K", {256, 176, q5_k}}, {"Q6_K", {256, 210, q6_k}},
   };
   const auto found = types.find(name);

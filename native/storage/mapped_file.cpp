@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "storage/error.h"
+#include "core/error.h"
 
 namespace attribution {
 
@@ -28,7 +28,8 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::string& path) {
   return std::shared_ptr<MappedFile>(new MappedFile(path, static_cast<uint8_t*>(data), size));
 }
 
-MappedFile::MappedFile(std::string path, uint8_t* data, uint64_t size) : path_(std::move(path)), data_(data), size_(size) {}
+MappedFile::MappedFile(std::string path, uint8_t* data, uint64_t size)
+    : path_(std::move(path)), data_(data), size_(size) {}
 
 MappedFile::~MappedFile() { ::munmap(data_, size_); }
 

@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/write_failure.h"
 #include "storage/mapped_file.h"
-#include "storage/write_failure.h"
 
 namespace attribution {
 namespace {
@@ -20,10 +20,14 @@ constexpr uint64_t ahead_bytes = uint64_t{64} << 20;
 
 at::ScalarType scalar_type(RowType type) {
   switch (type) {
-    case RowType::float32: return at::kFloat;
-    case RowType::float16: return at::kHalf;
-    case RowType::bfloat16: return at::kBFloat16;
-    case RowType::int8: return at::kChar;
+    case RowType::float32:
+      return at::kFloat;
+    case RowType::float16:
+      return at::kHalf;
+    case RowType::bfloat16:
+      return at::kBFloat16;
+    case RowType::int8:
+      return at::kChar;
   }
   fail(Code::unsupported, "Unknown row type");
 }
@@ -49,7 +53,8 @@ void quantise(const at::Tensor& values, const std::vector<int64_t>& segments, at
     const at::Tensor part = values.narrow(1, segments[s], segments[s + 1] - segments[s]);
     const at::Tensor scale = part.abs().amax(1, true) / 127;
     scales.narrow(1, s, 1).copy_(scale);
-    codes.narrow(1, segments[s], segments[s + 1] - segments[s]).copy_((part / scale.clamp_min(1e-38)).round_().clamp_(-127, 127));
+    codes.narrow(1, segments[s], segments[s + 1] - segments[s])
+        .copy_((part / scale.clamp_min(1e-38)).round_().clamp_(-127, 127));
   }
 }
 
@@ -81,7 +86,8 @@ RowWriter::RowWriter(const RowStore& store, const std::string& flag_file) : stor
   flags_.assign(static_cast<size_t>(store.rows()), 0);
   flag_file_ = ::open(flag_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (flag_file_ < 0) fail(Code::native, "Cannot open \"", flag_file, "\": ", std::strerror(errno));
-  if (::pread(flag_file_, flags_.data(), flags_.size(), 0) < 0) fail(Code::native, "Cannot read \"", flag_file, "\": ", std::strerror(errno));
+  if (::pread(flag_file_, flags_.data(), flags_.size(), 0) < 0)
+    fail(Code::native, "Cannot read \"", flag_file, "\": ", std::strerror(errno));
 }
 
 RowWriter::~RowWriter() {
@@ -94,17 +100,23 @@ void RowWriter::write(std::span<const int64_t> rows, const at::Tensor& values, c
   if (store_.type == RowType::int8) {
     quantise(values, store_.segments, stored, scales);
   } else {
-    if (store_.type == RowType::float16 && values.abs().max().item<float>() > 65504) fail(Code::unsupported, "A feature exceeds 65504, the largest float16: build the store with another \"precision\"");
+    if (store_.type == RowType::float16 && values.abs().max().item<float>() > 65504)
+      fail(Code::unsupported,
+           "A feature exceeds 65504, the largest float16: build the store with another \"precision\"");
     stored = values.to(scalar_type(store_.type)).contiguous();
   }
   const auto bytes = static_cast<size_t>(store_.row_bytes());
   const size_t segments = store_.segments.size() - 1;
   for (size_t i = 0; i < rows.size(); ++i) {
-    const auto shard = static_cast<size_t>(std::upper_bound(first_rows_.begin(), first_rows_.end(), rows[i]) - first_rows_.begin() - 1);
+    const auto shard = static_cast<size_t>(std::upper_bound(first_rows_.begin(), first_rows_.end(), rows[i]) -
+                                           first_rows_.begin() - 1);
     const auto place = static_cast<uint64_t>(rows[i] - first_rows_[shard]);
     const Shard& target = store_.shards[shard];
-    write_at(files_[shard], static_cast<const uint8_t*>(stored.const_data_ptr()) + i * bytes, bytes, target.features + place * bytes, target.file);
-    if (scales.defined()) write_at(files_[shard], scales.const_data_ptr<float>() + i * segments, segments * 4, target.scales + place * segments * 4, target.file);
+    write_at(files_[shard], static_cast<const uint8_t*>(stored.const_data_ptr()) + i * bytes, bytes,
+             target.features + place * bytes, target.file);
+    if (scales.defined())
+      write_at(files_[shard], scales.const_data_ptr<float>() + i * segments, segments * 4,
+               target.scales + place * segments * 4, target.file);
     write_at(files_[shard], losses.const_data_ptr<float>() + i, 4, target.losses + place * 4, target.file);
   }
   const uint8_t one = 1;
@@ -135,14 +147,17 @@ void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* sta
     for (int64_t begin = 0; begin < shard.rows; begin += rows) {
       control.progress(first, total, stage);
       const int64_t n = std::min(rows, shard.rows - begin);
-      const auto bytes = static_cast<uint64_t>(n * store.row_bytes()), offset = shard.features + static_cast<uint64_t>(begin * store.row_bytes());
-      for (; announced < offset + bytes + ahead_bytes / 2; announced += ahead_bytes / 2) file->will_need(announced, ahead_bytes / 2);
+      const auto bytes = static_cast<uint64_t>(n * store.row_bytes()),
+                 offset = shard.features + static_cast<uint64_t>(begin * store.row_bytes());
+      for (; announced < offset + bytes + ahead_bytes / 2; announced += ahead_bytes / 2)
+        file->will_need(announced, ahead_bytes / 2);
       auto* data = const_cast<uint8_t*>(file->bytes(offset, bytes));
       at::Tensor block = at::from_blob(data, {n, store.width()}, at::TensorOptions().dtype(scalar_type(store.type)));
       if (!in_place) block = buffer.narrow(0, 0, n).copy_(block);
       if (store.type == RowType::int8) {
         const auto segments = static_cast<int64_t>(store.segments.size()) - 1;
-        auto* scales = const_cast<uint8_t*>(file->bytes(shard.scales + static_cast<uint64_t>(begin * segments * 4), static_cast<uint64_t>(n * segments * 4)));
+        auto* scales = const_cast<uint8_t*>(file->bytes(shard.scales + static_cast<uint64_t>(begin * segments * 4),
+                                                        static_cast<uint64_t>(n * segments * 4)));
         dequantise(block, at::from_blob(scales, {n, segments}, at::kFloat), store.segments);
       }
       each(first, block);
@@ -161,14 +176,16 @@ at::Tensor read_rows(const RowStore& store, const std::vector<int64_t>& rows) {
   for (const Shard& shard : store.shards) {
     const auto file = MappedFile::open(shard.file);
     for (size_t i = 0; i < rows.size(); ++i) {
-      if (rows[i] < 0 || rows[i] >= store.rows()) fail(Code::invalid, "Row ", rows[i], " is outside the store's 0–", store.rows() - 1);
+      if (rows[i] < 0 || rows[i] >= store.rows())
+        fail(Code::invalid, "Row ", rows[i], " is outside the store's 0–", store.rows() - 1);
       if (rows[i] < first || rows[i] >= first + shard.rows) continue;
       const auto place = static_cast<uint64_t>(rows[i] - first);
       auto* data = const_cast<uint8_t*>(file->bytes(shard.features + place * bytes, bytes));
       at::Tensor row = result.narrow(0, static_cast<int64_t>(i), 1);
       row.copy_(at::from_blob(data, {1, store.width()}, at::TensorOptions().dtype(scalar_type(store.type))));
       if (store.type != RowType::int8) continue;
-      auto* scales = const_cast<uint8_t*>(file->bytes(shard.scales + place * static_cast<uint64_t>(segments * 4), static_cast<uint64_t>(segments * 4)));
+      auto* scales = const_cast<uint8_t*>(
+          file->bytes(shard.scales + place * static_cast<uint64_t>(segments * 4), static_cast<uint64_t>(segments * 4)));
       dequantise(row, at::from_blob(scales, {1, segments}, at::kFloat), store.segments);
     }
     first += shard.rows;

@@ -1,5 +1,5 @@
-// Rows of features on disk: safetensors shards of equal width, made whole beforehand, written row by row and read in blocks. Knows
-// nothing of gradients.
+// Rows of features on disk: safetensors shards of equal width, made whole beforehand, written row by row and read in
+// blocks. Knows nothing of gradients.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "storage/control.h"
+#include "core/control.h"
 
 namespace attribution {
 
@@ -33,8 +33,8 @@ struct RowStore {
   int64_t row_bytes() const;
 };
 
-/// Writes rows of a store and the flag of each, one byte per row in a file of its own. A row counts once its flag is set, which is
-/// after its bytes are in the file; so a writer can be killed at any moment.
+/// Writes rows of a store and the flag of each, one byte per row in a file of its own. A row counts once its flag is
+/// set, which is after its bytes are in the file; so a writer can be killed at any moment.
 class RowWriter {
  public:
   RowWriter(const RowStore& store, const std::string& flag_file);
@@ -43,7 +43,8 @@ class RowWriter {
   RowWriter& operator=(const RowWriter&) = delete;
 
   bool written(int64_t row) const { return flags_[static_cast<size_t>(row)] == 1; }
-  /// values [n, width] and losses [n], float on the CPU, go to the given rows. Refuses values that the store's type cannot hold.
+  /// values [n, width] and losses [n], float on the CPU, go to the given rows. Refuses values that the store's type
+  /// cannot hold.
   void write(std::span<const int64_t> rows, const at::Tensor& values, const at::Tensor& losses);
   /// Brings everything to the disk.
   void sync();
@@ -56,8 +57,8 @@ class RowWriter {
   std::vector<uint8_t> flags_;
 };
 
-/// Calls `each` with consecutive blocks of rows, [n, width] float, to be read only; a block with its conversion takes at most
-/// `memory_bytes`. The disk reads ahead meanwhile.
+/// Calls `each` with consecutive blocks of rows, [n, width] float, to be read only; a block with its conversion takes
+/// at most `memory_bytes`. The disk reads ahead meanwhile.
 void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* stage, const Control& control,
                     const std::function<void(int64_t first, const at::Tensor& block)>& each);
 

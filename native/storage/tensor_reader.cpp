@@ -2,8 +2,8 @@
 
 #include <ATen/Parallel.h>
 
+#include "core/error.h"
 #include "storage/blocks.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -19,15 +19,18 @@ std::optional<at::ScalarType> plain_type(const std::string& name) {
 int64_t count(const StoredTensor& stored) {
   int64_t n = 1;
   for (const int64_t size : stored.shape) {
-    if (size < 0 || (size > 0 && n > (int64_t{1} << 46) / size)) fail(Code::corrupt, "Tensor \"", stored.name, "\" has an impossible shape");
+    if (size < 0 || (size > 0 && n > (int64_t{1} << 46) / size))
+      fail(Code::corrupt, "Tensor \"", stored.name, "\" has an impossible shape");
     n *= size;
   }
   return n;
 }
 
-at::Tensor read_plain(const std::shared_ptr<MappedFile>& file, const StoredTensor& stored, at::ScalarType type, at::ScalarType dtype) {
+at::Tensor read_plain(const std::shared_ptr<MappedFile>& file, const StoredTensor& stored, at::ScalarType type,
+                      at::ScalarType dtype) {
   const uint64_t size = static_cast<uint64_t>(count(stored)) * at::elementSize(type);
-  if (size != stored.bytes) fail(Code::corrupt, "Tensor \"", stored.name, "\" should take ", size, " bytes but takes ", stored.bytes);
+  if (size != stored.bytes)
+    fail(Code::corrupt, "Tensor \"", stored.name, "\" should take ", size, " bytes but takes ", stored.bytes);
   auto* data = const_cast<uint8_t*>(file->bytes(stored.offset, size));
   const bool aligned = reinterpret_cast<uintptr_t>(data) % at::elementSize(type) == 0;
   if (!aligned) {
@@ -36,21 +39,25 @@ at::Tensor read_plain(const std::shared_ptr<MappedFile>& file, const StoredTenso
     file->release(stored.offset, size);
     return copy.to(dtype);
   }
-  at::Tensor view = at::from_blob(data, stored.shape, [file](void*) {}, at::TensorOptions().dtype(type));
+  at::Tensor view = at::from_blob(
+      data, stored.shape, [file](void*) {}, at::TensorOptions().dtype(type));
   if (type == dtype) return view;
   at::Tensor converted = view.to(dtype);
   file->release(stored.offset, size);
   return converted;
 }
 
-at::Tensor read_blocks(const std::shared_ptr<MappedFile>& file, const StoredTensor& stored, const BlockType& type, at::ScalarType dtype) {
+at::Tensor read_blocks(const std::shared_ptr<MappedFile>& file, const StoredTensor& stored, const BlockType& type,
+                       at::ScalarType dtype) {
   const int64_t values = count(stored);
   if (stored.shape.empty() || stored.shape.back() % type.values != 0) {
-    fail(Code::corrupt, "Tensor \"", stored.name, "\": rows of ", stored.dtype, " must be multiples of ", type.values, " values");
+    fail(Code::corrupt, "Tensor \"", stored.name, "\": rows of ", stored.dtype, " must be multiples of ", type.values,
+         " values");
   }
   const int64_t blocks = values / type.values;
   if (static_cast<uint64_t>(blocks * type.bytes) != stored.bytes) {
-    fail(Code::corrupt, "Tensor \"", stored.name, "\" should take ", blocks * type.bytes, " bytes but takes ", stored.bytes);
+    fail(Code::corrupt, "Tensor \"", stored.name, "\" should take ", blocks * type.bytes, " bytes but takes ",
+         stored.bytes);
   }
   const uint8_t* data = file->bytes(stored.offset, stored.bytes);
   at::Tensor result = at::empty(stored.shape, at::kFloat);

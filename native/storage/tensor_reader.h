@@ -1,5 +1,5 @@
-// Reads one stored tensor (whatever its container) as a tensor of the compute type. A tensor already stored as that type is
-// viewed in the map, not copied.
+// Reads one stored tensor (whatever its container) as a tensor of the compute type. A tensor already stored as that
+// type is viewed in the map, not copied.
 #pragma once
 #include <ATen/ATen.h>
 

@@ -8,10 +8,10 @@
 #include <cmath>
 #include <limits>
 
+#include "core/error.h"
 #include "model/checkpoint.h"
 #include "model/loss.h"
 #include "model/transformer.h"
-#include "storage/error.h"
 
 namespace attribution {
 namespace {
@@ -68,14 +68,22 @@ Score score(const Model& model, const Instances& d, int64_t batch_tokens, const 
 class Loop {
  public:
   Loop(const Model& base, const Instances& train, const FineTuneOptions& o, const Control& control)
-      : train_(train), o_(o), control_(control), model_(trainable_copy(base, o.head_only, parameters_)), engine_(static_cast<uint64_t>(o.seed)),
-        optimizer_(parameters_, torch::optim::AdamWOptions(o.learning_rate).betas({o.beta1, o.beta2}).eps(o.epsilon).weight_decay(o.weight_decay)) {
+      : train_(train),
+        o_(o),
+        control_(control),
+        model_(trainable_copy(base, o.head_only, parameters_)),
+        engine_(static_cast<uint64_t>(o.seed)),
+        optimizer_(parameters_, torch::optim::AdamWOptions(o.learning_rate)
+                                    .betas({o.beta1, o.beta2})
+                                    .eps(o.epsilon)
+                                    .weight_decay(o.weight_decay)) {
     const int64_t batches = (train.size() + o.batch_size - 1) / o.batch_size;
     total_ = o.epochs * ((batches + o.accumulation - 1) / o.accumulation);
     if (o.dropout) {
       const Architecture& a = base.architecture;
       const auto seed = static_cast<uint64_t>(o.seed) + 1;
-      at::Generator generator = base.device.is_cuda() ? at::globalContext().defaultGenerator(base.device).clone() : at::detail::createCPUGenerator(seed);
+      at::Generator generator = base.device.is_cuda() ? at::globalContext().defaultGenerator(base.device).clone()
+                                                      : at::detail::createCPUGenerator(seed);
       generator.set_current_seed(seed);
       hooks_.dropout = Dropout{a.embedding_dropout, a.attention_dropout, a.residual_dropout, generator};
     }
@@ -87,7 +95,8 @@ class Loop {
       control_.progress(step_, total_, "fine-tuning");
       const size_t last = std::min(batches.size(), first + static_cast<size_t>(o_.accumulation));
       result.learning_rates.push_back(set_learning_rate());
-      result.losses.push_back(step({batches.begin() + static_cast<int64_t>(first), batches.begin() + static_cast<int64_t>(last)}));
+      result.losses.push_back(
+          step({batches.begin() + static_cast<int64_t>(first), batches.begin() + static_cast<int64_t>(last)}));
       ++step_;
     }
   }
@@ -97,7 +106,8 @@ class Loop {
   /// AdamW's first or second moments in the places of the weights.
   Model moments(bool second) const {
     Model result = frozen(model_);
-    for (const WeightSlot& slot : slots(result.architecture, result.weights)) *slot.tensor = at::zeros_like(*slot.tensor);
+    for (const WeightSlot& slot : slots(result.architecture, result.weights))
+      *slot.tensor = at::zeros_like(*slot.tensor);
     Model learning = model_;
     const auto of = slots(learning.architecture, learning.weights), to = slots(result.architecture, result.weights);
     for (size_t i = 0; i < of.size(); ++i) {
@@ -124,11 +134,13 @@ class Loop {
       control_.check();
       const Batch batch = make_batch(train_, members, model_.device);
       const at::AutoGradMode grad(true);
-      const at::Tensor sum = instance_losses(model_, forward(model_, batch, hooks_), batch, Reduction::mean, hooks_).sum() / count;
+      const at::Tensor sum =
+          instance_losses(model_, forward(model_, batch, hooks_), batch, Reduction::mean, hooks_).sum() / count;
       torch::autograd::backward({sum}, {});
       loss += sum.item<double>();
     }
-    if (!std::isfinite(loss)) fail(Code::native, "Fine-tuning diverged: the loss of step ", step_, " is not finite; lower \"learningRate\"");
+    if (!std::isfinite(loss))
+      fail(Code::native, "Fine-tuning diverged: the loss of step ", step_, " is not finite; lower \"learningRate\"");
     if (o_.clip > 0) torch::nn::utils::clip_grad_norm_(parameters_, o_.clip);
     optimizer_.step();
     return loss;
@@ -153,13 +165,16 @@ void check(const Model& base, const Instances& train, const FineTuneOptions& o) 
     if (train.labels[i] < 0) fail(Code::invalid, "Training instance ", i, " has no label");
   }
   for (const auto* files : {&o.checkpoint_files, &o.first_moment_files, &o.second_moment_files}) {
-    if (!files->empty() && static_cast<int64_t>(files->size()) != o.epochs) fail(Code::invalid, "Expected one checkpoint file per epoch");
+    if (!files->empty() && static_cast<int64_t>(files->size()) != o.epochs)
+      fail(Code::invalid, "Expected one checkpoint file per epoch");
   }
 }
 
-void write_checkpoint(const Loop& loop, const Model& now, size_t epoch, const FineTuneOptions& o, const Control& control) {
+void write_checkpoint(const Loop& loop, const Model& now, size_t epoch, const FineTuneOptions& o,
+                      const Control& control) {
   const auto write = [&](const Model& model, const std::vector<std::string>& files) {
-    if (!files.empty()) write_weights(model, files[epoch], o.checkpoint_header, o.checkpoint_weights, model.dtype, control);
+    if (!files.empty())
+      write_weights(model, files[epoch], o.checkpoint_header, o.checkpoint_weights, model.dtype, control);
   };
   write(now, o.checkpoint_files);
   if (o.first_moment_files.empty()) return;
@@ -169,7 +184,8 @@ void write_checkpoint(const Loop& loop, const Model& now, size_t epoch, const Fi
 
 }  // namespace
 
-FineTuneResult fine_tune(const Model& base, const Instances& train, const Instances& evaluation, const FineTuneOptions& o, const Control& control) {
+FineTuneResult fine_tune(const Model& base, const Instances& train, const Instances& evaluation,
+                         const FineTuneOptions& o, const Control& control) {
   check(base, train, o);
   Loop loop(base, train, o, control);
   FineTuneResult result;

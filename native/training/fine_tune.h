@@ -1,12 +1,12 @@
-// The fine-tuning loop: AdamW, warm-up and schedule, clipping, gradient accumulation, dropout, evaluation after each epoch, and the
-// best epoch's weights. The given model is untouched.
+// The fine-tuning loop: AdamW, warm-up and schedule, clipping, gradient accumulation, dropout, evaluation after each
+// epoch, and the best epoch's weights. The given model is untouched.
 #pragma once
 #include <string>
 #include <vector>
 
+#include "core/control.h"
 #include "model/batch.h"
 #include "model/evaluate.h"
-#include "storage/control.h"
 #include "training/order.h"
 #include "training/schedule.h"
 
@@ -23,11 +23,12 @@ struct FineTuneOptions {
   bool head_only = false;
   int64_t seed = 42;
   bool keep_best = true;
-  int64_t batch_tokens = 4096;  // of the evaluation
+  int64_t batch_tokens = 4096;                // of the evaluation
   std::vector<std::string> checkpoint_files;  // one per epoch, or none
   std::vector<uint8_t> checkpoint_header;
   std::vector<std::string> checkpoint_weights;
-  // One per epoch, or none: AdamW's moments (means of the gradients and of their squares) under the weights' names; 0 where a weight does not learn.
+  // One per epoch, or none: AdamW's moments (means of the gradients and of their squares) under the weights' names; 0
+  // where a weight does not learn.
   std::vector<std::string> first_moment_files, second_moment_files;
 };
 
@@ -38,8 +39,9 @@ struct FineTuneResult {
   int64_t kept_epoch = 0;
 };
 
-/// Loss of an instance: cross-entropy of its label, or the mean over its target tokens; of a step: the mean over its instances.
-/// `evaluation` may be empty (size ≤ 0).
-FineTuneResult fine_tune(const Model& base, const Instances& train, const Instances& evaluation, const FineTuneOptions& options, const Control& control);
+/// Loss of an instance: cross-entropy of its label, or the mean over its target tokens; of a step: the mean over its
+/// instances. `evaluation` may be empty (size ≤ 0).
+FineTuneResult fine_tune(const Model& base, const Instances& train, const Instances& evaluation,
+                         const FineTuneOptions& options, const Control& control);
 
 }  // namespace attribution

@@ -4,10 +4,24 @@ import { refuses } from "../results/refuses";
 import { instancesFrom } from "./instances";
 
 describe("diversity", () => {
-  const instances = instancesFrom([[1, 2, 3], [[3, 4], [3, 5, 5]], [9]]);
+  const instances = instancesFrom([
+    [1, 2, 3],
+    [
+      [3, 4],
+      [3, 5, 5],
+    ],
+    [9],
+  ]);
 
   test("counts different tokens and lengths, all choices of an instance together", () => {
-    expect(diversity(instances, [0, 1])).toMatchObject({ instances: 2, tokens: 8, distinctTokens: 5, meanLength: 4, meanLoss: NaN, meanPairwiseCosine: NaN });
+    expect(diversity(instances, [0, 1])).toMatchObject({
+      instances: 2,
+      tokens: 8,
+      distinctTokens: 5,
+      meanLength: 4,
+      meanLoss: NaN,
+      meanPairwiseCosine: NaN,
+    });
   });
 
   test("an instance named twice counts once", () => {
@@ -20,8 +34,15 @@ describe("diversity", () => {
     const row = (at: number) => Array.from(states.subarray(at * 5, at * 5 + 5));
     const dot = (a: number[], b: number[]) => a.reduce((sum, value, at) => sum + value * b[at], 0);
     const cosine = (a: number[], b: number[]) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
-    const pairs = [[0, 1], [0, 2], [1, 2]].map(([a, b]) => cosine(row(a), row(b)));
-    expect(diversity(instances, [0, 1, 2], { states }).meanPairwiseCosine).toBeCloseTo((pairs[0] + pairs[1] + pairs[2]) / 3, 6);
+    const pairs = [
+      [0, 1],
+      [0, 2],
+      [1, 2],
+    ].map(([a, b]) => cosine(row(a), row(b)));
+    expect(diversity(instances, [0, 1, 2], { states }).meanPairwiseCosine).toBeCloseTo(
+      (pairs[0] + pairs[1] + pairs[2]) / 3,
+      6,
+    );
   });
 
   test("no instances, unknown instances, a zero state and lists of the wrong length are refused", () => {
@@ -33,7 +54,11 @@ describe("diversity", () => {
   });
 
   test("its correlation with results is Pearson's and Spearman's", () => {
-    expect(diversityCorrelation([1, 2, 10], [0.1, 0.2, 0.3])).toEqual({ pairs: 3, spearman: expect.closeTo(1, 12), pearson: expect.closeTo(9 / Math.sqrt(2 * 146 / 3), 12) });
+    expect(diversityCorrelation([1, 2, 10], [0.1, 0.2, 0.3])).toEqual({
+      pairs: 3,
+      spearman: expect.closeTo(1, 12),
+      pearson: expect.closeTo(9 / Math.sqrt((2 * 146) / 3), 12),
+    });
     refuses("invalid", () => diversityCorrelation([1], [1]));
     refuses("mismatch", () => diversityCorrelation([1, 2], [1]));
   });

@@ -8,9 +8,24 @@ import { refusal } from "../storage/refusal";
 
 const [queries, train, subsets] = [4, 12, 30];
 const ids = (name: string, count: number) => Array.from({ length: count }, (_, i) => `${name}${i}`);
-const provenance = { method: "test", options: {}, modelHash: "", dataHashes: {}, versions: { attribution: "", libtorch: "" }, dtype: "float64" as const };
-const attributionOf = (scores: Float32Array, rows = queries, columns = train): InstanceAttribution =>
-  ({ kind: "instances", scores, queries: rows, train: columns, queryIds: ids("q", rows), trainIds: ids("t", columns), unit: "", provenance });
+const provenance = {
+  method: "test",
+  options: {},
+  modelHash: "",
+  dataHashes: {},
+  versions: { attribution: "", libtorch: "" },
+  dtype: "float64" as const,
+};
+const attributionOf = (scores: Float32Array, rows = queries, columns = train): InstanceAttribution => ({
+  kind: "instances",
+  scores,
+  queries: rows,
+  train: columns,
+  queryIds: ids("q", rows),
+  trainIds: ids("t", columns),
+  unit: "",
+  provenance,
+});
 const random = createRandom(1);
 const truth = Float32Array.from({ length: queries * train }, () => random.normal());
 
@@ -20,9 +35,20 @@ function outputsOf(kept: (subset: number) => ArrayLike<number>, count: number): 
   for (let s = 0; s < count; s++) for (const i of Array.from(kept(s))) masks[s * train + i] = 1;
   const values = Float64Array.from({ length: count * queries }, (_, at) => {
     const [subset, query] = [Math.floor(at / queries), at % queries];
-    return truth.subarray(query * train, (query + 1) * train).reduce((sum, effect, i) => sum + effect * masks[subset * train + i], 0);
+    return truth
+      .subarray(query * train, (query + 1) * train)
+      .reduce((sum, effect, i) => sum + effect * masks[subset * train + i], 0);
   });
-  return { subsets: count, train, queries, masks, values, output: "logProbability", trainIds: ids("t", train), queryIds: ids("q", queries) };
+  return {
+    subsets: count,
+    train,
+    queries,
+    masks,
+    values,
+    output: "logProbability",
+    trainIds: ids("t", train),
+    queryIds: ids("q", queries),
+  };
 }
 const halves = outputsOf((s) => sampleWithout(train, 6, createRandom(2, s)), subsets);
 const without = outputsOf((s) => Array.from({ length: train }, (_, i) => i).filter((i) => i !== s), train);
@@ -53,19 +79,43 @@ describe("the linear datamodeling score", () => {
   });
 
   test("refuses outputs of other instances and too few subsets", () => {
-    expect(() => linearDatamodelingScore(attributionOf(truth), { ...halves, trainIds: ids("x", train) })).toThrow(expect.objectContaining(refusal("mismatch", /same ids/)));
-    expect(() => linearDatamodelingScore(attributionOf(truth), outputsOf(() => [0, 1, 2], 2))).toThrow(expect.objectContaining(refusal("invalid", /at least 3 subsets/)));
-    expect(() => linearDatamodelingScore(attributionOf(truth), halves, { seeds: 1 } as never)).toThrow(expect.objectContaining(refusal("unknown", /"seeds"/)));
+    expect(() => linearDatamodelingScore(attributionOf(truth), { ...halves, trainIds: ids("x", train) })).toThrow(
+      expect.objectContaining(refusal("mismatch", /same ids/)),
+    );
+    expect(() =>
+      linearDatamodelingScore(
+        attributionOf(truth),
+        outputsOf(() => [0, 1, 2], 2),
+      ),
+    ).toThrow(expect.objectContaining(refusal("invalid", /at least 3 subsets/)));
+    expect(() => linearDatamodelingScore(attributionOf(truth), halves, { seeds: 1 } as never)).toThrow(
+      expect.objectContaining(refusal("unknown", /"seeds"/)),
+    );
   });
 });
 
 describe("mislabel detection", () => {
-  const self = (scores: readonly number[]): SelfInfluence => ({ kind: "selfInfluence", scores: Float32Array.from(scores), train: scores.length, trainIds: ids("t", scores.length), unit: "", provenance });
+  const self = (scores: readonly number[]): SelfInfluence => ({
+    kind: "selfInfluence",
+    scores: Float32Array.from(scores),
+    train: scores.length,
+    trainIds: ids("t", scores.length),
+    unit: "",
+    provenance,
+  });
 
   test("is 1 where the wrong ones score highest, 0 where lowest, a half where all are equal", () => {
     const scores = [5, 1, 2, 9, 3, 0];
     const found = mislabelDetection(self(scores), [0, 3], { inspect: [1 / 6, 0.5] });
-    expect(found).toMatchObject({ instances: 6, mislabelled: 2, auc: { mean: 1, low: 1, high: 1 }, found: [{ inspected: 1, share: 0.5 }, { inspected: 3, share: 1 }] });
+    expect(found).toMatchObject({
+      instances: 6,
+      mislabelled: 2,
+      auc: { mean: 1, low: 1, high: 1 },
+      found: [
+        { inspected: 1, share: 0.5 },
+        { inspected: 3, share: 1 },
+      ],
+    });
     expect(mislabelDetection(self(scores), [5, 1]).auc.mean).toBe(0);
     expect(mislabelDetection(self([1, 1, 1, 1]), [0]).auc.mean).toBe(0.5);
   });
@@ -73,10 +123,15 @@ describe("mislabel detection", () => {
   test("reads the diagonal of an attribution of the training set to itself", () => {
     const square = { ...attributionOf(Float32Array.of(9, 0, 0, 0, 1, 0, 0, 0, 2), 3, 3), queryIds: ids("t", 3) };
     expect(mislabelDetection(square, [0]).auc.mean).toBe(1);
-    expect(() => mislabelDetection(attributionOf(truth), [0])).toThrow(expect.objectContaining(refusal("mismatch", /same ids/)));
+    expect(() => mislabelDetection(attributionOf(truth), [0])).toThrow(
+      expect.objectContaining(refusal("mismatch", /same ids/)),
+    );
   });
 
   test("refuses none, all and what is no instance", () => {
-    for (const wrong of [[], [0, 1], [2], [0.5]]) expect(() => mislabelDetection(self([1, 2]), wrong)).toThrow(expect.objectContaining(refusal("invalid", /"mislabelled"/)));
+    for (const wrong of [[], [0, 1], [2], [0.5]])
+      expect(() => mislabelDetection(self([1, 2]), wrong)).toThrow(
+        expect.objectContaining(refusal("invalid", /"mislabelled"/)),
+      );
   });
 });

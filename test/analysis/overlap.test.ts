@@ -5,11 +5,22 @@ import { refuses } from "../results/refuses";
 
 describe("overlap", () => {
   test("counts shared instances per query and over all queries as sets", () => {
-    const a = instancesOf([[5, 4, 1, 1, 1], [5, 4, 1, 1, 1]]);
-    const b = instancesOf([[5, 1, 1, 1, 4], [1, 1, 4, 5, 1]]);
+    const a = instancesOf([
+      [5, 4, 1, 1, 1],
+      [5, 4, 1, 1, 1],
+    ]);
+    const b = instancesOf([
+      [5, 1, 1, 1, 4],
+      [1, 1, 4, 5, 1],
+    ]);
     const result = overlap(a, b, { k: 2 });
     expect([...result.perRow]).toEqual([0.5, 0]);
-    expect(result).toMatchObject({ k: 2, chance: 0.4, mean: { mean: 0.25 }, sets: { first: 2, second: 4, shared: 1, jaccard: 0.2 } });
+    expect(result).toMatchObject({
+      k: 2,
+      chance: 0.4,
+      mean: { mean: 0.25 },
+      sets: { first: 2, second: 4, shared: 1, jaccard: 0.2 },
+    });
   });
 
   test("counts shared units across layers", () => {
@@ -22,7 +33,10 @@ describe("overlap", () => {
   });
 
   test("an attribution overlaps itself wholly", () => {
-    const self = instancesOf([[1, 2, 3], [3, 2, 1]]);
+    const self = instancesOf([
+      [1, 2, 3],
+      [3, 2, 1],
+    ]);
     expect(overlap(self, self, { k: 2 }).mean).toEqual({ mean: 1, low: 1, high: 1 });
   });
 
@@ -39,12 +53,30 @@ describe("overlap", () => {
 
 describe("counts", () => {
   test("distinct choices are counted over rows", () => {
-    expect(distinctCounts(instancesOf([[3, 2, 1], [3, 2, 1], [1, 2, 3]]), { k: 2 })).toEqual({ k: 2, chosen: 6, distinct: 3, share: 0.5 });
+    expect(
+      distinctCounts(
+        instancesOf([
+          [3, 2, 1],
+          [3, 2, 1],
+          [1, 2, 3],
+        ]),
+        { k: 2 },
+      ),
+    ).toEqual({ k: 2, chosen: 6, distinct: 3, share: 0.5 });
     expect(distinctCounts(instancesOf([[0, 0]]))).toEqual({ k: 10, chosen: 0, distinct: 0, share: 0 });
   });
 
   test("the layer histogram counts units once per row that chooses them", () => {
-    const { counts, shares, distinct } = layerHistogram(neuronsOf([[9, 8, 0, 1], [9, 0, 8, 0]], 2), { k: 2 });
+    const { counts, shares, distinct } = layerHistogram(
+      neuronsOf(
+        [
+          [9, 8, 0, 1],
+          [9, 0, 8, 0],
+        ],
+        2,
+      ),
+      { k: 2 },
+    );
     expect([...counts]).toEqual([3, 1]);
     expect([...shares]).toEqual([0.75, 0.25]);
     expect([...distinct]).toEqual([2, 1]);
@@ -53,8 +85,18 @@ describe("counts", () => {
 
 describe("conflicts", () => {
   test("come with the query on which the two rankings are most opposed first", () => {
-    const a = instancesOf([[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [1, 1, 1, 1]]);
-    const b = instancesOf([[1, 2, 3, 4], [4, 3, 2, 1], [2, 1, 4, 3], [1, 2, 3, 4]]);
+    const a = instancesOf([
+      [1, 2, 3, 4],
+      [1, 2, 3, 4],
+      [1, 2, 3, 4],
+      [1, 1, 1, 1],
+    ]);
+    const b = instancesOf([
+      [1, 2, 3, 4],
+      [4, 3, 2, 1],
+      [2, 1, 4, 3],
+      [1, 2, 3, 4],
+    ]);
     const found = conflicts(a, b, { k: 2 });
     expect(found.map(({ id }) => id)).toEqual(["q1", "q2", "q0", "q3"]);
     expect(found.map(({ correlation }) => correlation)).toEqual([-1, expect.closeTo(0.6, 12), 1, NaN]);

@@ -25,15 +25,30 @@ const known: Benchmark = {
   name: "known",
   title: "seconds that are known",
   run: async ({ log }): Promise<Measurement> => {
-    const contenders = [{ name: "ours", run: () => Promise.resolve(2) }, { name: "theirs", run: () => Promise.resolve(3), scale: 10, note: "extrapolated" }];
+    const contenders = [
+      { name: "ours", run: () => Promise.resolve(2) },
+      { name: "theirs", run: () => Promise.resolve(3), scale: 10, note: "extrapolated" },
+    ];
     const rows = timeRows("group", contenders, await interleaved(contenders, 3, log));
-    return { rows, ratio: 15, unit: "faster", bars: [atLeast("ratio", 15, 10)], notes: ["A note"], versions: { other: "1" } };
+    return {
+      rows,
+      ratio: 15,
+      unit: "faster",
+      bars: [atLeast("ratio", 15, 10)],
+      notes: ["A note"],
+      versions: { other: "1" },
+    };
   },
 };
 
 describe("the command line", () => {
   test("names a case and flags in any order", () => {
-    expect(parseArguments(["--json", "two", "--quick"], names)).toEqual({ name: "two", json: true, quick: true, write: false });
+    expect(parseArguments(["--json", "two", "--quick"], names)).toEqual({
+      name: "two",
+      json: true,
+      quick: true,
+      write: false,
+    });
     expect(parseArguments([], names)).toEqual({ name: undefined, json: false, quick: false, write: false });
   });
 
@@ -44,13 +59,16 @@ describe("the command line", () => {
     [["one", "--quick", "--write"], "invalid", /--quick/],
     [["--write"], "missing", /--write/],
   ])("refuses %j as %s", (given, code, message) => {
-    expect(() => parseArguments(given, names)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
+    expect(() => parseArguments(given, names)).toThrow(
+      expect.objectContaining({ code, message: expect.stringMatching(message) }),
+    );
   });
 
   test("alone lists every case", async () => {
     const lines: string[] = [];
     expect(await run([], benchmarks, (text) => lines.push(text))).toBe(0);
-    for (const { name, title } of benchmarks) expect(lines.join("\n")).toMatch(new RegExp(`${name} +${title.slice(0, 20)}`));
+    for (const { name, title } of benchmarks)
+      expect(lines.join("\n")).toMatch(new RegExp(`${name} +${title.slice(0, 20)}`));
   });
 
   test("an unknown case ends with code 1 and a message", async () => {
@@ -70,8 +88,24 @@ describe("the command line", () => {
     write.mockRestore();
     expect(code).toBe(0);
     const result = JSON.parse(lines.at(-1)!);
-    expect(result).toMatchObject({ case: "known", ratio: 15, unit: "faster", hardware: { cores: expect.any(Number) }, versions: { other: "1", libtorch: expect.any(String) } });
-    expect(result.rows[1]).toEqual({ group: "group", name: "theirs", unit: "s", median: 30, min: 30, max: 30, repeats: 3, timesOurs: 15, note: "extrapolated" });
+    expect(result).toMatchObject({
+      case: "known",
+      ratio: 15,
+      unit: "faster",
+      hardware: { cores: expect.any(Number) },
+      versions: { other: "1", libtorch: expect.any(String) },
+    });
+    expect(result.rows[1]).toEqual({
+      group: "group",
+      name: "theirs",
+      unit: "s",
+      median: 30,
+      min: 30,
+      max: 30,
+      repeats: 3,
+      timesOurs: 15,
+      note: "extrapolated",
+    });
   });
 });
 
@@ -92,7 +126,8 @@ describe("the result", () => {
   test("as text and as Markdown has every row, bar and note", async () => {
     const result = await measure(known, quiet);
     for (const text of [asText(result), asMarkdown(result, "2026-01-01")]) {
-      for (const part of ["ours", "theirs", "30", "holds: ratio: 15 (bar ≥ 10)", "A note", "extrapolated"]) expect(text).toContain(part);
+      for (const part of ["ours", "theirs", "30", "holds: ratio: 15 (bar ≥ 10)", "A note", "extrapolated"])
+        expect(text).toContain(part);
     }
   });
 
@@ -115,17 +150,35 @@ describe("agreement", () => {
 
 test("integrated gradients' arithmetic counts a forward and the rows above each layer twice", () => {
   // Blocks of 1 × 1 matrices with no attention: work is tokens × layers. 3 layers: 0 + 1 + 2 blocks above, 4 nodes, forward and backward.
-  const architecture = { layers: 3, hidden: 1, heads: 0, headSize: 0, keyValueHeads: 0, intermediate: 1, gated: false } as never;
+  const architecture = {
+    layers: 3,
+    hidden: 1,
+    heads: 0,
+    headSize: 0,
+    keyValueHeads: 0,
+    intermediate: 1,
+    gated: false,
+  } as never;
   expect(gradientForwards(architecture, 12, 4)).toBeCloseTo(1 + (2 * 4 * 3) / (3 * 12));
 });
 
 test("a reference that cannot start is refused in words", async () => {
-  await expect(openReference("neurons.py", { interpreter: "/no/such/python" })).rejects.toMatchObject({ code: "missing", message: expect.stringContaining("ATTRIBUTION_PYTHON") });
+  await expect(openReference("neurons.py", { interpreter: "/no/such/python" })).rejects.toMatchObject({
+    code: "missing",
+    message: expect.stringContaining("ATTRIBUTION_PYTHON"),
+  });
 });
 
 withTorch("a tiny case agrees with PyTorch and has a row for each contender", () => {
   test("integrated-gradients", async () => {
-    const settings = { shape: optTiny, lengths: [{ tokens: 9, repeats: 1, layers: [0, 1, 2] }], rounds: 2, nodes: 5, budgets: [], peers: false };
+    const settings = {
+      shape: optTiny,
+      lengths: [{ tokens: 9, repeats: 1, layers: [0, 1, 2] }],
+      rounds: 2,
+      nodes: 5,
+      budgets: [],
+      peers: false,
+    };
     const { rows, notes, versions } = await measureGradients(settings, quiet);
     expect(rows.map(({ name }) => name.slice(0, 3))).toEqual(["(c)", "(d)", "one", "(a)", "(b)"]);
     expect(rows.every(({ median }) => median > 0)).toBe(true);
@@ -134,13 +187,23 @@ withTorch("a tiny case agrees with PyTorch and has a row for each contender", ()
   });
 
   test("neuron-faithfulness", async () => {
-    const { rows, ratio } = await measureCurves({ shape: optTiny, lengths: [{ tokens: 9, repeats: 1 }], sizes: [1, 5], controls: 2, rounds: 1, budgets: [] }, quiet);
+    const { rows, ratio } = await measureCurves(
+      { shape: optTiny, lengths: [{ tokens: 9, repeats: 1 }], sizes: [1, 5], controls: 2, rounds: 1, budgets: [] },
+      quiet,
+    );
     expect(rows).toHaveLength(4);
     expect(ratio).toBeGreaterThan(0);
   });
 
   test("lissa", async () => {
-    const settings = { shape: optTiny, queries: 2, recursions: 4, selections: selectionsOf(3, 16, { cached: 4, full: 2 }), sample: 1, rounds: 1 };
+    const settings = {
+      shape: optTiny,
+      queries: 2,
+      recursions: 4,
+      selections: selectionsOf(3, 16, { cached: 4, full: 2 }),
+      sample: 1,
+      rounds: 1,
+    };
     const { rows, notes } = await measureLissa(settings, quiet); // which refuses scores that differ from the reference's
     expect(rows).toHaveLength(9);
     expect(rows.every(({ median }) => median > 0)).toBe(true);
@@ -148,7 +211,10 @@ withTorch("a tiny case agrees with PyTorch and has a row for each contender", ()
   });
 
   test("ablation", async () => {
-    const { rows, bars } = await measureAblation({ shape: optTiny, tokens: 9, sample: 5, rounds: 1, repeats: 1 }, quiet);
+    const { rows, bars } = await measureAblation(
+      { shape: optTiny, tokens: 9, sample: 5, rounds: 1, repeats: 1 },
+      quiet,
+    );
     expect(rows).toHaveLength(4);
     expect(bars[1]).toMatchObject({ holds: true });
   });
@@ -156,8 +222,23 @@ withTorch("a tiny case agrees with PyTorch and has a row for each contender", ()
 
 // kronfluence lives in an environment of its own; where there is none, its case cannot run.
 const peer = process.env["ATTRIBUTION_KRONFLUENCE_PYTHON"];
-(peer === undefined ? test.skip : test)("a tiny ekfac case correlates with kronfluence", async () => {
-  const { rows, bars } = await measureEkfac({ shape: { ...pythiaTiny, num_hidden_layers: 2 }, train: 64, queries: 4, tokens: 12, batch: 16, rounds: 1, large: undefined }, quiet);
-  expect(rows).toHaveLength(4);
-  expect(bars[1].value).toBeGreaterThan(0.999);
-}, 60_000);
+(peer === undefined ? test.skip : test)(
+  "a tiny ekfac case correlates with kronfluence",
+  async () => {
+    const { rows, bars } = await measureEkfac(
+      {
+        shape: { ...pythiaTiny, num_hidden_layers: 2 },
+        train: 64,
+        queries: 4,
+        tokens: 12,
+        batch: 16,
+        rounds: 1,
+        large: undefined,
+      },
+      quiet,
+    );
+    expect(rows).toHaveLength(4);
+    expect(bars[1].value).toBeGreaterThan(0.999);
+  },
+  60_000,
+);

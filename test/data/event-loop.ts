@@ -7,7 +7,8 @@ export const longestHold = 20; // ms
 
 export async function shortestHold(call: () => Promise<unknown>, tries = 10): Promise<number> {
   let best = Infinity;
-  for (let attempt = 0; attempt < tries && best >= longestHold; attempt++) best = Math.min(best, await longestGap(call));
+  for (let attempt = 0; attempt < tries && best >= longestHold; attempt++)
+    best = Math.min(best, await longestGap(call));
   return best;
 }
 
@@ -35,4 +36,7 @@ async function longestGap(call: () => Promise<unknown>): Promise<number> {
   return longest;
 }
 
-const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
+const turn = (): Promise<void> =>
+  new Promise((resolve) => {
+    setImmediate(resolve);
+  });

@@ -1,14 +1,41 @@
 // Instances: layout, fingerprints, selection and joining, and refusals.
 import { concatInstances, createInstances, type InstanceRows, selectInstances } from "../../lib/data/instances";
 
-const classes = createInstances({ kind: "classification", rows: [[2, 5, 6], [2, 7]], labels: [1, 0], ids: ["a", "b"], texts: ["x", "y"] });
-const choices = createInstances({ kind: "choice", rows: [[1], [2, 3], [4], [5, 6], [7]], groups: [2, 3], labels: [1, -1] });
-const language = createInstances({ kind: "causalLM", rows: [[3, 4, 5], [6, 7]], labels: [-1, 8] });
+const classes = createInstances({
+  kind: "classification",
+  rows: [
+    [2, 5, 6],
+    [2, 7],
+  ],
+  labels: [1, 0],
+  ids: ["a", "b"],
+  texts: ["x", "y"],
+});
+const choices = createInstances({
+  kind: "choice",
+  rows: [[1], [2, 3], [4], [5, 6], [7]],
+  groups: [2, 3],
+  labels: [1, -1],
+});
+const language = createInstances({
+  kind: "causalLM",
+  rows: [
+    [3, 4, 5],
+    [6, 7],
+  ],
+  labels: [-1, 8],
+});
 
 test("rows lie one after the other", () => {
   expect([classes.size, ...classes.tokens]).toEqual([2, 2, 5, 6, 2, 7]);
-  expect([Array.from(classes.rowOffsets), Array.from(classes.groupOffsets)]).toEqual([[0, 3, 5], [0, 1, 2]]);
-  expect([Array.from(choices.rowOffsets), Array.from(choices.groupOffsets)]).toEqual([[0, 1, 3, 4, 6, 7], [0, 2, 5]]);
+  expect([Array.from(classes.rowOffsets), Array.from(classes.groupOffsets)]).toEqual([
+    [0, 3, 5],
+    [0, 1, 2],
+  ]);
+  expect([Array.from(choices.rowOffsets), Array.from(choices.groupOffsets)]).toEqual([
+    [0, 1, 3, 4, 6, 7],
+    [0, 2, 5],
+  ]);
   expect(classes.targets).toHaveLength(0);
   expect(choices.ids).toEqual(["0", "1"]);
 });
@@ -22,17 +49,49 @@ test("a causal LM's targets are the next tokens; the label where it is known", (
 test("selecting all is the same; order and repeats are kept", () => {
   for (const set of [classes, choices, language]) expect(selectInstances(set, [0, 1])).toEqual(set);
   const twice = selectInstances(choices, Int32Array.of(1, 0, 1));
-  expect([twice.size, Array.from(twice.groupOffsets), Array.from(twice.tokens)]).toEqual([3, [0, 3, 5, 8], [4, 5, 6, 7, 1, 2, 3, 4, 5, 6, 7]]);
-  expect([Array.from(twice.labels), twice.ids]).toEqual([[-1, 1, -1], ["1", "0", "1"]]);
+  expect([twice.size, Array.from(twice.groupOffsets), Array.from(twice.tokens)]).toEqual([
+    3,
+    [0, 3, 5, 8],
+    [4, 5, 6, 7, 1, 2, 3, 4, 5, 6, 7],
+  ]);
+  expect([Array.from(twice.labels), twice.ids]).toEqual([
+    [-1, 1, -1],
+    ["1", "0", "1"],
+  ]);
 });
 
 test("joining what was taken apart gives the whole", () => {
-  for (const set of [classes, choices, language]) expect(concatInstances([selectInstances(set, [0]), selectInstances(set, [1])])).toEqual(set);
+  for (const set of [classes, choices, language])
+    expect(concatInstances([selectInstances(set, [0]), selectInstances(set, [1])])).toEqual(set);
 });
 
 test("the hash speaks of every part, and of nothing else", () => {
-  const rows: InstanceRows = { kind: "classification", rows: [[2, 5, 6], [2, 7]], labels: [1, 0] };
-  const changed: InstanceRows[] = [{ ...rows, labels: [0, 1] }, { ...rows, rows: [[2, 5], [6, 2, 7]] }, { ...rows, kind: "causalLM" }, { ...rows, rows: [[2, 5, 6], [2, 8]] }];
+  const rows: InstanceRows = {
+    kind: "classification",
+    rows: [
+      [2, 5, 6],
+      [2, 7],
+    ],
+    labels: [1, 0],
+  };
+  const changed: InstanceRows[] = [
+    { ...rows, labels: [0, 1] },
+    {
+      ...rows,
+      rows: [
+        [2, 5],
+        [6, 2, 7],
+      ],
+    },
+    { ...rows, kind: "causalLM" },
+    {
+      ...rows,
+      rows: [
+        [2, 5, 6],
+        [2, 8],
+      ],
+    },
+  ];
   expect(createInstances(rows).hash).toBe(classes.hash);
   expect(new Set([classes, ...changed.map(createInstances)].map((set) => set.hash)).size).toBe(5);
 });
@@ -58,7 +117,9 @@ const refused: [string, object][] = [
   ["ids that are no strings", { ids: [1] }],
 ];
 test.each(refused)("refuses %s", (_, change) => {
-  expect(() => createInstances({ kind: "classification", rows: [[1]], ...change })).toThrow(expect.objectContaining({ name: "AttributionError", code: "invalid" }));
+  expect(() => createInstances({ kind: "classification", rows: [[1]], ...change })).toThrow(
+    expect.objectContaining({ name: "AttributionError", code: "invalid" }),
+  );
 });
 
 test("selections and unions that cannot be", () => {

@@ -7,10 +7,19 @@ const dataset = (...rows: Row[]): Dataset => ({ name: "test", rows, labels: [], 
 const inputs = (template: Template | undefined, one: Row) => resolveTemplate(template, dataset(one)).inputs(one);
 
 test("the paper's inputs", () => {
-  expect(inputs(undefined, row({ claim: "c", evidence: "e" }))).toEqual([[{ text: "Claim : c" }, { text: "/ Evidence : e", truncate: true }, { text: "/ Answer :" }]]);
-  expect(inputs(undefined, row({ premise: "p", hypothesis: "h" }))).toEqual([[{ text: "Premise : p", truncate: true }, { text: "/ Hypothesis : h" }, { text: "/ Answer :" }]]);
-  expect(inputs(undefined, row({ question: "q", choices: ["a", "b"] }))).toEqual(["a", "b"].map((choice) =>
-    [{ text: "Question : q", truncate: true }, { text: `/ Choice : ${choice}` }, { text: "/ Answer :" }]));
+  expect(inputs(undefined, row({ claim: "c", evidence: "e" }))).toEqual([
+    [{ text: "Claim : c" }, { text: "/ Evidence : e", truncate: true }, { text: "/ Answer :" }],
+  ]);
+  expect(inputs(undefined, row({ premise: "p", hypothesis: "h" }))).toEqual([
+    [{ text: "Premise : p", truncate: true }, { text: "/ Hypothesis : h" }, { text: "/ Answer :" }],
+  ]);
+  expect(inputs(undefined, row({ question: "q", choices: ["a", "b"] }))).toEqual(
+    ["a", "b"].map((choice) => [
+      { text: "Question : q", truncate: true },
+      { text: `/ Choice : ${choice}` },
+      { text: "/ Answer :" },
+    ]),
+  );
   expect(resolveTemplate(undefined, dataset(row({ question: "q", choices: ["a", "b"] }))).maxLength).toBe(128);
 });
 
@@ -22,7 +31,10 @@ test("a claim without evidence leaves that part out; empty evidence and an empty
 
 test("a text with fields is one part; {choice} makes an input per choice; doubled braces are braces", () => {
   expect(inputs("{{{text}}} {text}", row({ text: "a$&b" }))).toEqual([[{ text: "{a$&b} a$&b" }]]);
-  expect(inputs("{q}: {choice}", row({ q: "x", choices: ["a", "b"] }))).toEqual([[{ text: "x: a" }], [{ text: "x: b" }]]);
+  expect(inputs("{q}: {choice}", row({ q: "x", choices: ["a", "b"] }))).toEqual([
+    [{ text: "x: a" }],
+    [{ text: "x: b" }],
+  ]);
 });
 
 test("a function gives parts, or parts per choice", () => {

@@ -17,9 +17,13 @@ interface Golden {
 }
 const golden = JSON.parse(readFileSync(join(__dirname, "tokenizer-golden.json"), "utf8")) as Golden;
 const tiny = join(__dirname, "byte-bpe");
-const tinyJson = JSON.parse(readFileSync(join(tiny, "tokenizer.json"), "utf8")) as { model: { vocab: Record<string, number>; merges: [string, string][] } };
+const tinyJson = JSON.parse(readFileSync(join(tiny, "tokenizer.json"), "utf8")) as {
+  model: { vocab: Record<string, number>; merges: [string, string][] };
+};
 const directory = mkdtempSync(join(tmpdir(), "attribution-tokenizer-"));
-afterAll(() => { rmSync(directory, { recursive: true }); });
+afterAll(() => {
+  rmSync(directory, { recursive: true });
+});
 
 async function expectGolden(tokenizer: Tokenizer, ids: readonly number[][]): Promise<void> {
   const encoded = await tokenizer.encode(golden.texts);
@@ -33,7 +37,8 @@ describe("ids equal transformers'", () => {
     const tokenizer = await openTokenizer(tiny);
     await expectGolden(tokenizer, golden.ids["byte-bpe"]);
     expect(tokenizer.special).toEqual({ bos: 0, eos: 0 });
-    for (const [index, text] of golden.texts.entries()) expect(await tokenizer.decode(golden.ids["byte-bpe"][index])).toBe(text);
+    for (const [index, text] of golden.texts.entries())
+      expect(await tokenizer.decode(golden.ids["byte-bpe"][index])).toBe(text);
     tokenizer.close();
   });
 
@@ -56,7 +61,11 @@ describe("ids equal transformers'", () => {
     const files = ["vocab.json", "merges.txt", "tokenizer_config.json"].map((name) => join(opt, name));
     const tokenizer = await openTokenizer({ files });
     await expectGolden(tokenizer, golden.ids["tokenizers/opt"]);
-    expect([tokenizer.size, tokenizer.special, tokenizer.files]).toEqual([50265, { bos: 2, eos: 2, pad: 1, unk: 2 }, files]);
+    expect([tokenizer.size, tokenizer.special, tokenizer.files]).toEqual([
+      50265,
+      { bos: 2, eos: 2, pad: 1, unk: 2 },
+      files,
+    ]);
     const unnamed = join(directory, "opt");
     mkdirSync(unnamed);
     for (const name of ["vocab.json", "merges.txt"]) copyFileSync(join(opt, name), join(unnamed, name));
@@ -70,7 +79,10 @@ describe("ids equal transformers'", () => {
 describe("tokenizers made here", () => {
   test("from objects or a Map; closed ones refuse; open ones go on", async () => {
     const { model, ...rest } = tinyJson;
-    const fromMap = await createTokenizer({ ...rest, model: { ...model, vocab: new Map(Object.entries(model.vocab)) } }, { eos_token: "<|endoftext|>" });
+    const fromMap = await createTokenizer(
+      { ...rest, model: { ...model, vocab: new Map(Object.entries(model.vocab)) } },
+      { eos_token: "<|endoftext|>" },
+    );
     const other = await createTokenizer(tinyJson);
     await expectGolden(fromMap, golden.ids["byte-bpe"]);
     expect(fromMap.special).toEqual({ eos: 0 });
@@ -91,10 +103,16 @@ describe("tokenizers made here", () => {
     expect(Array.from(ids)).toEqual([model("a"), padded.special.pad, model("b")]);
     await expect(withPadToken(tokenizer, "a")).rejects.toMatchObject({ code: "invalid" });
     const saved = await saveTokenizer(padded, join(directory, "saved"));
-    expect(saved.map((path) => path.slice(directory.length))).toEqual(["/saved/tokenizer.json", "/saved/tokenizer_config.json"]);
+    expect(saved.map((path) => path.slice(directory.length))).toEqual([
+      "/saved/tokenizer.json",
+      "/saved/tokenizer_config.json",
+    ]);
     const again = await openTokenizer(join(directory, "saved"));
     expect([again.size, again.special]).toEqual([padded.size, padded.special]);
-    await expect(saveTokenizer(padded, join(saved[0], "inside"))).rejects.toMatchObject({ code: "invalid", message: expect.stringMatching(/Cannot write .*a file, not a folder/) as string });
+    await expect(saveTokenizer(padded, join(saved[0], "inside"))).rejects.toMatchObject({
+      code: "invalid",
+      message: expect.stringMatching(/Cannot write .*a file, not a folder/) as string,
+    });
     expect(await again.encode(golden.texts)).toEqual(await padded.encode(golden.texts));
   });
   const model = (token: string): number => tinyJson.model.vocab[token];
@@ -106,9 +124,16 @@ describe("tokenizers made here", () => {
   });
 
   test("an unknown word without an unknown token is refused", async () => {
-    const json = { added_tokens: [], pre_tokenizer: { type: "Whitespace" }, model: { type: "WordLevel", vocab: { a: 0, b: 1 } } };
+    const json = {
+      added_tokens: [],
+      pre_tokenizer: { type: "Whitespace" },
+      model: { type: "WordLevel", vocab: { a: 0, b: 1 } },
+    };
     const tokenizer = await createTokenizer(json);
-    await expect(tokenizer.encode(["a c"])).rejects.toMatchObject({ code: "invalid", message: expect.stringContaining("\"c\"") });
+    await expect(tokenizer.encode(["a c"])).rejects.toMatchObject({
+      code: "invalid",
+      message: expect.stringContaining('"c"'),
+    });
     expect(Array.from((await tokenizer.encode(["a b"]))[0])).toEqual([0, 1]);
     const lenient = await createTokenizer({ ...json, model: { ...json.model, unk_token: "a" } });
     expect(Array.from((await lenient.encode(["b c"]))[0])).toEqual([1, 0]);
@@ -121,7 +146,10 @@ test("when the thread ends, calls under way and later ones are refused, and a to
   const refused = expect(underWay).rejects.toMatchObject({ name: "AttributionError", code: "native" });
   await tokenizerThread().worker.terminate();
   await refused;
-  await expect(tokenizer.encode(["a"])).rejects.toMatchObject({ code: "invalid", message: expect.stringContaining("open the tokenizer again") });
+  await expect(tokenizer.encode(["a"])).rejects.toMatchObject({
+    code: "invalid",
+    message: expect.stringContaining("open the tokenizer again"),
+  });
   tokenizer.close();
   expect(await (await openTokenizer(tiny)).encode(["a"])).toHaveLength(1);
 });
@@ -137,11 +165,21 @@ describe("refusals", () => {
 
   test("directories", async () => {
     await expect(openTokenizer(join(directory, "nowhere"))).rejects.toMatchObject({ code: "missing" });
-    await expect(openTokenizer(made("empty", {}))).rejects.toMatchObject({ code: "missing", message: expect.stringContaining("vocab.json and merges.txt") });
+    await expect(openTokenizer(made("empty", {}))).rejects.toMatchObject({
+      code: "missing",
+      message: expect.stringContaining("vocab.json and merges.txt"),
+    });
     await expect(openTokenizer(made("half", { "vocab.json": "{}" }))).rejects.toMatchObject({ code: "missing" });
-    await expect(openTokenizer(made("sentencepiece", { "tokenizer.model": "x" }))).rejects.toMatchObject({ code: "unsupported" });
-    await expect(openTokenizer(made("broken", { "tokenizer.json": "{" }))).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining("broken/tokenizer.json") });
-    await expect(openTokenizer(made("merges", { "vocab.json": "{\"a\": 0}", "merges.txt": "#version: 0.2\na\n" }))).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining("merges.txt:2") });
+    await expect(openTokenizer(made("sentencepiece", { "tokenizer.model": "x" }))).rejects.toMatchObject({
+      code: "unsupported",
+    });
+    await expect(openTokenizer(made("broken", { "tokenizer.json": "{" }))).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining("broken/tokenizer.json"),
+    });
+    await expect(
+      openTokenizer(made("merges", { "vocab.json": '{"a": 0}', "merges.txt": "#version: 0.2\na\n" })),
+    ).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining("merges.txt:2") });
     await expect(openTokenizer(3 as unknown as string)).rejects.toMatchObject({ code: "invalid" });
   });
 
@@ -150,9 +188,17 @@ describe("refusals", () => {
     ["a merge of unknown tokens", bpe({ model: { ...tinyJson.model, merges: [["zz", "yy"]] } }), "corrupt"],
     ["an id twice", bpe({ model: { type: "BPE", vocab: { a: 0, b: 0 }, merges: [] } }), "corrupt"],
     ["an unknown pre-tokenizer", bpe({ pre_tokenizer: { type: "Mystery" } }), "unsupported"],
-    ["a split that keeps what lies between", bpe({ pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithNext", invert: false } }), "unsupported"],
+    [
+      "a split that keeps what lies between",
+      bpe({ pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithNext", invert: false } }),
+      "unsupported",
+    ],
     ["dropout", bpe({ model: { ...tinyJson.model, dropout: 0.1 } }), "unsupported"],
-    ["a single-word token", bpe({ added_tokens: [{ id: 0, content: "<|endoftext|>", single_word: true, special: true }] }), "unsupported"],
+    [
+      "a single-word token",
+      bpe({ added_tokens: [{ id: 0, content: "<|endoftext|>", single_word: true, special: true }] }),
+      "unsupported",
+    ],
   ];
   test.each(broken)("%s", async (_, json, code) => {
     await expect(createTokenizer(json)).rejects.toMatchObject({ name: "AttributionError", code });
@@ -163,19 +209,28 @@ describe("refusals", () => {
     const tokenizer = await openTokenizer(tiny);
     await expect(tokenizer.decode([tokenizer.size])).rejects.toMatchObject({ code: "invalid" });
     await expect(tokenizer.decode([-1])).rejects.toMatchObject({ code: "invalid" });
-    await expect(tokenizer.encode(["a", 3 as unknown as string])).rejects.toMatchObject({ code: "invalid", message: expect.stringContaining("texts[1]") });
+    await expect(tokenizer.encode(["a", 3 as unknown as string])).rejects.toMatchObject({
+      code: "invalid",
+      message: expect.stringContaining("texts[1]"),
+    });
     await expect(tokenizer.encode("a" as unknown as string[])).rejects.toMatchObject({ code: "invalid" });
     expect(await tokenizer.encode(["ok"])).toHaveLength(1);
   });
 });
 
 describe("the event loop", () => {
-  testOnRealFiles("opening a 50,000-token vocabulary and encoding 2,000 texts", ["tokenizers/opt", "mnli/mnli_train.jsonl"], async () => {
-    const lines = readFileSync(join(sharedData, "mnli/mnli_train.jsonl"), "utf8").split("\n").slice(0, 2000);
-    expect(await shortestHold(async () => {
-      const tokenizer = await openTokenizer(join(sharedData, "tokenizers/opt"));
-      await tokenizer.encode(lines);
-      tokenizer.close();
-    })).toBeLessThan(longestHold);
-  });
+  testOnRealFiles(
+    "opening a 50,000-token vocabulary and encoding 2,000 texts",
+    ["tokenizers/opt", "mnli/mnli_train.jsonl"],
+    async () => {
+      const lines = readFileSync(join(sharedData, "mnli/mnli_train.jsonl"), "utf8").split("\n").slice(0, 2000);
+      expect(
+        await shortestHold(async () => {
+          const tokenizer = await openTokenizer(join(sharedData, "tokenizers/opt"));
+          await tokenizer.encode(lines);
+          tokenizer.close();
+        }),
+      ).toBeLessThan(longestHold);
+    },
+  );
 });

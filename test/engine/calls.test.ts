@@ -9,7 +9,7 @@ import { evaluate } from "../../lib/model/evaluate";
 import { fineTune } from "../../lib/model/fine-tune";
 import { loadModel } from "../../lib/model/load-model";
 import { saveModel } from "../../lib/model/save-model";
-import { capture, readoutStates } from "../../lib/model/states";
+import { capture, readoutStates } from "../../lib/model/capture";
 import { activation } from "../../lib/neuron/activation";
 import { integratedGradients } from "../../lib/neuron/integrated-gradients";
 import type { CallOptions, Progress } from "../../types/common";
@@ -46,33 +46,45 @@ const long: readonly (readonly [string, (options: CallOptions) => Promise<unknow
   ["readoutStates", (call) => readoutStates(model, many, { ...one, ...call })],
   ["fineTune", (call) => fineTune(model, many, { ...call, epochs: 50, batchSize: 4, learningRate: 1e-4 })],
   ["integratedGradients", (call) => integratedGradients(model, many, { ...one, ...call })],
-  ["integratedGradients by full forwards", (call) => integratedGradients(model, many, { ...one, ...call, engine: "full" })],
+  [
+    "integratedGradients by full forwards",
+    (call) => integratedGradients(model, many, { ...one, ...call, engine: "full" }),
+  ],
   ["gradientSimilarity", (call) => gradientSimilarity(model, many, many, { ...one, ...call, parameters: "linear" })],
   ["influence by cg", (call) => influence(model, many, few, { ...one, ...call, ...series, inverse: "cg" })],
   ["influence by lissa", (call) => influence(model, many, few, { ...one, ...call, ...series, inverse: "lissa" })],
   ["representationSimilarity", (call) => representationSimilarity(model, many, many, { ...one, ...call })],
-  ["comprehensiveness", (call) => comprehensiveness(model, many, attribution, { ...one, ...call, r: [10, 100], controls: 20 })],
+  [
+    "comprehensiveness",
+    (call) => comprehensiveness(model, many, attribution, { ...one, ...call, r: [10, 100], controls: 20 }),
+  ],
 ];
 
 describe("an abort", () => {
-  test.each([...long, ["loadModel", (call: CallOptions) => loadModel(join(directory, "model"), call)], ["createModel", (call: CallOptions) => createModel(midSizeConfig, call)]] as const)(
-    "before %s rejects at once with its reason", async (_name, call) => {
-      const stop = new AbortController();
-      stop.abort("enough");
-      await expect(call({ signal: stop.signal })).rejects.toMatchObject({ ...refusal("aborted", /./), cause: "enough" });
-      await expectUnchanged();
-    });
+  test.each([
+    ...long,
+    ["loadModel", (call: CallOptions) => loadModel(join(directory, "model"), call)],
+    ["createModel", (call: CallOptions) => createModel(midSizeConfig, call)],
+  ] as const)("before %s rejects at once with its reason", async (_name, call) => {
+    const stop = new AbortController();
+    stop.abort("enough");
+    await expect(call({ signal: stop.signal })).rejects.toMatchObject({ ...refusal("aborted", /./), cause: "enough" });
+    await expectUnchanged();
+  });
 
   test.each(long)("during %s stops it within a batch, and leaves nothing behind", async (_name, call) => {
     const stop = new AbortController();
     let aborted = 0;
     const reports: Progress[] = [];
-    const result = call({ signal: stop.signal, onProgress: (progress) => {
-      reports.push(progress);
-      if (aborted > 0) return;
-      aborted = performance.now();
-      stop.abort("enough");
-    } });
+    const result = call({
+      signal: stop.signal,
+      onProgress: (progress) => {
+        reports.push(progress);
+        if (aborted > 0) return;
+        aborted = performance.now();
+        stop.abort("enough");
+      },
+    });
     await expect(result).rejects.toMatchObject({ ...refusal("aborted", /./), cause: "enough" });
     expect(performance.now() - aborted).toBeLessThan(1000); // a batch takes some ms, a whole call seconds
     expect(reports[0].done).toBeLessThan(reports[0].total);
@@ -93,7 +105,12 @@ describe("an abort", () => {
 describe("progress", () => {
   test("rises within a stage to its total, with a name", async () => {
     const reports: Progress[] = [];
-    await evaluate(model, many, { ...one, onProgress: (progress) => { reports.push(progress); } });
+    await evaluate(model, many, {
+      ...one,
+      onProgress: (progress) => {
+        reports.push(progress);
+      },
+    });
     expect(reports.length).toBeGreaterThan(1);
     reports.forEach(({ done, total, stage }, i) => {
       expect(stage).not.toBe("");
@@ -105,10 +122,14 @@ describe("progress", () => {
   test.each(long)("of %s to a listener that throws rejects with what it threw, and stops", async (_name, call) => {
     const thrown = new Error("from the listener");
     let calls = 0;
-    await expect(call({ onProgress: () => {
-      calls++;
-      throw thrown;
-    } })).rejects.toBe(thrown);
+    await expect(
+      call({
+        onProgress: () => {
+          calls++;
+          throw thrown;
+        },
+      }),
+    ).rejects.toBe(thrown);
     expect(calls).toBe(1);
     await expectUnchanged();
   });
@@ -146,20 +167,32 @@ describe("a closed model", () => {
     expect((await running).losses).toHaveLength(many.size);
     expect((await waiting).logits).toEqual(before);
     for (const call of [
-      () => evaluate(other, few), () => capture(other, few), () => fineTune(other, few), () => integratedGradients(other, few), () => gradientSimilarity(other, few, few),
-      () => influence(other, few, few), () => comprehensiveness(other, few, attribution, { r: [1] }), () => saveModel(other, join(directory, "closed")),
-    ]) await expect(call()).rejects.toMatchObject({ name: "AttributionError", code: expect.stringMatching(/invalid|mismatch/) });
+      () => evaluate(other, few),
+      () => capture(other, few),
+      () => fineTune(other, few),
+      () => integratedGradients(other, few),
+      () => gradientSimilarity(other, few, few),
+      () => influence(other, few, few),
+      () => comprehensiveness(other, few, attribution, { r: [1] }),
+      () => saveModel(other, join(directory, "closed")),
+    ])
+      await expect(call()).rejects.toMatchObject({
+        name: "AttributionError",
+        code: expect.stringMatching(/invalid|mismatch/),
+      });
     await expect(evaluate(other, few)).rejects.toMatchObject(refusal("invalid", /closed/));
     await expectUnchanged();
   });
 
   test("is what `using` leaves, also when its block throws", async () => {
     let kept: Model | undefined;
-    await expect((async () => {
-      using other = await loadModel(join(directory, "model"));
-      kept = other;
-      throw new Error("inside");
-    })()).rejects.toThrow("inside");
+    await expect(
+      (async () => {
+        using other = await loadModel(join(directory, "model"));
+        kept = other;
+        throw new Error("inside");
+      })(),
+    ).rejects.toThrow("inside");
     expect(kept!.closed).toBe(true);
   });
 });

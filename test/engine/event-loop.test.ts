@@ -8,7 +8,7 @@ import { evaluate } from "../../lib/model/evaluate";
 import { fineTune } from "../../lib/model/fine-tune";
 import { loadModel } from "../../lib/model/load-model";
 import { saveModel } from "../../lib/model/save-model";
-import { capture } from "../../lib/model/states";
+import { capture } from "../../lib/model/capture";
 import { integratedGradients } from "../../lib/neuron/integrated-gradients";
 import { scratch } from "../storage/bytes";
 import { longestHold, shortestHold } from "../data/event-loop";
@@ -29,16 +29,36 @@ describe("the event loop stays free during", () => {
   test.each<[string, () => Promise<unknown>]>([
     ["createModel and close", async () => (await midSizeModel()).close()],
     ["loadModel and close", async () => (await loadModel(join(directory, "model"))).close()],
-    ["loadModel with another type", async () => (await loadModel(join(directory, "model"), { dtype: "float64" })).close()],
+    [
+      "loadModel with another type",
+      async () => (await loadModel(join(directory, "model"), { dtype: "float64" })).close(),
+    ],
     ["saveModel", () => saveModel(model, join(directory, `saved-${saves++}`))],
     ["evaluate with logits", () => evaluate(model, many, { logits: true })],
     ["capture at all positions", () => capture(model, many, { positions: "all" })],
     ["fineTune", async () => (await fineTune(model, few, { epochs: 2, batchSize: 2, evaluation: few })).close()],
     ["integratedGradients", () => integratedGradients(model, few)],
     ["gradientSimilarity", () => gradientSimilarity(model, many, few)],
-    ["influence", () => influence(model, few, few, { inverse: "cg", parameters: ["layers.3.mlp.down", "score"], damping: 10, iterations: 5, memory: "2 GB" })],
+    [
+      "influence",
+      () =>
+        influence(model, few, few, {
+          inverse: "cg",
+          parameters: ["layers.3.mlp.down", "score"],
+          damping: 10,
+          iterations: 5,
+          memory: "2 GB",
+        }),
+    ],
     ["representationSimilarity", () => representationSimilarity(model, many, few)],
-    ["comprehensiveness", async () => comprehensiveness(model, few, await integratedGradients(model, few, { nodes: 2 }), { r: [1, 100], controls: 5 })],
+    [
+      "comprehensiveness",
+      async () =>
+        comprehensiveness(model, few, await integratedGradients(model, few, { nodes: 2 }), {
+          r: [1, 100],
+          controls: 5,
+        }),
+    ],
   ])("%s", async (_name, call) => {
     expect(await shortestHold(call)).toBeLessThan(longestHold);
   });

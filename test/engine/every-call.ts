@@ -8,7 +8,15 @@ import type { Instances } from "../../types/data";
 export type Call = readonly unknown[];
 
 const tokenizerFolder = join(__dirname, "../data/byte-bpe");
-const config = { model_type: "gpt2", vocab_size: 300, n_positions: 32, n_embd: 8, n_layer: 2, n_head: 2, initializer_range: 0.3 };
+const config = {
+  model_type: "gpt2",
+  vocab_size: 300,
+  n_positions: 32,
+  n_embd: 8,
+  n_layer: 2,
+  n_head: 2,
+  initializer_range: 0.3,
+};
 
 /** Calls that have more than one form, beside the form under the function's own name. */
 export const otherForms = ["selfInfluence of a model", "breakdown of checkpoints"] as const;
@@ -19,12 +27,22 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
   const folder = (): string => join(directory, `new-${made++}`);
   const a = attribution;
   const tokenizer = await a.openTokenizer(tokenizerFolder);
-  const model = await a.createModel({ ...config, vocab_size: Math.max(300, tokenizer.size) }, { labels: ["A", "B"], tokenizer });
+  const model = await a.createModel(
+    { ...config, vocab_size: Math.max(300, tokenizer.size) },
+    { labels: ["A", "B"], tokenizer },
+  );
   const lm = await a.createModel(config);
   const [train, queries] = [instancesOf(6, "t"), instancesOf(3, "q")];
   const prompts = a.createInstances({ kind: "causalLM", rows: [[1, 2, 3]] });
   const dataset = await a.createDataset([{ id: "0", fields: { text: "a b" }, label: 0 }], { labels: ["A", "B"] });
-  const [modelFolder, run, storeFolder, scoresFolder, resultFolder, file] = [folder(), folder(), folder(), folder(), folder(), join(directory, "rows.jsonl")];
+  const [modelFolder, run, storeFolder, scoresFolder, resultFolder, file] = [
+    folder(),
+    folder(),
+    folder(),
+    folder(),
+    folder(),
+    join(directory, "rows.jsonl"),
+  ];
   writeFileSync(file, '{"text":"a b","label":"A"}\n');
   await a.saveModel(model, modelFolder);
   (await a.fineTune(model, train, { epochs: 1, checkpoints: run, optimizerState: true })).close();
@@ -45,31 +63,99 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
   const pair = (): Call => [model, train, queries, {}];
   const json = JSON.parse(await readFile(join(tokenizerFolder, "tokenizer.json"), "utf8")) as object;
   const calls: Readonly<Record<string, () => Call>> = {
-    loadDataset: () => ["jsonl", { path: file }], createDataset: () => [dataset.rows, { labels: ["A", "B"] }], selectRows: () => [dataset, [0], {}],
-    encode: () => [model, dataset, {}], createInstances: () => [{ kind: "classification", rows: [[1]] }], selectInstances: () => [train, [0]], concatInstances: () => [[train, queries]],
-    createTokenizer: () => [json, {}], openTokenizer: () => [tokenizerFolder], saveTokenizer: () => [tokenizer, folder()], withPadToken: () => [tokenizer, "<pad>"],
-    loadModel: () => [modelFolder, {}], createModel: () => [config, {}], saveModel: () => [model, folder(), {}],
-    evaluate: neurons, capture: neurons, readoutStates: neurons, fineTune: () => [model, train, fineTune], fineTuneWithHistory: () => [model, train, fineTune],
-    gradientSimilarity: pair, influence: () => [model, train, queries, { parameters: "head" }], representationSimilarity: pair, fitEkfac: () => [model, train, folder(), {}],
-    buildGradientStore: () => [model, train, folder(), { rank: 2 }], appendToGradientStore: () => [model, queries, copyOf(storeFolder, folder()), {}], openGradientStore: () => [storeFolder, {}],
-    planGradientStore: () => [model, train, { rank: 2 }, directory], queryFeatures: () => [model, queries, store, {}], storeSimilarity: () => [store, features, {}], selfInfluence: () => [store, {}],
-    "selfInfluence of a model": () => [model, train, {}], breakdown: () => [model, train, queries, ia, {}], "breakdown of checkpoints": () => [checkpoints, train, queries, tracIn, {}],
-    projectedGaussNewton: () => [model, store, queries, {}], dataInf: () => [model, store, queries, {}], trak: () => [model, store, queries, {}],
-    trakCheckpoints: () => [checkpoints, train, queries, { rank: 2 }], tracInCheckpoints: () => [checkpoints, train, queries, {}], optimizerAwareSimilarity: () => [checkpoints, train, queries, {}],
-    bm25: () => [train, queries, {}], randomInstances: () => [train, queries, {}],
-    integratedGradients: neurons, integratedGradientsStream: neurons, integratedGradientsTo: () => [folder(), model, queries, { nodes: 2 }], activation: neurons, gradient: neurons,
-    gradientTimesActivation: neurons, ablation: neurons, attributionPatching: neurons, conductance: neurons, logProbabilityIncrease: neurons, valueNorm: neurons, meanActivations: neurons,
-    estimateNeuronMemory: neurons, refineNeurons: () => [na, {}], intervene: () => [model, queries, units, {}], generate: () => [lm, prompts, units, { tokens: 1 }],
-    iaNeurons: () => [ia, trainNeurons, {}], naInstances: () => [na, trainNeurons, {}], globalRanking: () => [ia],
-    sufficiency: () => [model, queries, na, { r: [1], controls: 1 }], comprehensiveness: () => [model, queries, na, { r: [1], controls: 1 }], deletion: () => curve, insertion: () => curve,
-    shapleyValues: () => [model, queries, units, {}], fineTuningTest: () => [model, train, queries, ia, { fractions: [0.5], seeds: [1], fineTune }],
-    subsetOutputs: () => [model, train, queries, { subsets: 1, fineTune }], leaveOneOutOutputs: () => [model, train, queries, { leaveOut: [0], fineTune }], joinSubsetOutputs: () => [outputs, outputs],
-    removalCurve: () => [model, train, queries, ia, { counts: [1], fineTune }], tailPatch: () => [model, train, queries, ia, { topK: 1 }],
-    top: () => [ia, 0, 1], select: () => [na, 0, { topK: 1 }], openNeuronScores: () => [scoresFolder, {}], readNeuronRow: () => [scores, 0], readNeuronScores: () => [scores, {}],
-    save: () => [ia, folder()], load: () => [resultFolder, {}], distinctCounts: () => [ia, {}], layerHistogram: () => [na, {}], overlap: () => [ia, ia, {}], conflicts: () => [ia, ia, {}],
-    diversity: () => [train, [0], {}], diversityCorrelation: () => [[1, 2], [2, 3]], factTracing: () => [ia, [[0], [1], [2]], {}],
-    linearDatamodelingScore: () => [ia, outputs, {}], leaveOneOutCorrelation: () => [ia, outputs, {}], mislabelDetection: () => [self, [0], {}],
-    renderReport: () => [report], writeReport: () => [`${folder()}.html`, report],
+    loadDataset: () => ["jsonl", { path: file }],
+    createDataset: () => [dataset.rows, { labels: ["A", "B"] }],
+    selectRows: () => [dataset, [0], {}],
+    encode: () => [model, dataset, {}],
+    createInstances: () => [{ kind: "classification", rows: [[1]] }],
+    selectInstances: () => [train, [0]],
+    concatInstances: () => [[train, queries]],
+    createTokenizer: () => [json, {}],
+    openTokenizer: () => [tokenizerFolder],
+    saveTokenizer: () => [tokenizer, folder()],
+    withPadToken: () => [tokenizer, "<pad>"],
+    loadModel: () => [modelFolder, {}],
+    createModel: () => [config, {}],
+    saveModel: () => [model, folder(), {}],
+    evaluate: neurons,
+    capture: neurons,
+    readoutStates: neurons,
+    fineTune: () => [model, train, fineTune],
+    fineTuneWithHistory: () => [model, train, fineTune],
+    gradientSimilarity: pair,
+    influence: () => [model, train, queries, { parameters: "head" }],
+    representationSimilarity: pair,
+    fitEkfac: () => [model, train, folder(), {}],
+    buildGradientStore: () => [model, train, folder(), { rank: 2 }],
+    appendToGradientStore: () => [model, queries, copyOf(storeFolder, folder()), {}],
+    openGradientStore: () => [storeFolder, {}],
+    planGradientStore: () => [model, train, { rank: 2 }, directory],
+    queryFeatures: () => [model, queries, store, {}],
+    storeSimilarity: () => [store, features, {}],
+    selfInfluence: () => [store, {}],
+    "selfInfluence of a model": () => [model, train, {}],
+    breakdown: () => [model, train, queries, ia, {}],
+    "breakdown of checkpoints": () => [checkpoints, train, queries, tracIn, {}],
+    projectedGaussNewton: () => [model, store, queries, {}],
+    dataInf: () => [model, store, queries, {}],
+    trak: () => [model, store, queries, {}],
+    trakCheckpoints: () => [checkpoints, train, queries, { rank: 2 }],
+    tracInCheckpoints: () => [checkpoints, train, queries, {}],
+    optimizerAwareSimilarity: () => [checkpoints, train, queries, {}],
+    bm25: () => [train, queries, {}],
+    randomInstances: () => [train, queries, {}],
+    integratedGradients: neurons,
+    integratedGradientsStream: neurons,
+    integratedGradientsTo: () => [folder(), model, queries, { nodes: 2 }],
+    activation: neurons,
+    gradient: neurons,
+    gradientTimesActivation: neurons,
+    ablation: neurons,
+    attributionPatching: neurons,
+    conductance: neurons,
+    logProbabilityIncrease: neurons,
+    valueNorm: neurons,
+    meanActivations: neurons,
+    estimateNeuronMemory: neurons,
+    refineNeurons: () => [na, {}],
+    intervene: () => [model, queries, units, {}],
+    generate: () => [lm, prompts, units, { tokens: 1 }],
+    iaNeurons: () => [ia, trainNeurons, {}],
+    naInstances: () => [na, trainNeurons, {}],
+    globalRanking: () => [ia],
+    sufficiency: () => [model, queries, na, { r: [1], controls: 1 }],
+    comprehensiveness: () => [model, queries, na, { r: [1], controls: 1 }],
+    deletion: () => curve,
+    insertion: () => curve,
+    shapleyValues: () => [model, queries, units, {}],
+    fineTuningTest: () => [model, train, queries, ia, { fractions: [0.5], seeds: [1], fineTune }],
+    subsetOutputs: () => [model, train, queries, { subsets: 1, fineTune }],
+    leaveOneOutOutputs: () => [model, train, queries, { leaveOut: [0], fineTune }],
+    joinSubsetOutputs: () => [outputs, outputs],
+    removalCurve: () => [model, train, queries, ia, { counts: [1], fineTune }],
+    tailPatch: () => [model, train, queries, ia, { topK: 1 }],
+    top: () => [ia, 0, 1],
+    select: () => [na, 0, { topK: 1 }],
+    openNeuronScores: () => [scoresFolder, {}],
+    readNeuronRow: () => [scores, 0],
+    readNeuronScores: () => [scores, {}],
+    save: () => [ia, folder()],
+    load: () => [resultFolder, {}],
+    distinctCounts: () => [ia, {}],
+    layerHistogram: () => [na, {}],
+    overlap: () => [ia, ia, {}],
+    conflicts: () => [ia, ia, {}],
+    diversity: () => [train, [0], {}],
+    diversityCorrelation: () => [
+      [1, 2],
+      [2, 3],
+    ],
+    factTracing: () => [ia, [[0], [1], [2]], {}],
+    linearDatamodelingScore: () => [ia, outputs, {}],
+    leaveOneOutCorrelation: () => [ia, outputs, {}],
+    mislabelDetection: () => [self, [0], {}],
+    renderReport: () => [report],
+    writeReport: () => [`${folder()}.html`, report],
   };
   return new Map(Object.entries(calls));
 }
@@ -80,6 +166,13 @@ function copyOf(from: string, to: string): string {
 }
 
 function instancesOf(size: number, prefix: string): Instances {
-  const rows = Array.from({ length: size }, (_, i) => Array.from({ length: 3 + (i % 4) }, (__, j) => (i * 7 + j * 13 + prefix.length) % 250));
-  return attribution.createInstances({ kind: "classification", rows, labels: rows.map((_, i) => i % 2), ids: rows.map((_, i) => `${prefix}${i}`) });
+  const rows = Array.from({ length: size }, (_, i) =>
+    Array.from({ length: 3 + (i % 4) }, (__, j) => (i * 7 + j * 13 + prefix.length) % 250),
+  );
+  return attribution.createInstances({
+    kind: "classification",
+    rows,
+    labels: rows.map((_, i) => i % 2),
+    ids: rows.map((_, i) => `${prefix}${i}`),
+  });
 }

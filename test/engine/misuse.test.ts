@@ -7,7 +7,9 @@ import { type Call, everyCall, otherForms } from "./every-call";
 
 const directory = scratch();
 let calls: ReadonlyMap<string, () => Call>;
-beforeAll(async () => { calls = await everyCall(directory); });
+beforeAll(async () => {
+  calls = await everyCall(directory);
+});
 
 const names = [...Object.keys(attribution).filter((name) => /^[a-z]/.test(name)), ...otherForms];
 const functions = attribution as unknown as Readonly<Record<string, (...given: Call) => unknown>>;
@@ -16,7 +18,8 @@ const functions = attribution as unknown as Readonly<Record<string, (...given: C
 async function run(name: string, given: Call): Promise<unknown> {
   const answer = await functions[name.split(" ")[0]](...given);
   if (name === "integratedGradientsStream") for await (const block of answer as AsyncGenerator) void block;
-  const model = (name === "fineTuneWithHistory" ? (answer as { model: unknown }).model : answer) as { close?: () => void } | undefined;
+  const model = (name === "fineTuneWithHistory" ? (answer as { model: unknown }).model : answer) as
+    { close?: () => void } | undefined;
   model?.close?.();
   return answer;
 }
@@ -24,7 +27,22 @@ async function run(name: string, given: Call): Promise<unknown> {
 const cyclic: Record<string, unknown> = {};
 cyclic["self"] = cyclic;
 /** Values that no argument of any function may be. */
-const never: readonly unknown[] = [null, NaN, -1, true, Symbol("s"), 10n, new Map([[1, 2]]), new Date(0), Promise.resolve(1), [null], cyclic, { kind: "instances" }, { kind: "neurons" }, { kind: "gradientStore" }];
+const never: readonly unknown[] = [
+  null,
+  NaN,
+  -1,
+  true,
+  Symbol("s"),
+  10n,
+  new Map([[1, 2]]),
+  new Date(0),
+  Promise.resolve(1),
+  [null],
+  cyclic,
+  { kind: "instances" },
+  { kind: "neurons" },
+  { kind: "gradientStore" },
+];
 /** Places where some of them are right, or say nothing: a second argument that JSON may hold, options that have a kind. */
 const harmless = new Set(["createTokenizer 1", "load 1"]);
 
@@ -36,8 +54,14 @@ test.each(names)("%s refuses wrong arguments by name, and works afterwards", asy
     for (const value of harmless.has(`${name} ${at}`) ? [null, true] : never) {
       const given = [...make()];
       given[at] = value;
-      const error = await run(name, given).then(() => "answered", (thrown: unknown) => thrown);
-      if (!(error instanceof AttributionError) || error.code === "native") throw new Error(`argument ${at} = ${typeof value === "symbol" ? "a symbol" : typeof value}: ${String((error as Error).stack ?? error)}`);
+      const error = await run(name, given).then(
+        () => "answered",
+        (thrown: unknown) => thrown,
+      );
+      if (!(error instanceof AttributionError) || error.code === "native")
+        throw new Error(
+          `argument ${at} = ${typeof value === "symbol" ? "a symbol" : typeof value}: ${String((error as Error).stack ?? error)}`,
+        );
       expect(error.message.length).toBeGreaterThan(15);
     }
   }
@@ -46,30 +70,65 @@ test.each(names)("%s refuses wrong arguments by name, and works afterwards", asy
 
 describe("options", () => {
   /** Functions that take them, with the place. */
-  const withOptions = (): [string, () => Call, number][] => [...calls].flatMap(([name, make]): [string, () => Call, number][] => {
-    const at = name === "planGradientStore" ? 2 : make().length - 1;
-    return ["createInstances", "selectInstances", "select", "top", "createTokenizer", "renderReport", "writeReport", "concatInstances", "diversityCorrelation", "globalRanking", "joinSubsetOutputs",
-      "openTokenizer", "saveTokenizer", "withPadToken", "readNeuronRow", "save"].includes(name) ? [] : [[name, make, at]];
-  });
+  const withOptions = (): [string, () => Call, number][] =>
+    [...calls].flatMap(([name, make]): [string, () => Call, number][] => {
+      const at = name === "planGradientStore" ? 2 : make().length - 1;
+      return [
+        "createInstances",
+        "selectInstances",
+        "select",
+        "top",
+        "createTokenizer",
+        "renderReport",
+        "writeReport",
+        "concatInstances",
+        "diversityCorrelation",
+        "globalRanking",
+        "joinSubsetOutputs",
+        "openTokenizer",
+        "saveTokenizer",
+        "withPadToken",
+        "readNeuronRow",
+        "save",
+      ].includes(name)
+        ? []
+        : [[name, make, at]];
+    });
 
   test("that nobody has are refused, with the one that was meant", async () => {
     for (const [name, make, at] of withOptions()) {
       const given = make().map((value, i) => (i === at ? { ...(value as object), batchTokns: 1 } : value));
-      await expect(run(name, given)).rejects.toMatchObject({ name: "AttributionError", code: "unknown", message: expect.stringContaining('"batchTokns"') as string });
+      await expect(run(name, given)).rejects.toMatchObject({
+        name: "AttributionError",
+        code: "unknown",
+        message: expect.stringContaining('"batchTokns"') as string,
+      });
     }
-    await expect(run("evaluate", [...calls.get("evaluate")!().slice(0, 2), { batchTokns: 1 }])).rejects.toThrow('did you mean "batchTokens"?');
+    await expect(run("evaluate", [...calls.get("evaluate")!().slice(0, 2), { batchTokns: 1 }])).rejects.toThrow(
+      'did you mean "batchTokens"?',
+    );
   });
 
   test("signal and onProgress are checked before anything is begun, and an aborted signal ends the call", async () => {
     for (const [name, make, at] of withOptions()) {
-      const change = (options: object): Call => make().map((value, i) => (i === at ? { ...(value as object), ...options } : value));
+      const change = (options: object): Call =>
+        make().map((value, i) => (i === at ? { ...(value as object), ...options } : value));
       const error = await run(name, change({ signal: {}, onProgress: 7 })).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(AttributionError);
       if ((error as AttributionError).code === "unknown") continue; // takes neither
       expect(error).toMatchObject({ code: "invalid", message: expect.stringMatching(/"signal"/) as string });
-      await expect(run(name, change({ onProgress: 7 }))).rejects.toMatchObject({ code: expect.stringMatching(/invalid|unknown/) as string, message: expect.stringMatching(/onProgress/) as string });
-      const stopped = await run(name, change({ signal: AbortSignal.abort("enough") })).catch((thrown: unknown) => thrown);
-      expect([name, (stopped as AttributionError).code, (stopped as AttributionError).cause]).toEqual([name, "aborted", "enough"]);
+      await expect(run(name, change({ onProgress: 7 }))).rejects.toMatchObject({
+        code: expect.stringMatching(/invalid|unknown/) as string,
+        message: expect.stringMatching(/onProgress/) as string,
+      });
+      const stopped = await run(name, change({ signal: AbortSignal.abort("enough") })).catch(
+        (thrown: unknown) => thrown,
+      );
+      expect([name, (stopped as AttributionError).code, (stopped as AttributionError).cause]).toEqual([
+        name,
+        "aborted",
+        "enough",
+      ]);
     }
   });
 });

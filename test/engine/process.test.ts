@@ -3,7 +3,11 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 
 function end(way: string): { status: number | null; signal: string | null; out: string; error: string } {
-  const answer = spawnSync(process.execPath, ["--require", join(__dirname, "typescript.cjs"), join(__dirname, "ending.ts"), way], { encoding: "utf8", timeout: 50_000 });
+  const answer = spawnSync(
+    process.execPath,
+    ["--require", join(__dirname, "typescript.cjs"), join(__dirname, "ending.ts"), way],
+    { encoding: "utf8", timeout: 50_000 },
+  );
   return { status: answer.status, signal: answer.signal, out: answer.stdout.trim(), error: answer.stderr.trim() };
 }
 

@@ -17,7 +17,9 @@ const directory = scratch();
 const opt = join(golden, "opt-classification");
 const good = raggedInstances("classification", 3);
 let model: Model;
-beforeAll(async () => { model = await open("opt-classification"); });
+beforeAll(async () => {
+  model = await open("opt-classification");
+});
 afterAll(() => model.close());
 afterEach(async () => expect((await evaluate(model, good)).losses.every(Number.isFinite)).toBe(true));
 
@@ -33,20 +35,34 @@ async function copyWith(name: string, weight: string, change: (values: Float32Ar
 }
 
 describe("weights that are not numbers are refused by name", () => {
-  test.each([["NaN", NaN], ["infinity", Infinity], ["minus infinity", -Infinity]])("%s, in the last place of a large weight or in a bias", async (name, value) => {
+  test.each([
+    ["NaN", NaN],
+    ["infinity", Infinity],
+    ["minus infinity", -Infinity],
+  ])("%s, in the last place of a large weight or in a bias", async (name, value) => {
     for (const weight of ["model.decoder.embed_tokens.weight", "model.decoder.layers.1.fc2.bias"]) {
-      const path = await copyWith(`${name}-${weight}`, weight, (values) => { values[values.length - 1] = value; });
+      const path = await copyWith(`${name}-${weight}`, weight, (values) => {
+        values[values.length - 1] = value;
+      });
       await expect(loadModel(path)).rejects.toMatchObject(refusal("corrupt", new RegExp(weight.replace(/\./g, "\\."))));
       await expect(loadModel(path, { dtype: "bfloat16" })).rejects.toMatchObject(refusal("corrupt", /finite|NaN/i));
     }
   });
 
   test("also where they only become infinite in the type computed in", async () => {
-    const path = await copyWith("large", "score.weight", (values) => { values[0] = 3e38; });
+    const path = await copyWith("large", "score.weight", (values) => {
+      values[0] = 3e38;
+    });
     const { tensors } = await readTensors(join(path, "model.safetensors"));
     using finite = await loadModel(path);
     expect(finite.parameters).toBe(model.parameters);
-    const wide = { ...tensors, "score.weight": { ...tensors["score.weight"], data: Float64Array.from(tensors["score.weight"].data, (value) => value * 10) } };
+    const wide = {
+      ...tensors,
+      "score.weight": {
+        ...tensors["score.weight"],
+        data: Float64Array.from(tensors["score.weight"].data, (value) => value * 10),
+      },
+    };
     await writeSafetensors(join(path, "model.safetensors"), wide);
     await expect(loadModel(path)).rejects.toMatchObject(refusal("corrupt", /score\.weight/));
     using double = await loadModel(path, { dtype: "float64" });
@@ -55,14 +71,30 @@ describe("weights that are not numbers are refused by name", () => {
 });
 
 describe("instances that do not fit the model", () => {
-  const rows = (given: readonly number[][], labels?: readonly number[]) => createInstances({ kind: "classification", rows: given, labels });
+  const rows = (given: readonly number[][], labels?: readonly number[]) =>
+    createInstances({ kind: "classification", rows: given, labels });
 
   test.each<[string, () => Instances, string, RegExp]>([
     ["a token id beyond the vocabulary", () => rows([[5], [4, 96]]), "invalid", /token id 96.*vocabulary 0–95/],
-    ["a row longer than the positions", () => rows([new Array<number>(200).fill(5)]), "invalid", /200 tokens.*positions/],
+    [
+      "a row longer than the positions",
+      () => rows([new Array<number>(200).fill(5)]),
+      "invalid",
+      /200 tokens.*positions/,
+    ],
     ["a label that the head has not", () => rows([[5, 6]], [3]), "mismatch", /label 3.*3 classes/],
-    ["instances for another head", () => createInstances({ kind: "causalLM", rows: [[5, 6]] }), "mismatch", /classification.*causalLM/],
-    ["instances of a choice", () => createInstances({ kind: "choice", rows: [[5], [6]], groups: [2] }), "mismatch", /choice/],
+    [
+      "instances for another head",
+      () => createInstances({ kind: "causalLM", rows: [[5, 6]] }),
+      "mismatch",
+      /classification.*causalLM/,
+    ],
+    [
+      "instances of a choice",
+      () => createInstances({ kind: "choice", rows: [[5], [6]], groups: [2] }),
+      "mismatch",
+      /choice/,
+    ],
   ])("%s", async (_name, make, code, words) => {
     await expect(evaluate(model, make(), {})).rejects.toMatchObject(refusal(code as never, words));
   });
@@ -96,7 +128,10 @@ describe("instances that do not fit the model", () => {
     ["a missing field", { groupOffsets: undefined }],
   ])("by hand: %s", async (_name, change) => {
     expect(good.tokens).toHaveLength(20);
-    await expect(evaluate(model, { ...good, ...change })).rejects.toMatchObject({ name: "AttributionError", code: expect.stringMatching(/^(invalid|mismatch)$/) });
+    await expect(evaluate(model, { ...good, ...change })).rejects.toMatchObject({
+      name: "AttributionError",
+      code: expect.stringMatching(/^(invalid|mismatch)$/),
+    });
   });
 
   test("whose memory was given away", async () => {
@@ -144,15 +179,31 @@ describe("loading and creating", () => {
 
   test("refuses labels beside a head, and settings that contradict each other", async () => {
     const config = JSON.parse(readFileSync(join(opt, "config.json"), "utf8")) as Record<string, unknown>;
-    await expect(createModel(config, { labels: ["a", "b"], head: { kind: "choice" } })).rejects.toMatchObject(refusal("invalid", /"labels"/));
-    await expect(createModel({ ...config, hidden_size: 30, word_embed_proj_dim: 30, num_attention_heads: 4 })).rejects.toMatchObject(refusal("invalid", /multiple of its 4 heads/));
-    await expect(createModel({ ...config, model_type: "unheard" })).rejects.toMatchObject(refusal("unknown", /unheard/));
+    await expect(createModel(config, { labels: ["a", "b"], head: { kind: "choice" } })).rejects.toMatchObject(
+      refusal("invalid", /"labels"/),
+    );
+    await expect(
+      createModel({ ...config, hidden_size: 30, word_embed_proj_dim: 30, num_attention_heads: 4 }),
+    ).rejects.toMatchObject(refusal("invalid", /multiple of its 4 heads/));
+    await expect(createModel({ ...config, model_type: "unheard" })).rejects.toMatchObject(
+      refusal("unknown", /unheard/),
+    );
     await expect(createModel(config, { device: "cuda" })).rejects.toMatchObject(refusal("unsupported", /CUDA|cuda/));
   });
 
   test("refuses a model that no machine holds, and lives", async () => {
-    const config = { model_type: "gpt2", vocab_size: 16_000_000, n_embd: 16_000_000, n_layer: 1, n_head: 1, n_positions: 8 };
-    await expect(createModel(config)).rejects.toMatchObject({ name: "AttributionError", code: expect.stringMatching(/^(memory|invalid)$/) });
+    const config = {
+      model_type: "gpt2",
+      vocab_size: 16_000_000,
+      n_embd: 16_000_000,
+      n_layer: 1,
+      n_head: 1,
+      n_positions: 8,
+    };
+    await expect(createModel(config)).rejects.toMatchObject({
+      name: "AttributionError",
+      code: expect.stringMatching(/^(memory|invalid)$/),
+    });
   });
 
   test("refuses a directory that holds no model, and one that is none", async () => {

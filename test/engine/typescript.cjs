@@ -2,6 +2,10 @@
 const { transformFileSync } = require("@swc/core");
 
 require.extensions[".ts"] = (module, file) => {
-  const { code } = transformFileSync(file, { swcrc: false, jsc: { parser: { syntax: "typescript" }, target: "es2022" }, module: { type: "commonjs" } });
+  const { code } = transformFileSync(file, {
+    swcrc: false,
+    jsc: { parser: { syntax: "typescript" }, target: "es2022" },
+    module: { type: "commonjs" },
+  });
   module._compile(code, file);
 };

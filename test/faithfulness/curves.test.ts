@@ -14,27 +14,38 @@ import { refusal } from "../storage/refusal";
 const tolerance = 1e-5;
 const fractions = [0, 0.05, 0.25, 1];
 
-test.each(["neurons", "heads", "both"] as const)("over %s begin and end where they must, and are those of full forwards", async (site) => {
-  using model = await open("gpt-neox-classification");
-  const instances = raggedInstances("classification");
-  const attribution = await integratedGradients(model, instances, { site });
-  const { probabilities } = await evaluate(model, instances);
-  const options = { fractions, controls: 2 };
-  const [removed, added] = [await deletion(model, instances, attribution, options), await insertion(model, instances, attribution, options)];
-  expect(removed.points.map(({ units }) => units)).toEqual(fractions.map((fraction) => Math.round(fraction * attribution.layers * attribution.units)));
-  for (const field of ["value", "randomValue"] as const) {
-    expect(removed.points[0][field].mean).toBeCloseTo(mean(probabilities), 5);
-    expect(added.points[3][field].mean).toBeCloseTo(mean(probabilities), 5);
-    expect(removed.points[3][field].mean).toBeCloseTo(added.points[0][field].mean, 5); // nothing of the site is left
-  }
-  for (const [run, cached] of [[deletion, removed], [insertion, added]] as const) {
-    const full = await run(model, instances, attribution, { ...options, engine: "full" });
-    cached.points.forEach(({ value, randomValue }, i) => {
-      expect(Math.abs(value.mean - full.points[i].value.mean)).toBeLessThan(tolerance);
-      expect(Math.abs(randomValue.mean - full.points[i].randomValue.mean)).toBeLessThan(tolerance);
-    });
-  }
-});
+test.each(["neurons", "heads", "both"] as const)(
+  "over %s begin and end where they must, and are those of full forwards",
+  async (site) => {
+    using model = await open("gpt-neox-classification");
+    const instances = raggedInstances("classification");
+    const attribution = await integratedGradients(model, instances, { site });
+    const { probabilities } = await evaluate(model, instances);
+    const options = { fractions, controls: 2 };
+    const [removed, added] = [
+      await deletion(model, instances, attribution, options),
+      await insertion(model, instances, attribution, options),
+    ];
+    expect(removed.points.map(({ units }) => units)).toEqual(
+      fractions.map((fraction) => Math.round(fraction * attribution.layers * attribution.units)),
+    );
+    for (const field of ["value", "randomValue"] as const) {
+      expect(removed.points[0][field].mean).toBeCloseTo(mean(probabilities), 5);
+      expect(added.points[3][field].mean).toBeCloseTo(mean(probabilities), 5);
+      expect(removed.points[3][field].mean).toBeCloseTo(added.points[0][field].mean, 5); // nothing of the site is left
+    }
+    for (const [run, cached] of [
+      [deletion, removed],
+      [insertion, added],
+    ] as const) {
+      const full = await run(model, instances, attribution, { ...options, engine: "full" });
+      cached.points.forEach(({ value, randomValue }, i) => {
+        expect(Math.abs(value.mean - full.points[i].value.mean)).toBeLessThan(tolerance);
+        expect(Math.abs(randomValue.mean - full.points[i].randomValue.mean)).toBeLessThan(tolerance);
+      });
+    }
+  },
+);
 
 test("are comprehensiveness and sufficiency at the same sizes, and their area is that of trapezoids", async () => {
   using model = await open("bloom");
@@ -42,8 +53,14 @@ test("are comprehensiveness and sufficiency at the same sizes, and their area is
   const attribution = await integratedGradients(model, instances);
   const all = attribution.layers * attribution.units;
   const sizes = [4, 16, 64];
-  for (const [curve, test] of [[deletion, comprehensiveness], [insertion, sufficiency]] as const) {
-    const { points, area, randomArea, difference } = await curve(model, instances, attribution, { fractions: sizes.map((size) => size / all), controls: 3 });
+  for (const [curve, test] of [
+    [deletion, comprehensiveness],
+    [insertion, sufficiency],
+  ] as const) {
+    const { points, area, randomArea, difference } = await curve(model, instances, attribution, {
+      fractions: sizes.map((size) => size / all),
+      controls: 3,
+    });
     const { points: changes } = await test(model, instances, attribution, { r: sizes, controls: 3 });
     const { probabilities } = await evaluate(model, instances);
     points.forEach(({ value, changedPredictions }, i) => {
@@ -51,7 +68,10 @@ test("are comprehensiveness and sufficiency at the same sizes, and their area is
       expect(changedPredictions).toEqual(changes[i].changedPredictions);
     });
     const heights = points.map(({ value }) => value.mean);
-    expect(area.mean).toBeCloseTo((12 * (heights[0] + heights[1]) / 2 + 48 * (heights[1] + heights[2]) / 2) / 60, 6);
+    expect(area.mean).toBeCloseTo(
+      ((12 * (heights[0] + heights[1])) / 2 + (48 * (heights[1] + heights[2])) / 2) / 60,
+      6,
+    );
     expect(difference.mean).toBeCloseTo(area.mean - randomArea.mean, 10);
   }
 });
@@ -69,7 +89,10 @@ test("with a mean baseline remove nothing that the mean keeps, and a seed gives 
   using model = await open("gpt2-classification");
   const instances = raggedInstances("classification", 1);
   const attribution = await integratedGradients(model, instances);
-  const same = await deletion(model, instances, attribution, { baseline: await meanActivations(model, instances), fractions });
+  const same = await deletion(model, instances, attribution, {
+    baseline: await meanActivations(model, instances),
+    fractions,
+  });
   same.points.forEach(({ value }) => expect(value.mean).toBeCloseTo(same.points[0].value.mean, 5));
   const run = (seed: number) => deletion(model, instances, attribution, { fractions, seed, controls: 3 });
   const [first, again, other] = [await run(1), await run(1), await run(2)];

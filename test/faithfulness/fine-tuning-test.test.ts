@@ -10,10 +10,15 @@ import type { InstanceAttribution } from "../../types/results";
 import { open } from "../model/golden-tensors";
 import { refusal } from "../storage/refusal";
 
-const task = (size: number, first: number): Instances => createInstances({
-  kind: "classification", rows: Array.from({ length: size }, (_, i) => Int32Array.from({ length: 3 + (i % 3) }, (_, t) => 4 + (((first + i) * 29 + t * 13) % 80))),
-  labels: Array.from({ length: size }, (_, i) => (first + i) % 3), ids: Array.from({ length: size }, (_, i) => `${first}/${i}`),
-});
+const task = (size: number, first: number): Instances =>
+  createInstances({
+    kind: "classification",
+    rows: Array.from({ length: size }, (_, i) =>
+      Int32Array.from({ length: 3 + (i % 3) }, (_, t) => 4 + (((first + i) * 29 + t * 13) % 80)),
+    ),
+    labels: Array.from({ length: size }, (_, i) => (first + i) % 3),
+    ids: Array.from({ length: size }, (_, i) => `${first}/${i}`),
+  });
 
 const tuning = { epochs: 2, batchSize: 4, learningRate: 3e-3, dropout: false } as const;
 const options: FineTuningTestOptions = { fractions: [0.25, 0.5], seeds: [1, 2], fineTune: tuning };
@@ -32,7 +37,13 @@ describe("the fine-tuning test", () => {
     const { runs, points, provenance } = await fineTuningTest(model, train, test_, attribution, options);
     expect(runs).toHaveLength(2 * (1 + 3 * 2));
     expect(points.map(({ subset, fraction }) => [subset, fraction])).toEqual([
-      ["all", 1], ["most", 0.25], ["most", 0.5], ["least", 0.25], ["least", 0.5], ["random", 0.25], ["random", 0.5],
+      ["all", 1],
+      ["most", 0.25],
+      ["most", 0.5],
+      ["least", 0.25],
+      ["least", 0.5],
+      ["random", 0.25],
+      ["random", 0.5],
     ]);
     for (const run of runs) {
       expect(run.instances).toBe(run.fraction * 12);
@@ -49,21 +60,37 @@ describe("the fine-tuning test", () => {
   });
 
   test("is the same when it runs again", async () => {
-    const [first, second] = [await fineTuningTest(model, train, test_, attribution, options), await fineTuningTest(model, train, test_, attribution, options)];
+    const [first, second] = [
+      await fineTuningTest(model, train, test_, attribution, options),
+      await fineTuningTest(model, train, test_, attribution, options),
+    ];
     expect(second.runs).toEqual(first.runs);
     expect(second.points).toEqual(first.points);
   });
 
   test("tunes on the instances that rank highest and lowest over all queries", async () => {
-    const { runs } = await fineTuningTest(model, train, test_, attribution, { ...options, fractions: [0.25], subsets: ["most", "least"], seeds: [5] });
+    const { runs } = await fineTuningTest(model, train, test_, attribution, {
+      ...options,
+      fractions: [0.25],
+      subsets: ["most", "least"],
+      seeds: [5],
+    });
     const order = globalRanking(attribution).map(({ index }) => index);
     const predictions = async (chosen: Instances) => {
       using tuned = await fineTune(model, chosen, { ...tuning, seed: 5 });
       return evaluate(tuned, test_);
     };
     const all = await predictions(train);
-    for (const [subset, indices] of [["most", order.slice(0, 3)], ["least", order.slice(-3)]] as const) {
-      const expected = await predictions(selectInstances(train, [...indices].sort((a, b) => a - b)));
+    for (const [subset, indices] of [
+      ["most", order.slice(0, 3)],
+      ["least", order.slice(-3)],
+    ] as const) {
+      const expected = await predictions(
+        selectInstances(
+          train,
+          [...indices].sort((a, b) => a - b),
+        ),
+      );
       const run = runs.find((one) => one.subset === subset)!;
       expect(run.accuracy).toBe(expected.accuracy);
       expect(run.agreement).toBe(expected.predictions.filter((label, i) => label === all.predictions[i]).length / 8);
@@ -74,12 +101,21 @@ describe("the fine-tuning test", () => {
     const before = await evaluate(model, test_, { logits: true });
     const seen: string[] = [];
     const stop = new AbortController();
-    const run = fineTuningTest(model, train, test_, attribution, { ...options, signal: stop.signal, onProgress: ({ done, total, stage }) => {
-      seen.push(`${stage} ${done}/${total}`);
-      if (done === 3) stop.abort();
-    } });
+    const run = fineTuningTest(model, train, test_, attribution, {
+      ...options,
+      signal: stop.signal,
+      onProgress: ({ done, total, stage }) => {
+        seen.push(`${stage} ${done}/${total}`);
+        if (done === 3) stop.abort();
+      },
+    });
     await expect(run).rejects.toMatchObject(refusal("aborted", /./));
-    expect(seen).toEqual(["fine-tuning test 0/14", "fine-tuning test 1/14", "fine-tuning test 2/14", "fine-tuning test 3/14"]);
+    expect(seen).toEqual([
+      "fine-tuning test 0/14",
+      "fine-tuning test 1/14",
+      "fine-tuning test 2/14",
+      "fine-tuning test 3/14",
+    ]);
     expect((await evaluate(model, test_, { logits: true })).logits).toEqual(before.logits);
   });
 
@@ -91,11 +127,17 @@ describe("the fine-tuning test", () => {
     ["a misspelt option", { fraction: 0.5 }, "unknown", /"fraction"/],
     ["a misspelt option of the tuning", { fineTune: { epoch: 1 } }, "unknown", /"epoch"/],
   ])("refuses %s", async (_name, given, code, words) => {
-    await expect(fineTuningTest(model, train, test_, attribution, given)).rejects.toMatchObject(refusal(code as never, words));
+    await expect(fineTuningTest(model, train, test_, attribution, given)).rejects.toMatchObject(
+      refusal(code as never, words),
+    );
   });
 
   test("refuses an attribution of other training instances", async () => {
-    await expect(fineTuningTest(model, task(12, 1), test_, attribution, options)).rejects.toMatchObject(refusal("mismatch", /same ids/));
-    await expect(fineTuningTest(model, task(11, 0), test_, attribution, options)).rejects.toMatchObject(refusal("mismatch", /does not rank/));
+    await expect(fineTuningTest(model, task(12, 1), test_, attribution, options)).rejects.toMatchObject(
+      refusal("mismatch", /same ids/),
+    );
+    await expect(fineTuningTest(model, task(11, 0), test_, attribution, options)).rejects.toMatchObject(
+      refusal("mismatch", /does not rank/),
+    );
   });
 });

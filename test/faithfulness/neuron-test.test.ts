@@ -22,25 +22,30 @@ function scored(of: NeuronAttribution, score: (index: number) => number): Neuron
   return { ...of, scores: Float32Array.from({ length: of.scores.length }, (_, i) => score(i)) };
 }
 
-const means = ({ points }: NeuronFaithfulness) => points.flatMap(({ probabilityChange, changedPredictions, randomProbabilityChange, randomChangedPredictions }) =>
-  [probabilityChange, changedPredictions, randomProbabilityChange, randomChangedPredictions].map(({ mean }) => mean));
+const means = ({ points }: NeuronFaithfulness) =>
+  points.flatMap(({ probabilityChange, changedPredictions, randomProbabilityChange, randomChangedPredictions }) =>
+    [probabilityChange, changedPredictions, randomProbabilityChange, randomChangedPredictions].map(({ mean }) => mean),
+  );
 const overlap = (a: Estimate, b: Estimate) => a.low <= b.high && b.low <= a.high;
 
 describe("the curves", () => {
-  test.each(["gpt-neox-choice", "bloom", "opt-classification"])("of %s are the same by the cache and by full forwards", async (name) => {
-    using model = await open(name);
-    const instances = raggedInstances(model.architecture.head.kind);
-    for (const site of ["neurons", "heads"] as const) {
-      const attribution = await integratedGradients(model, instances, { site, nodes: 5 });
-      const options = { r: [1, 2, 4], controls: 2 };
-      for (const run of [sufficiency, comprehensiveness]) {
-        const cached = await run(model, instances, attribution, options);
-        const full = await run(model, instances, attribution, { ...options, engine: "full" });
-        means(cached).forEach((value, i) => expect(Math.abs(value - means(full)[i])).toBeLessThan(tolerance));
-        expect(cached.site).toBe(site);
+  test.each(["gpt-neox-choice", "bloom", "opt-classification"])(
+    "of %s are the same by the cache and by full forwards",
+    async (name) => {
+      using model = await open(name);
+      const instances = raggedInstances(model.architecture.head.kind);
+      for (const site of ["neurons", "heads"] as const) {
+        const attribution = await integratedGradients(model, instances, { site, nodes: 5 });
+        const options = { r: [1, 2, 4], controls: 2 };
+        for (const run of [sufficiency, comprehensiveness]) {
+          const cached = await run(model, instances, attribution, options);
+          const full = await run(model, instances, attribution, { ...options, engine: "full" });
+          means(cached).forEach((value, i) => expect(Math.abs(value - means(full)[i])).toBeLessThan(tolerance));
+          expect(cached.site).toBe(site);
+        }
       }
-    }
-  });
+    },
+  );
 
   test("take the top units of each instance: the change of one is PyTorch's ablation", async () => {
     using model = await open("gpt2", { dtype: "float64" });
@@ -50,7 +55,9 @@ describe("the curves", () => {
     const top = [3, base.units + 7, 11]; // another unit for each row
     const attribution = scored(base, (i) => (i % all === top[Math.floor(i / all)] ? 2 : i % all === 0 ? 1 : 0));
     const { points, aopc } = await comprehensiveness(model, instances, attribution, { r: [1] });
-    const changes = top.map((unit, row) => wanted["neurons.ablation"].data[row * all + unit] - wanted["targetValues"].data[row]);
+    const changes = top.map(
+      (unit, row) => wanted["neurons.ablation"].data[row * all + unit] - wanted["targetValues"].data[row],
+    );
     const mean = changes.reduce((a, b) => a + b, 0) / 3;
     expect(Math.abs(points[0].probabilityChange.mean - mean)).toBeLessThan(1e-6); // golden values hold to 1e-7
     expect(aopc).toBe(points[0].probabilityChange.mean);
@@ -66,7 +73,9 @@ describe("the curves", () => {
       const r = [attribution.layers * attribution.units];
       const kept = await sufficiency(model, instances, attribution, { r });
       means(kept).forEach((value) => expect(Math.abs(value)).toBeLessThan(tolerance));
-      const { points: [removed] } = await comprehensiveness(model, instances, attribution, { r });
+      const {
+        points: [removed],
+      } = await comprehensiveness(model, instances, attribution, { r });
       expect(Math.abs(removed.probabilityChange.mean - removed.randomProbabilityChange.mean)).toBeLessThan(tolerance);
       expect(Math.abs(removed.probabilityChange.mean)).toBeGreaterThan(1e-3);
     }
@@ -76,7 +85,8 @@ describe("the curves", () => {
     using model = await open("opt-classification");
     const instances = raggedInstances("classification");
     const attribution = await integratedGradients(model, instances);
-    const run = (seed: number, more = {}) => comprehensiveness(model, instances, attribution, { r: [5, 10], seed, ...more });
+    const run = (seed: number, more = {}) =>
+      comprehensiveness(model, instances, attribution, { r: [5, 10], seed, ...more });
     const [first, again, other] = [await run(1), await run(1), await run(2)];
     expect(again.points).toEqual(first.points);
     expect(other.randomAopc).not.toBe(first.randomAopc);
@@ -84,25 +94,43 @@ describe("the curves", () => {
     const unordered = await run(1, { r: [10, 5, 5] });
     expect(unordered.points.map(({ r }) => r)).toEqual([5, 10]);
     expect(unordered.aopc).toBeCloseTo(first.aopc, 5);
-    expect(first.aopc).toBeCloseTo((first.points[0].probabilityChange.mean + first.points[1].probabilityChange.mean) / 2, 12);
+    expect(first.aopc).toBeCloseTo(
+      (first.points[0].probabilityChange.mean + first.points[1].probabilityChange.mean) / 2,
+      12,
+    );
   });
 
   test("of the paper's preset have its sizes", async () => {
     using model = await open("opt-classification");
     const instances = raggedInstances("classification", 2);
     const attribution = await integratedGradients(model, instances, { preset: "paper" });
-    const { points } = await sufficiency(model, instances, attribution, { preset: "paper", controls: 1, r: [1, 2, 5, 10, 50] });
+    const { points } = await sufficiency(model, instances, attribution, {
+      preset: "paper",
+      controls: 1,
+      r: [1, 2, 5, 10, 50],
+    });
     expect(points.map(({ r }) => r)).toEqual([1, 2, 5, 10, 50]);
-    await expect(sufficiency(model, instances, attribution, { preset: "paper" })).rejects.toMatchObject(refusal("invalid", /at most the site's 80 units.*100/s));
+    await expect(sufficiency(model, instances, attribution, { preset: "paper" })).rejects.toMatchObject(
+      refusal("invalid", /at most the site's 80 units.*100/s),
+    );
   });
 });
 
 /** A model that has learnt something, and instances that it was trained on. */
 async function trained(): Promise<{ model: Awaited<ReturnType<typeof open>>; instances: Instances }> {
   using base = await open("gpt-neox-classification");
-  const rows = Array.from({ length: 60 }, (_, i) => Int32Array.from({ length: 4 + (i % 5) }, (_, t) => 4 + ((i * 37 + t * 11) % 80)));
-  const instances = createInstances({ kind: "classification", rows, labels: rows.map((row) => row[row.length - 1] % 3) });
-  return { model: await fineTune(base, instances, { epochs: 8, batchSize: 10, learningRate: 5e-3, dropout: false }), instances };
+  const rows = Array.from({ length: 60 }, (_, i) =>
+    Int32Array.from({ length: 4 + (i % 5) }, (_, t) => 4 + ((i * 37 + t * 11) % 80)),
+  );
+  const instances = createInstances({
+    kind: "classification",
+    rows,
+    labels: rows.map((row) => row[row.length - 1] % 3),
+  });
+  return {
+    model: await fineTune(base, instances, { epochs: 8, batchSize: 10, learningRate: 5e-3, dropout: false }),
+    instances,
+  };
 }
 
 describe("against chance", () => {
@@ -126,7 +154,13 @@ describe("against chance", () => {
   });
 
   test("controls are distinct units, as many as the set, from the site or from the same layers", async () => {
-    const attribution = neuronsOf([[9, 8, 7, 0, 1, 6, 0, 0], [0, 0, 0, 0, 1, 2, 3, 4]], 2);
+    const attribution = neuronsOf(
+      [
+        [9, 8, 7, 0, 1, 6, 0, 0],
+        [0, 0, 0, 0, 1, 2, 3, 4],
+      ],
+      2,
+    );
     const plan = { sizes: [1, 3], controls: 20, seed: 3 };
     const all = async (controlFrom: "site" | "sameLayers") => {
       const { sets, offsets, units } = await unitSets(attribution, { ...plan, controlFrom }, async () => undefined);
@@ -139,11 +173,17 @@ describe("against chance", () => {
       sets.forEach((set, i) => {
         expect(set).toHaveLength(i % 42 < 21 ? 1 : 3);
         expect(new Set(set).size).toBe(set.length);
-        if (controlFrom === "sameLayers") expect(set.every((unit) => Math.floor(unit / 4) === (i < 42 ? 0 : 1))).toBe(true);
+        if (controlFrom === "sameLayers")
+          expect(set.every((unit) => Math.floor(unit / 4) === (i < 42 ? 0 : 1))).toBe(true);
       });
       expect(new Set(sets.slice(22, 42).map((set) => [...set].sort().join())).size).toBeGreaterThan(1);
     }
-    expect((await all("site")).slice(0, 42).flat().some((unit) => unit >= 4)).toBe(true);
+    expect(
+      (await all("site"))
+        .slice(0, 42)
+        .flat()
+        .some((unit) => unit >= 4),
+    ).toBe(true);
   });
 });
 
@@ -158,8 +198,13 @@ describe("refused are", () => {
   ])("%s", async (_name, options, code, words) => {
     using model = await open("opt-classification");
     const instances = raggedInstances("classification", 2);
-    const attribution = neuronsOf([new Array<number>(80).fill(0), new Array<number>(80).fill(1)], 2, { instanceIds: ["0", "1"], provenance: provenanceOf("any", model.hash) });
-    await expect(sufficiency(model, instances, attribution, options)).rejects.toMatchObject(refusal(code as never, words));
+    const attribution = neuronsOf([new Array<number>(80).fill(0), new Array<number>(80).fill(1)], 2, {
+      instanceIds: ["0", "1"],
+      provenance: provenanceOf("any", model.hash),
+    });
+    await expect(sufficiency(model, instances, attribution, options)).rejects.toMatchObject(
+      refusal(code as never, words),
+    );
   });
 
   test("attributions of another model or of other instances", async () => {
@@ -167,15 +212,32 @@ describe("refused are", () => {
     const instances = raggedInstances("classification", 1);
     const zeros = (count: number) => new Array<number>(count).fill(0);
     const run = (attribution: NeuronAttribution) => comprehensiveness(model, instances, attribution, { r: [1] });
-    await expect(run(neuronsOf([zeros(60)], 2, { instanceIds: ["0"] }))).rejects.toMatchObject(refusal("mismatch", /2 × 30/));
-    await expect(run(neuronsOf([zeros(80)], 1, { instanceIds: ["0"] }))).rejects.toMatchObject(refusal("mismatch", /1 × 80/));
-    await expect(run(neuronsOf([zeros(80)], 2, { instanceIds: ["0"], site: "heads" }))).rejects.toMatchObject(refusal("mismatch", /heads/));
-    await expect(run(neuronsOf([zeros(80)], 2, { instanceIds: ["other"] }))).rejects.toMatchObject(refusal("mismatch", /same ids/));
-    await expect(run(neuronsOf([zeros(80), zeros(80)], 2, { instanceIds: ["0", "1"] }))).rejects.toMatchObject(refusal("mismatch", /rows/));
-    const foreign = neuronsOf([zeros(80)], 2, { instanceIds: ["0"], provenance: provenanceOf("integratedGradients", "deadbeef") });
+    await expect(run(neuronsOf([zeros(60)], 2, { instanceIds: ["0"] }))).rejects.toMatchObject(
+      refusal("mismatch", /2 × 30/),
+    );
+    await expect(run(neuronsOf([zeros(80)], 1, { instanceIds: ["0"] }))).rejects.toMatchObject(
+      refusal("mismatch", /1 × 80/),
+    );
+    await expect(run(neuronsOf([zeros(80)], 2, { instanceIds: ["0"], site: "heads" }))).rejects.toMatchObject(
+      refusal("mismatch", /heads/),
+    );
+    await expect(run(neuronsOf([zeros(80)], 2, { instanceIds: ["other"] }))).rejects.toMatchObject(
+      refusal("mismatch", /same ids/),
+    );
+    await expect(run(neuronsOf([zeros(80), zeros(80)], 2, { instanceIds: ["0", "1"] }))).rejects.toMatchObject(
+      refusal("mismatch", /rows/),
+    );
+    const foreign = neuronsOf([zeros(80)], 2, {
+      instanceIds: ["0"],
+      provenance: provenanceOf("integratedGradients", "deadbeef"),
+    });
     await expect(run(foreign)).rejects.toMatchObject(refusal("mismatch", /of another model \(deadbeef, not/));
     await expect(insertion(model, instances, foreign)).rejects.toMatchObject(refusal("mismatch", /of another model/));
-    expect((await comprehensiveness(model, instances, foreign, { r: [1], acrossModels: "allow" })).points).toHaveLength(1);
-    expect((await run({ ...foreign, provenance: provenanceOf("integratedGradients", model.hash) })).points).toHaveLength(1);
+    expect((await comprehensiveness(model, instances, foreign, { r: [1], acrossModels: "allow" })).points).toHaveLength(
+      1,
+    );
+    expect(
+      (await run({ ...foreign, provenance: provenanceOf("integratedGradients", model.hash) })).points,
+    ).toHaveLength(1);
   });
 });

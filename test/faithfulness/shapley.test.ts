@@ -19,12 +19,18 @@ test("on 10 units equal brute force over 1,024 subsets by full forwards, and sum
   const instances = raggedInstances("classification", 3);
   const attribution = await integratedGradients(model, instances, { site: "both" });
   const units = top(attribution, 0, 10);
-  const { values, all, none, players, evaluations, standardErrors } = await shapleyValues(model, instances, units, { site: "both" });
+  const { values, all, none, players, evaluations, standardErrors } = await shapleyValues(model, instances, units, {
+    site: "both",
+  });
   expect([players, evaluations, sum(standardErrors)]).toEqual([10, 1024, 0]);
   const worth: Float64Array[] = [];
   for (let coalition = 0; coalition < 1024; coalition++) {
     const outside = units.filter((_, i) => (coalition >> i) % 2 === 0);
-    if (outside.length === 0) worth.push((await intervene(model, instances, units, { kind: "scale", factor: 1, site: "both", engine: "full" })).after.targetValues);
+    if (outside.length === 0)
+      worth.push(
+        (await intervene(model, instances, units, { kind: "scale", factor: 1, site: "both", engine: "full" })).after
+          .targetValues,
+      );
     else worth.push((await intervene(model, instances, outside, { site: "both", engine: "full" })).after.targetValues);
   }
   for (let i = 0; i < instances.size; i++) {
@@ -33,7 +39,9 @@ test("on 10 units equal brute force over 1,024 subsets by full forwards, and sum
       for (let coalition = 0; coalition < 1024; coalition++) {
         if ((coalition >> player) % 2 === 1) continue;
         const size = units.filter((_, j) => (coalition >> j) % 2 === 1).length;
-        wanted += ((factorial(size) * factorial(9 - size)) / factorial(10)) * (worth[coalition + 2 ** player][i] - worth[coalition][i]);
+        wanted +=
+          ((factorial(size) * factorial(9 - size)) / factorial(10)) *
+          (worth[coalition + 2 ** player][i] - worth[coalition][i]);
       }
       expect(Math.abs(values[i * 10 + player] - wanted)).toBeLessThan(doubleTolerance);
     }
@@ -49,13 +57,23 @@ test("one unit's value is its ablation, and two lists of the same units agree wh
   const unit = { layer: 1, unit: 3 };
   const { before, after } = await intervene(model, instances, [unit]);
   const { values } = await shapleyValues(model, instances, [unit]);
-  values.forEach((value, i) => expect(Math.abs(value - before.targetValues[i] + after.targetValues[i])).toBeLessThan(doubleTolerance));
+  values.forEach((value, i) =>
+    expect(Math.abs(value - before.targetValues[i] + after.targetValues[i])).toBeLessThan(doubleTolerance),
+  );
   const units = [0, 1, 2, 3].map((layer) => ({ layer: layer % 2, unit: 5 + layer }));
   const forth = await shapleyValues(model, instances, units);
-  const back = await shapleyValues(model, instances, instances.ids.map(() => [...units].reverse()));
-  forth.values.forEach((value, k) => expect(Math.abs(value - back.values[Math.floor(k / 4) * 4 + 3 - (k % 4)])).toBeLessThan(doubleTolerance));
+  const back = await shapleyValues(
+    model,
+    instances,
+    instances.ids.map(() => [...units].reverse()),
+  );
+  forth.values.forEach((value, k) =>
+    expect(Math.abs(value - back.values[Math.floor(k / 4) * 4 + 3 - (k % 4)])).toBeLessThan(doubleTolerance),
+  );
   const baseline = await meanActivations(model, instances);
-  expect(relativeDifference((await shapleyValues(model, instances, units, { baseline })).values, forth.values)).toBeGreaterThan(0.01);
+  expect(
+    relativeDifference((await shapleyValues(model, instances, units, { baseline })).values, forth.values),
+  ).toBeGreaterThan(0.01);
 });
 
 test("by sampling come near the exact ones, by as much as their errors say; every sample is efficient", async () => {
@@ -68,9 +86,16 @@ test("by sampling come near the exact ones, by as much as their errors say; ever
     const options = { target: "logit", sampling, permutations: 60 } as const;
     const sampled = await shapleyValues(model, instances, units, options);
     expect(sampled.evaluations).toBe(60 * 11 + 2);
-    sampled.values.forEach((value, i) => expect(Math.abs(value - exact.values[i])).toBeLessThan(5 * sampled.standardErrors[i] + 1e-12));
-    for (let i = 0; i < 4; i++) expect(sum(sampled.values.subarray(i * 12, i * 12 + 12))).toBeCloseTo(exact.all[i] - exact.none[i], 9);
-    expect((await shapleyValues(model, instances, units, { ...options, batchTokens: 8 })).values.every((value, i) => Math.abs(value - sampled.values[i]) < doubleTolerance)).toBe(true);
+    sampled.values.forEach((value, i) =>
+      expect(Math.abs(value - exact.values[i])).toBeLessThan(5 * sampled.standardErrors[i] + 1e-12),
+    );
+    for (let i = 0; i < 4; i++)
+      expect(sum(sampled.values.subarray(i * 12, i * 12 + 12))).toBeCloseTo(exact.all[i] - exact.none[i], 9);
+    expect(
+      (await shapleyValues(model, instances, units, { ...options, batchTokens: 8 })).values.every(
+        (value, i) => Math.abs(value - sampled.values[i]) < doubleTolerance,
+      ),
+    ).toBe(true);
     const other = await shapleyValues(model, instances, units, { ...options, seed: 1 });
     expect(relativeDifference(other.values, sampled.values)).toBeGreaterThan(0);
     const more = await shapleyValues(model, instances, units, { ...options, permutations: 600 });
@@ -79,12 +104,38 @@ test("by sampling come near the exact ones, by as much as their errors say; ever
 });
 
 test.each<[string, unknown, object, string, RegExp]>([
-  ["lists of unequal length", [[{ layer: 0, unit: 1 }], [{ layer: 0, unit: 1 }, { layer: 0, unit: 2 }]], {}, "invalid", /as many distinct units/],
-  ["more units than exact values can have", Array.from({ length: 17 }, (_, unit) => ({ layer: 0, unit })), { method: "exact" }, "invalid", /1–16 units.*17/],
-  ["odd antithetic orders", Array.from({ length: 11 }, (_, unit) => ({ layer: 0, unit })), { permutations: 5 }, "invalid", /even number/],
+  [
+    "lists of unequal length",
+    [
+      [{ layer: 0, unit: 1 }],
+      [
+        { layer: 0, unit: 1 },
+        { layer: 0, unit: 2 },
+      ],
+    ],
+    {},
+    "invalid",
+    /as many distinct units/,
+  ],
+  [
+    "more units than exact values can have",
+    Array.from({ length: 17 }, (_, unit) => ({ layer: 0, unit })),
+    { method: "exact" },
+    "invalid",
+    /1–16 units.*17/,
+  ],
+  [
+    "odd antithetic orders",
+    Array.from({ length: 11 }, (_, unit) => ({ layer: 0, unit })),
+    { permutations: 5 },
+    "invalid",
+    /even number/,
+  ],
   ["an unknown method", [{ layer: 0, unit: 1 }], { method: "kernel" }, "invalid", /"method"/],
   ["a misspelt option", [{ layer: 0, unit: 1 }], { samples: 5 }, "unknown", /"samples"/],
 ])("%s are refused", async (_name, units, options, code, words) => {
   using model = await open("opt-classification");
-  await expect(shapleyValues(model, raggedInstances("classification", 2), units as never, options)).rejects.toMatchObject(refusal(code as never, words));
+  await expect(
+    shapleyValues(model, raggedInstances("classification", 2), units as never, options),
+  ).rejects.toMatchObject(refusal(code as never, words));
 });

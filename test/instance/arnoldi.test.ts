@@ -6,12 +6,18 @@ import { dot, eigen, flat, type Matrix, rowsOf } from "./feature-algebra";
 import { type GoldenPair, goldenPair, selections } from "./golden-pair";
 
 let pair: GoldenPair;
-beforeAll(async () => { pair = await goldenPair("float64"); });
+beforeAll(async () => {
+  pair = await goldenPair("float64");
+});
 afterAll(() => pair.model.close());
 
-const run = (options: InfluenceOptions) => influence(pair.model, pair.train, pair.queries, { inverse: "arnoldi", ...options });
+const run = (options: InfluenceOptions) =>
+  influence(pair.model, pair.train, pair.queries, { inverse: "arnoldi", ...options });
 
-interface Pairs { readonly values: number[]; readonly vectors: Matrix }
+interface Pairs {
+  readonly values: number[];
+  readonly vectors: Matrix;
+}
 const known = new Map<string, Pairs>();
 
 /** The golden Hessian's eigenpairs, largest magnitude first. */
@@ -31,7 +37,9 @@ function computed(selection: string): Pairs {
 /** Gradients [instance, parameter] in the Hessian's order: module by module, weight then bias. */
 function gradients(role: "train" | "queries", modules: readonly string[]): Matrix {
   const parts = modules.map((module) => pair.wanted[`${role}.gradient.${module}`]);
-  return Array.from({ length: parts[0].shape[0] }, (_, i) => parts.flatMap(({ data, shape }) => Array.from(data.slice(i * shape[1], (i + 1) * shape[1]))));
+  return Array.from({ length: parts[0].shape[0] }, (_, i) =>
+    parts.flatMap(({ data, shape }) => Array.from(data.slice(i * shape[1], (i + 1) * shape[1]))),
+  );
 }
 
 /** The golden file's modules of the selections whose Hessian it holds. */
@@ -40,17 +48,28 @@ const stored = { head: ["score"], mlpLast: ["model.decoder.layers.1.fc1", "model
 function wantedScores(selection: keyof typeof stored, rank: number, damping: number): number[] {
   const { values, vectors } = eigenpairs(selection);
   const [queries, train] = [gradients("queries", stored[selection]), gradients("train", stored[selection])];
-  return flat(queries.map((q) => train.map((z) => vectors.slice(0, rank).reduce((sum, vector, k) => sum + (dot(q, vector) * dot(vector, z)) / (values[k] + damping), 0))));
+  return flat(
+    queries.map((q) =>
+      train.map((z) =>
+        vectors
+          .slice(0, rank)
+          .reduce((sum, vector, k) => sum + (dot(q, vector) * dot(vector, z)) / (values[k] + damping), 0),
+      ),
+    ),
+  );
 }
 
 const selectionsStored = ["head", "mlpLast"] as const;
 
-test.each(selectionsStored.flatMap((selection) => [1, 3, 6].map((rank) => [selection, rank] as const)))("of %s with %d pairs equals the explicit Hessian's own", async (selection, rank) => {
-  const { scores, solver } = await run({ parameters: selections[selection], iterations: 80, rank, damping: 0.05 });
-  expect(relativeDifference(scores, wantedScores(selection, rank, 0.05))).toBeLessThan(1e-5); // scores are float32
-  expect(relativeDifference(solver.eigenvalues!, eigenpairs(selection).values.slice(0, rank))).toBeLessThan(1e-8);
-  expect(solver.residual).toBeLessThan(1e-8);
-});
+test.each(selectionsStored.flatMap((selection) => [1, 3, 6].map((rank) => [selection, rank] as const)))(
+  "of %s with %d pairs equals the explicit Hessian's own",
+  async (selection, rank) => {
+    const { scores, solver } = await run({ parameters: selections[selection], iterations: 80, rank, damping: 0.05 });
+    expect(relativeDifference(scores, wantedScores(selection, rank, 0.05))).toBeLessThan(1e-5); // scores are float32
+    expect(relativeDifference(solver.eigenvalues!, eigenpairs(selection).values.slice(0, rank))).toBeLessThan(1e-8);
+    expect(solver.residual).toBeLessThan(1e-8);
+  },
+);
 
 test.each(selectionsStored)("of %s over the whole Krylov space is the exact inverse on it", async (selection) => {
   const { values } = eigenpairs(selection);
@@ -77,18 +96,30 @@ test("a short iteration says how far it is, and its start depends on the seed", 
 
 test("in float32 is near it", async () => {
   const single = await goldenPair("float32");
-  const { scores } = await influence(single.model, single.train, single.queries, { inverse: "arnoldi", parameters: "mlp", iterations: 60, rank: 5, damping: 0.05 });
-  expect(relativeDifference(scores, (await run({ parameters: "mlp", iterations: 60, rank: 5, damping: 0.05 })).scores)).toBeLessThan(1e-3); // Hessian products in float32
+  const { scores } = await influence(single.model, single.train, single.queries, {
+    inverse: "arnoldi",
+    parameters: "mlp",
+    iterations: 60,
+    rank: 5,
+    damping: 0.05,
+  });
+  expect(
+    relativeDifference(scores, (await run({ parameters: "mlp", iterations: 60, rank: 5, damping: 0.05 })).scores),
+  ).toBeLessThan(1e-3); // Hessian products in float32
   single.model.close();
 });
 
 describe("refuses", () => {
   test("a λ that cancels an eigenvalue", async () => {
     const negative = eigenpairs("mlpLast").values.find((value) => value < 0)!;
-    await expect(run({ parameters: selections["mlpLast"], iterations: 80, rank: 144, damping: -negative })).rejects.toMatchObject(refusal("invalid", /"damping"/));
+    await expect(
+      run({ parameters: selections["mlpLast"], iterations: 80, rank: 144, damping: -negative }),
+    ).rejects.toMatchObject(refusal("invalid", /"damping"/));
   });
 
   test("a Krylov space beyond the budget", async () => {
-    await expect(run({ parameters: "mlp", iterations: 100, memory: 100_000 })).rejects.toMatchObject(refusal("memory", /"iterations"/));
+    await expect(run({ parameters: "mlp", iterations: 100, memory: 100_000 })).rejects.toMatchObject(
+      refusal("memory", /"iterations"/),
+    );
   });
 });

@@ -5,7 +5,13 @@ import { instancesFrom } from "../analysis/instances";
 import { rejects } from "../results/refuses";
 
 /** The formula, term by term. */
-function direct(query: readonly number[], train: readonly (readonly number[])[], at: number, k1: number, b: number): number {
+function direct(
+  query: readonly number[],
+  train: readonly (readonly number[])[],
+  at: number,
+  k1: number,
+  b: number,
+): number {
   const meanLength = train.reduce((sum, row) => sum + row.length, 0) / train.length;
   return query.reduce((sum, term) => {
     const holding = train.filter((row) => row.includes(term)).length;
@@ -17,19 +23,47 @@ function direct(query: readonly number[], train: readonly (readonly number[])[],
 
 describe("BM25", () => {
   const random = createRandom(3);
-  const texts = (count: number) => Array.from({ length: count }, () => Array.from({ length: 1 + random.below(12) }, () => random.below(15)));
+  const texts = (count: number) =>
+    Array.from({ length: count }, () => Array.from({ length: 1 + random.below(12) }, () => random.below(15)));
   const [train, queries] = [texts(30), texts(5)];
 
-  test.each([[1.5, 0.75], [1.2, 0], [0.01, 1]])("with k1 %d and b %d equals its formula", async (k1, b) => {
+  test.each([
+    [1.5, 0.75],
+    [1.2, 0],
+    [0.01, 1],
+  ])("with k1 %d and b %d equals its formula", async (k1, b) => {
     const { scores } = await bm25(instancesFrom(train), instancesFrom(queries), { k1, b });
-    queries.forEach((query, q) => train.forEach((_, t) => expect(scores[q * 30 + t]).toBeCloseTo(direct(query, train, t, k1, b), 4)));
+    queries.forEach((query, q) =>
+      train.forEach((_, t) => expect(scores[q * 30 + t]).toBeCloseTo(direct(query, train, t, k1, b), 4)),
+    );
   });
 
   test("finds the instance that shares the rare token", async () => {
-    const result = await bm25(instancesFrom([[1, 2], [1, 7], [1, 3]], "t"), instancesFrom([[1, 7]], "q"));
+    const result = await bm25(
+      instancesFrom(
+        [
+          [1, 2],
+          [1, 7],
+          [1, 3],
+        ],
+        "t",
+      ),
+      instancesFrom([[1, 7]], "q"),
+    );
     expect(top(result, 0, 1)[0]).toMatchObject({ id: "t1" });
-    expect(result).toMatchObject({ kind: "instances", queries: 1, train: 3, queryIds: ["q0"], unit: "BM25 term weight (nats)" });
-    expect(result.provenance).toMatchObject({ method: "bm25", modelHash: "", options: { k1: 1.5, b: 0.75 }, dataHashes: { train: "t-hash", queries: "q-hash" } });
+    expect(result).toMatchObject({
+      kind: "instances",
+      queries: 1,
+      train: 3,
+      queryIds: ["q0"],
+      unit: "BM25 term weight (nats)",
+    });
+    expect(result.provenance).toMatchObject({
+      method: "bm25",
+      modelHash: "",
+      options: { k1: 1.5, b: 0.75 },
+      dataHashes: { train: "t-hash", queries: "q-hash" },
+    });
   });
 
   test("unknown tokens score 0 and all rows of an instance count", async () => {

@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInstances, noTarget } from "../../lib/data/instances";
 import { breakdown } from "../../lib/instance/breakdown";
-import type { BreakdownOptions } from "../../lib/instance/breakdown-request";
-import { fitEkfac } from "../../lib/instance/ekfac-factors";
+import type { BreakdownOptions } from "../../lib/instance/breakdown/request";
+import { fitEkfac } from "../../lib/instance/ekfac/ekfac-factors";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
 import { influence, type InfluenceOptions } from "../../lib/instance/influence";
-import { modulesOf } from "../../lib/instance/parameters";
+import { modulesOf } from "../../lib/instance/gradients/parameters";
 import { randomInstances } from "../../lib/instance/random";
-import { tracInCheckpoints } from "../../lib/instance/tracin-checkpoints";
+import { tracInCheckpoints } from "../../lib/instance/checkpoints/tracin-checkpoints";
 import { load } from "../../lib/results/load";
 import { save } from "../../lib/results/save";
 import { top } from "../../lib/results/top";
@@ -28,15 +28,22 @@ const doubleTolerance = 1e-9;
 const scoreTolerance = 1e-6;
 
 let pair: GoldenPair;
-beforeAll(async () => { pair = await goldenPair("float64"); });
+beforeAll(async () => {
+  pair = await goldenPair("float64");
+});
 afterAll(() => pair.model.close());
 
 const kinds = ["module", "trainToken", "queryToken"] as const;
 const allPairs = Array.from({ length: 18 }, (_, i) => [Math.floor(i / 6), i % 6] as const);
-const split = (attribution: InstanceAttribution, options: BreakdownOptions) => breakdown(pair.model, pair.train, pair.queries, attribution, { pairs: allPairs, ...options });
+const split = (attribution: InstanceAttribution, options: BreakdownOptions) =>
+  breakdown(pair.model, pair.train, pair.queries, attribution, { pairs: allPairs, ...options });
 
 /** Parts by explicit products: `turn` is the method's matrix. */
-function explicitParts({ offsets, train, queries }: TokenGradients, by: Breakdown["by"], turn: (gradient: number[]) => number[]): number[][] {
+function explicitParts(
+  { offsets, train, queries }: TokenGradients,
+  by: Breakdown["by"],
+  turn: (gradient: number[]) => number[],
+): number[][] {
   const [turnedQueries, turnedTrain] = [queries, train].map((side) => side.map((rows) => turn(gradientOf(rows))));
   return allPairs.map(([q, z]) => {
     if (by === "trainToken") return train[z].map((row) => dot(turnedQueries[q], row));
@@ -48,11 +55,21 @@ function explicitParts({ offsets, train, queries }: TokenGradients, by: Breakdow
 
 function expectParts({ pairs }: Breakdown, wanted: readonly (readonly number[])[], tolerance: number): void {
   expect(pairs.map(({ parts }) => parts.length)).toEqual(wanted.map((parts) => parts.length));
-  expect(relativeDifference(pairs.flatMap(({ parts }) => Array.from(parts)), wanted.flat())).toBeLessThan(tolerance);
+  expect(
+    relativeDifference(
+      pairs.flatMap(({ parts }) => Array.from(parts)),
+      wanted.flat(),
+    ),
+  ).toBeLessThan(tolerance);
 }
 
 function expectSums({ pairs }: Breakdown, { scores, train }: InstanceAttribution, tolerance = scoreTolerance): void {
-  expect(relativeDifference(pairs.map(({ score }) => score), pairs.map(({ query, train: z }) => scores[query * train + z]))).toBeLessThan(tolerance);
+  expect(
+    relativeDifference(
+      pairs.map(({ score }) => score),
+      pairs.map(({ query, train: z }) => scores[query * train + z]),
+    ),
+  ).toBeLessThan(tolerance);
   for (const { score, parts } of pairs) expect(parts.reduce((sum, part) => sum + part, 0)).toBe(score);
 }
 
@@ -65,9 +82,14 @@ describe("parts of gradient similarity", () => {
       const made = await split(similar, { by });
       expectParts(made, wanted, doubleTolerance);
       expectSums(made, similar);
-      const cosine = await gradientSimilarity(pair.model, pair.train, pair.queries, { parameters, similarity: "cosine" });
+      const cosine = await gradientSimilarity(pair.model, pair.train, pair.queries, {
+        parameters,
+        similarity: "cosine",
+      });
       const norm = (rows: Matrix) => Math.sqrt(dot(gradientOf(rows), gradientOf(rows)));
-      const over = wanted.map((parts, i) => parts.map((part) => part / norm(tokens.queries[allPairs[i][0]]) / norm(tokens.train[allPairs[i][1]])));
+      const over = wanted.map((parts, i) =>
+        parts.map((part) => part / norm(tokens.queries[allPairs[i][0]]) / norm(tokens.train[allPairs[i][1]])),
+      );
       const madeCosine = await split(cosine, { by });
       expectParts(madeCosine, over, doubleTolerance);
       expectSums(madeCosine, cosine);
@@ -80,7 +102,12 @@ describe("parts of gradient similarity", () => {
     expect(modules).toEqual(modulesOf(pair.model.architecture, "linear"));
     for (const [m, module] of modules.entries()) {
       const { scores } = await gradientSimilarity(pair.model, pair.train, pair.queries, { parameters: [module] });
-      expect(relativeDifference(pairs.map(({ parts }) => parts[m]), scores)).toBeLessThan(scoreTolerance);
+      expect(
+        relativeDifference(
+          pairs.map(({ parts }) => parts[m]),
+          scores,
+        ),
+      ).toBeLessThan(scoreTolerance);
     }
   });
 
@@ -97,17 +124,34 @@ describe("parts of gradient similarity", () => {
       expectSums(made, attribution);
       if (by === "module") expect(made.pairs.every(({ parts }) => parts.length === vector)).toBe(true);
       const small = await breakdown(model, train, queries, attribution, { by, batchTokens: 1, memory: "20 MB" });
-      expect(relativeDifference(small.pairs.flatMap(({ parts }) => Array.from(parts)), made.pairs.flatMap(({ parts }) => Array.from(parts)))).toBeLessThan(doubleTolerance);
+      expect(
+        relativeDifference(
+          small.pairs.flatMap(({ parts }) => Array.from(parts)),
+          made.pairs.flatMap(({ parts }) => Array.from(parts)),
+        ),
+      ).toBeLessThan(doubleTolerance);
     }
   });
 
   test("lie at the tokens whose gradients they are: none after the only target", async () => {
     using model = await open("gpt-neox", { dtype: "float64" });
-    const rows = [[5, 6, 7, 8, 9], [8, 9, 10, 11, 12]];
-    const early = createInstances({ kind: "causalLM", rows, targets: [[noTarget, 7, noTarget, noTarget, noTarget], [9, 10, 11, 12, 5]] });
+    const rows = [
+      [5, 6, 7, 8, 9],
+      [8, 9, 10, 11, 12],
+    ];
+    const early = createInstances({
+      kind: "causalLM",
+      rows,
+      targets: [
+        [noTarget, 7, noTarget, noTarget, noTarget],
+        [9, 10, 11, 12, 5],
+      ],
+    });
     const attribution = await gradientSimilarity(model, early, early, { parameters: ["*"] });
     for (const by of ["trainToken", "queryToken"] as const) {
-      const one = (await breakdown(model, early, early, attribution, { by, pairs: by === "trainToken" ? [[1, 0]] : [[0, 1]] })).pairs[0];
+      const one = (
+        await breakdown(model, early, early, attribution, { by, pairs: by === "trainToken" ? [[1, 0]] : [[0, 1]] })
+      ).pairs[0];
       expect(Array.from(one.tokens)).toEqual(rows[0]);
       expect(Array.from(one.parts.subarray(2))).toEqual([0, 0, 0]);
       expect(one.parts[0]).not.toBe(0);
@@ -125,11 +169,16 @@ describe("parts of influence", () => {
       const { data, shape } = pair.wanted[`hessian.${selection}`];
       const damping = pair.wanted[`lambda.${selection}`].data[0];
       const matrix = rowsOf(data, shape[0]);
-      matrix.forEach((row, i) => { row[i] += damping; });
+      matrix.forEach((row, i) => {
+        row[i] += damping;
+      });
       const tokens = await tokenGradients(pair, selections[selection]);
       const wanted = explicitParts(tokens, by, (gradient) => solved(matrix, [gradient])[0]);
       const common = { parameters: selections[selection], damping };
-      for (const options of [{ ...common, inverse: "cg", iterations: 2000, tolerance: 1e-12 }, { ...common, inverse: "arnoldi", iterations: shape[0], rank: shape[0] }] as const) {
+      for (const options of [
+        { ...common, inverse: "cg", iterations: 2000, tolerance: 1e-12 },
+        { ...common, inverse: "arnoldi", iterations: shape[0], rank: shape[0] },
+      ] as const) {
         const attribution = await influence(pair.model, pair.train, pair.queries, options);
         const made = await split(attribution, { by });
         expectParts(made, wanted, 1e-6); // the solvers' own tolerance
@@ -144,11 +193,19 @@ describe("parts of influence", () => {
     const [damping, scale, recursions] = [0.5, 20, 40];
     const series = (v: number[]) => {
       let h = v;
-      for (let step = 0; step < recursions; step++) h = h.map((value, i) => v[i] + (1 - damping / scale) * value - dot(matrix[i], h) / scale);
+      for (let step = 0; step < recursions; step++)
+        h = h.map((value, i) => v[i] + (1 - damping / scale) * value - dot(matrix[i], h) / scale);
       return h.map((value) => value / scale);
     };
     const wanted = explicitParts(await tokenGradients(pair, "head"), by, series);
-    const options: InfluenceOptions = { inverse: "lissa", parameters: "head", damping, scale, recursions, batchSize: 6 };
+    const options: InfluenceOptions = {
+      inverse: "lissa",
+      parameters: "head",
+      damping,
+      scale,
+      recursions,
+      batchSize: 6,
+    };
     const attribution = await influence(pair.model, pair.train, pair.queries, options);
     const made = await split(attribution, { by });
     expectParts(made, wanted, doubleTolerance);
@@ -156,30 +213,61 @@ describe("parts of influence", () => {
   });
 
   test.each(kinds)("of LiSSA with batches, whose matrix is not symmetric, by %s sum to the scores", async (by) => {
-    const attribution = await influence(pair.model, pair.train, pair.queries, { inverse: "lissa", parameters: "mlp", scale: 100, recursions: 30, batchSize: 2 });
+    const attribution = await influence(pair.model, pair.train, pair.queries, {
+      inverse: "lissa",
+      parameters: "mlp",
+      scale: 100,
+      recursions: 30,
+      batchSize: 2,
+    });
     expectSums(await split(attribution, { by }), attribution);
   });
 
   test("of EK-FAC by module are its scores of each module alone, and by token sum to the total", async () => {
-    const attribution = await influence(pair.model, pair.train, pair.queries, { inverse: "ekfac", parameters: "linear" });
+    const attribution = await influence(pair.model, pair.train, pair.queries, {
+      inverse: "ekfac",
+      parameters: "linear",
+    });
     const { modules, pairs } = await split(attribution, {});
     for (const [m, module] of modules.entries()) {
-      const { scores } = await influence(pair.model, pair.train, pair.queries, { inverse: "ekfac", parameters: [module] });
-      expect(relativeDifference(pairs.map(({ parts }) => parts[m]), scores)).toBeLessThan(scoreTolerance);
+      const { scores } = await influence(pair.model, pair.train, pair.queries, {
+        inverse: "ekfac",
+        parameters: [module],
+      });
+      expect(
+        relativeDifference(
+          pairs.map(({ parts }) => parts[m]),
+          scores,
+        ),
+      ).toBeLessThan(scoreTolerance);
     }
     for (const by of kinds) expectSums(await split(attribution, { by }), attribution);
     const folder = await mkdtemp(join(tmpdir(), "attribution-breakdown-"));
     await fitEkfac(pair.model, pair.train, folder, { parameters: "linear" });
     const stored = await split(attribution, { factors: folder });
-    expect(relativeDifference(stored.pairs.flatMap(({ parts }) => Array.from(parts)), pairs.flatMap(({ parts }) => Array.from(parts)))).toBeLessThan(doubleTolerance);
+    expect(
+      relativeDifference(
+        stored.pairs.flatMap(({ parts }) => Array.from(parts)),
+        pairs.flatMap(({ parts }) => Array.from(parts)),
+      ),
+    ).toBeLessThan(doubleTolerance);
     await rm(folder, { recursive: true });
   });
 
   test.each(["identity", "ekfac", "cg"] as const)("of %s do not depend on the memory", async (inverse) => {
-    const attribution = await influence(pair.model, pair.train, pair.queries, { inverse, parameters: "mlp", ...(inverse === "cg" ? { damping: pair.wanted["lambda.mlp"].data[0], tolerance: 1e-10, iterations: 500 } : {}) });
+    const attribution = await influence(pair.model, pair.train, pair.queries, {
+      inverse,
+      parameters: "mlp",
+      ...(inverse === "cg" ? { damping: pair.wanted["lambda.mlp"].data[0], tolerance: 1e-10, iterations: 500 } : {}),
+    });
     for (const by of kinds) {
       const [whole, small] = [await split(attribution, { by }), await split(attribution, { by, memory: 16_000 })];
-      expect(relativeDifference(small.pairs.flatMap(({ parts }) => Array.from(parts)), whole.pairs.flatMap(({ parts }) => Array.from(parts)))).toBeLessThan(1e-6);
+      expect(
+        relativeDifference(
+          small.pairs.flatMap(({ parts }) => Array.from(parts)),
+          whole.pairs.flatMap(({ parts }) => Array.from(parts)),
+        ),
+      ).toBeLessThan(1e-6);
       expectSums(small, attribution);
     }
   });
@@ -189,7 +277,9 @@ describe("pairs", () => {
   test("are by default the best ten of each query, or as many as asked, with their ids and tokens", async () => {
     const attribution = await gradientSimilarity(pair.model, pair.train, pair.queries);
     const made = await breakdown(pair.model, pair.train, pair.queries, attribution, { by: "trainToken", topK: 2 });
-    expect(made.pairs.map(({ train: z }) => z)).toEqual([0, 1, 2].flatMap((query) => top(attribution, query, 2).map(({ index }) => index)));
+    expect(made.pairs.map(({ train: z }) => z)).toEqual(
+      [0, 1, 2].flatMap((query) => top(attribution, query, 2).map(({ index }) => index)),
+    );
     const { rowOffsets, tokens } = pair.train;
     for (const { train: z, trainId, queryId, query, tokens: own } of made.pairs) {
       expect([trainId, queryId]).toEqual([`train ${z}`, `queries ${query}`]);
@@ -197,7 +287,11 @@ describe("pairs", () => {
     }
     expect((await breakdown(pair.model, pair.train, pair.queries, attribution)).pairs.length).toBe(18); // all six
     expect(Object.isFrozen(made.pairs)).toBe(true);
-    expect(made.provenance).toMatchObject({ method: "breakdown", options: { by: "trainToken", attribution: "gradientSimilarity" }, dataHashes: { train: pair.train.hash, queries: pair.queries.hash } });
+    expect(made.provenance).toMatchObject({
+      method: "breakdown",
+      options: { by: "trainToken", attribution: "gradientSimilarity" },
+      dataHashes: { train: pair.train.hash, queries: pair.queries.hash },
+    });
   });
 
   test("are a result that can be saved and loaded", async () => {
@@ -209,10 +303,23 @@ describe("pairs", () => {
   });
 
   test("without a gradient have parts 0, never NaN", async () => {
-    const silent = createInstances({ kind: "classification", rows: [[3, 4], [5, 6]], labels: [-1, 1] });
+    const silent = createInstances({
+      kind: "classification",
+      rows: [
+        [3, 4],
+        [5, 6],
+      ],
+      labels: [-1, 1],
+    });
     const attribution = await gradientSimilarity(pair.model, pair.train, silent, { similarity: "cosine" });
     for (const by of kinds) {
-      const made = await breakdown(pair.model, pair.train, silent, attribution, { by, pairs: [[0, 0], [1, 0]] });
+      const made = await breakdown(pair.model, pair.train, silent, attribution, {
+        by,
+        pairs: [
+          [0, 0],
+          [1, 0],
+        ],
+      });
       expect(made.pairs[0].parts.every((part) => part === 0)).toBe(true);
       expect(made.pairs[1].score).toBeCloseTo(attribution.scores[6], 6);
     }
@@ -232,20 +339,36 @@ describe("breakdown refuses", () => {
     ["a misspelt option", { split: "module" } as never, "unknown", /"split"/],
   ])("%s", async (_name, options, code, words) => {
     const attribution = await gradientSimilarity(pair.model, pair.train, pair.queries);
-    await expect(breakdown(pair.model, pair.train, pair.queries, attribution, options)).rejects.toMatchObject(refusal(code as never, words));
+    await expect(breakdown(pair.model, pair.train, pair.queries, attribution, options)).rejects.toMatchObject(
+      refusal(code as never, words),
+    );
   });
 
   test("another model, training set or queries, and scores that no product of gradients gives", async () => {
     const { model, train, queries } = pair;
     const attribution = await gradientSimilarity(model, train, queries);
-    await expect(breakdown(model, queries, queries, attribution)).rejects.toMatchObject(refusal("mismatch", /another training set/));
-    await expect(breakdown(model, train, train, attribution)).rejects.toMatchObject(refusal("mismatch", /other queries/));
+    await expect(breakdown(model, queries, queries, attribution)).rejects.toMatchObject(
+      refusal("mismatch", /another training set/),
+    );
+    await expect(breakdown(model, train, train, attribution)).rejects.toMatchObject(
+      refusal("mismatch", /other queries/),
+    );
     using other = await open("opt-classification");
-    await expect(breakdown(other, train, queries, attribution)).rejects.toMatchObject(refusal("mismatch", /another model/));
-    await expect(breakdown(model, train, queries, await randomInstances(train, queries))).rejects.toMatchObject(refusal("unsupported", /random/));
-    await expect(breakdown(model, train, queries, {} as never)).rejects.toMatchObject(refusal("invalid", /"attribution"/));
+    await expect(breakdown(other, train, queries, attribution)).rejects.toMatchObject(
+      refusal("mismatch", /another model/),
+    );
+    await expect(breakdown(model, train, queries, await randomInstances(train, queries))).rejects.toMatchObject(
+      refusal("unsupported", /random/),
+    );
+    await expect(breakdown(model, train, queries, {} as never)).rejects.toMatchObject(
+      refusal("invalid", /"attribution"/),
+    );
     const sum = await tracInCheckpoints([{ model, learningRate: 1 }], train, queries);
-    await expect(breakdown(model, train, queries, sum)).rejects.toMatchObject(refusal("invalid", /list of checkpoints/));
-    await expect(breakdown([{ model }], train, queries, attribution)).rejects.toMatchObject(refusal("invalid", /one model/));
+    await expect(breakdown(model, train, queries, sum)).rejects.toMatchObject(
+      refusal("invalid", /list of checkpoints/),
+    );
+    await expect(breakdown([{ model }], train, queries, attribution)).rejects.toMatchObject(
+      refusal("invalid", /one model/),
+    );
   });
 });

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { selectInstances } from "../../lib/data/instances";
-import { type EkfacOptions, fitEkfac } from "../../lib/instance/ekfac-factors";
+import { type EkfacOptions, fitEkfac } from "../../lib/instance/ekfac/ekfac-factors";
 import { influence, type InfluenceOptions } from "../../lib/instance/influence";
 import { native } from "../../lib/native";
 import { open } from "../model/golden-tensors";
@@ -24,22 +24,35 @@ afterAll(async () => {
 });
 
 const fit = (directory: string, options?: EkfacOptions) => fitEkfac(pair.model, pair.train, directory, options);
-const run = (options: InfluenceOptions) => influence(pair.model, pair.train, pair.queries, { inverse: "ekfac", ...options });
+const run = (options: InfluenceOptions) =>
+  influence(pair.model, pair.train, pair.queries, { inverse: "ekfac", ...options });
 
-test.each(["float64", "float32"] as const)("stored factors in %s give the scores of fresh ones, bit for bit", async (dtype) => {
-  const { model, train, queries } = await goldenPair(dtype);
-  for (const parameters of ["head", "linear"] as const) {
-    const options = { parameters, seed: 5, damping: 0.2 };
-    const directory = folder();
-    const factors = await fitEkfac(model, train, directory, { parameters, seed: 5 });
-    const fresh = await influence(model, train, queries, { inverse: "ekfac", ...options });
-    const stored = await influence(model, train, queries, { inverse: "ekfac", damping: 0.2, factors: directory });
-    expect(stored.scores).toEqual(fresh.scores);
-    expect(stored.provenance.options).toEqual(fresh.provenance.options);
-    expect(factors).toMatchObject({ kind: "ekfacFactors", directory, seed: 5, reduction: "sum", fisher: "sampled", dtype, modelHash: model.hash, dataHash: train.hash });
-  }
-  model.close();
-});
+test.each(["float64", "float32"] as const)(
+  "stored factors in %s give the scores of fresh ones, bit for bit",
+  async (dtype) => {
+    const { model, train, queries } = await goldenPair(dtype);
+    for (const parameters of ["head", "linear"] as const) {
+      const options = { parameters, seed: 5, damping: 0.2 };
+      const directory = folder();
+      const factors = await fitEkfac(model, train, directory, { parameters, seed: 5 });
+      const fresh = await influence(model, train, queries, { inverse: "ekfac", ...options });
+      const stored = await influence(model, train, queries, { inverse: "ekfac", damping: 0.2, factors: directory });
+      expect(stored.scores).toEqual(fresh.scores);
+      expect(stored.provenance.options).toEqual(fresh.provenance.options);
+      expect(factors).toMatchObject({
+        kind: "ekfacFactors",
+        directory,
+        seed: 5,
+        reduction: "sum",
+        fisher: "sampled",
+        dtype,
+        modelHash: model.hash,
+        dataHash: train.hash,
+      });
+    }
+    model.close();
+  },
+);
 
 test("the same call again opens them and fits nothing", async () => {
   const directory = folder();
@@ -77,11 +90,17 @@ describe("refuse", () => {
 
   test("another model, the same in another type, and other data", async () => {
     using other = await open("opt-classification", { dtype: "float64" });
-    await expect(influence(other, pair.train, pair.queries, { inverse: "ekfac", factors: stored })).rejects.toMatchObject(refusal("mismatch", /the model "/));
+    await expect(
+      influence(other, pair.train, pair.queries, { inverse: "ekfac", factors: stored }),
+    ).rejects.toMatchObject(refusal("mismatch", /the model "/));
     using single = await open("influence", { dtype: "float32" });
-    await expect(influence(single, pair.train, pair.queries, { inverse: "ekfac", factors: stored })).rejects.toMatchObject(refusal("mismatch", /the model/));
+    await expect(
+      influence(single, pair.train, pair.queries, { inverse: "ekfac", factors: stored }),
+    ).rejects.toMatchObject(refusal("mismatch", /the model/));
     const fewer = selectInstances(pair.train, [0, 1, 2]);
-    await expect(influence(pair.model, fewer, pair.queries, { inverse: "ekfac", factors: stored })).rejects.toMatchObject(refusal("mismatch", /the training data/));
+    await expect(
+      influence(pair.model, fewer, pair.queries, { inverse: "ekfac", factors: stored }),
+    ).rejects.toMatchObject(refusal("mismatch", /the training data/));
     await expect(fitEkfac(pair.model, fewer, stored)).rejects.toMatchObject(refusal("mismatch", /the training data/));
   });
 

@@ -1,7 +1,7 @@
 // Dense linear algebra in doubles, and features of instances: what the tests of gradient stores compare with.
 import { handleOf } from "../../lib/model/model";
 import { native, runNative } from "../../lib/native";
-import { modulesOf, type Parameters } from "../../lib/instance/parameters";
+import { modulesOf, type Parameters } from "../../lib/instance/gradients/parameters";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeFeatureSettings } from "../../types/native";
@@ -15,13 +15,37 @@ export interface Features {
   readonly offsets: Int32Array;
 }
 
-export function settingsFor(model: Model, parameters: Parameters, changes: Partial<NativeFeatureSettings> = {}): NativeFeatureSettings {
-  return { modules: modulesOf(model.architecture, parameters), rank: 0, projection: "gaussian", seed: 42, reduction: "sum", mask: 0, bases: new Float32Array(0), ...changes };
+export function settingsFor(
+  model: Model,
+  parameters: Parameters,
+  changes: Partial<NativeFeatureSettings> = {},
+): NativeFeatureSettings {
+  return {
+    modules: modulesOf(model.architecture, parameters),
+    rank: 0,
+    projection: "gaussian",
+    seed: 42,
+    reduction: "sum",
+    mask: 0,
+    bases: new Float32Array(0),
+    ...changes,
+  };
 }
 
-export async function featuresOf(model: Model, instances: Instances, settings: NativeFeatureSettings, batchTokens = 4096): Promise<Features> {
-  const { features, losses } = await runNative((control) => native().gradientFeatures(handleOf(model), instances, { settings, batchTokens }, control));
-  return { rows: rowsOf(features, instances.size), losses, offsets: native().featureOffsets(handleOf(model), settings) };
+export async function featuresOf(
+  model: Model,
+  instances: Instances,
+  settings: NativeFeatureSettings,
+  batchTokens = 4096,
+): Promise<Features> {
+  const { features, losses } = await runNative((control) =>
+    native().gradientFeatures(handleOf(model), instances, { settings, batchTokens }, control),
+  );
+  return {
+    rows: rowsOf(features, instances.size),
+    losses,
+    offsets: native().featureOffsets(handleOf(model), settings),
+  };
 }
 
 export function rowsOf(values: ArrayLike<number>, rows: number): Matrix {
@@ -29,9 +53,13 @@ export function rowsOf(values: ArrayLike<number>, rows: number): Matrix {
   return Array.from({ length: rows }, (_, row) => Array.from({ length: width }, (_, i) => values[row * width + i]));
 }
 
-export const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, i) => sum + value * b[i], 0);
+export const dot = (a: readonly number[], b: readonly number[]): number =>
+  a.reduce((sum, value, i) => sum + value * b[i], 0);
 export const transposed = (a: Matrix): Matrix => a[0].map((_, column) => a.map((row) => row[column]));
-export const product = (a: Matrix, b: Matrix): Matrix => { const columns = transposed(b); return a.map((row) => columns.map((column) => dot(row, column))); };
+export const product = (a: Matrix, b: Matrix): Matrix => {
+  const columns = transposed(b);
+  return a.map((row) => columns.map((column) => dot(row, column)));
+};
 export const flat = (a: Matrix): number[] => a.flat();
 
 /** A⁻¹ b for each row b of `right`, by Gauss-Jordan elimination with pivots. */
@@ -55,9 +83,13 @@ export function solved(a: Matrix, right: Matrix): Matrix {
 /** Σ g gᵀ over rows, with λ = damping · mean diagonal added to the diagonal. */
 export function dampedMoments(rows: Matrix, damping: number, over: number): Matrix {
   const width = rows[0].length;
-  const sums = Array.from({ length: width }, (_, i) => Array.from({ length: width }, (_, j) => rows.reduce((sum, row) => sum + row[i] * row[j], 0) / over));
+  const sums = Array.from({ length: width }, (_, i) =>
+    Array.from({ length: width }, (_, j) => rows.reduce((sum, row) => sum + row[i] * row[j], 0) / over),
+  );
   const trace = sums.reduce((sum, row, i) => sum + row[i], 0);
-  sums.forEach((row, i) => { row[i] += (damping * trace) / width; });
+  sums.forEach((row, i) => {
+    row[i] += (damping * trace) / width;
+  });
   return sums;
 }
 
@@ -67,7 +99,8 @@ export function eigen(matrix: Matrix): { values: number[]; vectors: Matrix } {
   const a = matrix.map((row) => [...row]);
   const vectors = a.map((_, i) => a.map((__, j) => Number(i === j)));
   const size = flat(a).reduce((sum, x) => sum + x * x, 0);
-  const isDiagonal = () => a.reduce((sum, row, i) => sum + row.reduce((part, x, j) => part + (i === j ? 0 : x * x), 0), 0) <= 1e-30 * size;
+  const isDiagonal = () =>
+    a.reduce((sum, row, i) => sum + row.reduce((part, x, j) => part + (i === j ? 0 : x * x), 0), 0) <= 1e-30 * size;
   for (let sweep = 0; sweep < 60 && !isDiagonal(); sweep++) {
     for (let p = 0; p < n; p++) {
       for (let q = p + 1; q < n; q++) {

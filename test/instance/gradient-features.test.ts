@@ -1,7 +1,7 @@
 // Gradient features, exact and projected, against PyTorch's gradients and the algebra that defines them.
 import { concatInstances, selectInstances } from "../../lib/data/instances";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
-import { modulesOf } from "../../lib/instance/parameters";
+import { modulesOf } from "../../lib/instance/gradients/parameters";
 import { evaluate } from "../../lib/model/evaluate";
 import { native } from "../../lib/native";
 import { relativeDifference } from "../model/golden-cases";
@@ -25,7 +25,12 @@ describe("exact features", () => {
       const output = module === "score" ? 3 : 8;
       const input = 8;
       const bias = golden[0].length - output * input; // golden: weight row-major, then bias; features: the bias beside its row
-      const expected = golden.map((g) => Array.from({ length: output }, (_, o) => [...g.slice(o * input, (o + 1) * input), ...(bias ? [g[output * input + o]] : [])]).flat());
+      const expected = golden.map((g) =>
+        Array.from({ length: output }, (_, o) => [
+          ...g.slice(o * input, (o + 1) * input),
+          ...(bias ? [g[output * input + o]] : []),
+        ]).flat(),
+      );
       expect(relativeDifference(flat(rows), flat(expected))).toBeLessThan(doubleTolerance);
     }
     model.close();
@@ -33,14 +38,27 @@ describe("exact features", () => {
 
   test("carry the losses whose gradients they are", async () => {
     const { model, train, wanted } = await goldenPair("float64");
-    expect(relativeDifference((await featuresOf(model, train, settingsFor(model, "head"))).losses, wanted["train.losses"].data)).toBeLessThan(doubleTolerance);
+    expect(
+      relativeDifference(
+        (await featuresOf(model, train, settingsFor(model, "head"))).losses,
+        wanted["train.losses"].data,
+      ),
+    ).toBeLessThan(doubleTolerance);
     model.close();
     using lm = await open("llama");
     const instances = raggedInstances("causalLM");
-    const [sums, means] = [await featuresOf(lm, instances, settingsFor(lm, "mlp")), await featuresOf(lm, instances, settingsFor(lm, "mlp", { reduction: "mean" }))];
+    const [sums, means] = [
+      await featuresOf(lm, instances, settingsFor(lm, "mlp")),
+      await featuresOf(lm, instances, settingsFor(lm, "mlp", { reduction: "mean" })),
+    ];
     const { losses, targetTokens } = await evaluate(lm, instances);
     expect(relativeDifference(sums.losses, losses)).toBeLessThan(singleTolerance);
-    expect(relativeDifference(means.losses, losses.map((loss, i) => loss / targetTokens[i]))).toBeLessThan(singleTolerance);
+    expect(
+      relativeDifference(
+        means.losses,
+        losses.map((loss, i) => loss / targetTokens[i]),
+      ),
+    ).toBeLessThan(singleTolerance);
   });
 
   test.each(familyCases)("of %s have the inner products of gradientSimilarity, tokens of any number", async (name) => {
@@ -64,7 +82,8 @@ describe.each(["gaussian", "rademacher"] as const)("%s projections", (projection
       const projected = await featuresOf(model, train, settingsFor(model, [module], { rank, projection, seed: 7 }));
       const output = module === "score" ? 3 : 8;
       const input = exact.rows[0].length / output;
-      const side = (width: number, name: string): Matrix | undefined => (rank < width ? rowsOf(native().projectionMatrix({ projection, rank, width, seed: 7, name }), rank) : undefined);
+      const side = (width: number, name: string): Matrix | undefined =>
+        rank < width ? rowsOf(native().projectionMatrix({ projection, rank, width, seed: 7, name }), rank) : undefined;
       const [left, right] = [side(output, `${module}.output`), side(input, `${module}.input`)];
       const expected = exact.rows.map((row) => {
         const g = gradientOf(row, output);
@@ -80,7 +99,10 @@ describe.each(["gaussian", "rademacher"] as const)("%s projections", (projection
     const { model, train, queries } = await goldenPair("float32");
     const seeds = 2000;
     const modules = modulesOf(model.architecture, ["layers.0.mlp.*", "layers.1.attention.*", "score"]);
-    const exact = [await featuresOf(model, queries, settingsFor(model, modules)), await featuresOf(model, train, settingsFor(model, modules))];
+    const exact = [
+      await featuresOf(model, queries, settingsFor(model, modules)),
+      await featuresOf(model, train, settingsFor(model, modules)),
+    ];
     const [sums, squares] = [new Map<string, number>(), new Map<string, number>()];
     const both = concatInstances([train, queries]);
     for (let seed = 0; seed < seeds; seed++) {
@@ -111,7 +133,9 @@ describe.each(["gaussian", "rademacher"] as const)("%s projections", (projection
     const all = await featuresOf(model, instances, settingsFor(model, "linear", { rank, projection }));
     const modules = modulesOf(model.architecture, "linear");
     const alone = await featuresOf(model, instances, settingsFor(model, [modules[3]], { rank, projection }));
-    expect(relativeDifference(flat(alone.rows), flat(all.rows.map((row) => row.slice(all.offsets[3], all.offsets[4]))))).toBeLessThan(singleTolerance);
+    expect(
+      relativeDifference(flat(alone.rows), flat(all.rows.map((row) => row.slice(all.offsets[3], all.offsets[4])))),
+    ).toBeLessThan(singleTolerance);
     const other = await featuresOf(model, instances, settingsFor(model, [modules[3]], { rank, projection, seed: 43 }));
     expect(relativeDifference(flat(other.rows), flat(alone.rows))).toBeGreaterThan(0.1);
   });
@@ -123,9 +147,14 @@ describe("features do not depend on batches, order or company", () => {
     const instances = raggedInstances(model.architecture.head.kind);
     const settings = settingsFor(model, "linear", { rank: 5 });
     const whole = await featuresOf(model, instances, settings);
-    for (const batchTokens of [1, 20]) expect(relativeDifference(flat((await featuresOf(model, instances, settings, batchTokens)).rows), flat(whole.rows))).toBeLessThan(singleTolerance);
+    for (const batchTokens of [1, 20])
+      expect(
+        relativeDifference(flat((await featuresOf(model, instances, settings, batchTokens)).rows), flat(whole.rows)),
+      ).toBeLessThan(singleTolerance);
     const order = [3, 5, 0, 2, 4, 1];
     const shuffled = await featuresOf(model, selectInstances(instances, order), settings);
-    expect(relativeDifference(flat(shuffled.rows), flat(order.map((i) => whole.rows[i])))).toBeLessThan(singleTolerance);
+    expect(relativeDifference(flat(shuffled.rows), flat(order.map((i) => whole.rows[i])))).toBeLessThan(
+      singleTolerance,
+    );
   });
 });

@@ -4,9 +4,9 @@ import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { appendToGradientStore, buildGradientStore, openGradientStore } from "../../lib/instance/gradient-store";
-import { planGradientStore } from "../../lib/instance/store-plan";
-import { queryFeatures, storeSimilarity } from "../../lib/instance/store-scores";
-import type { GradientStoreOptions } from "../../lib/instance/store-settings";
+import { planGradientStore } from "../../lib/instance/store/plan";
+import { queryFeatures, storeSimilarity } from "../../lib/instance/store/scores";
+import type { GradientStoreOptions } from "../../lib/instance/store/options";
 import { concatInstances, createInstances, selectInstances } from "../../lib/data/instances";
 import { readSafetensors } from "../../lib/storage/safetensors";
 import type { Progress } from "../../types/common";
@@ -36,7 +36,9 @@ afterAll(async () => {
 
 async function filesOf(directory: string): Promise<Record<string, string>> {
   const names = (await readdir(directory)).sort();
-  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, (await readFile(join(directory, name))).toString("base64")])));
+  return Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, (await readFile(join(directory, name))).toString("base64")])),
+  );
 }
 
 /** The stored features as numbers. */
@@ -55,8 +57,17 @@ async function storedRows(store: GradientStore): Promise<number[]> {
       const [row, column] = [Math.floor(i / width), i % width];
       if (store.precision === "float32") values.push(bytes.readFloatLE(features + 4 * i));
       else if (store.precision === "float16") values.push(half(bytes.readUInt16LE(features + 2 * i)));
-      else if (store.precision === "bfloat16") values.push(new Float32Array(Uint32Array.of(bytes.readUInt16LE(features + 2 * i) << 16).buffer)[0]);
-      else values.push(bytes.readInt8(features + i) * bytes.readFloatLE(at("scales") + 4 * (row * store.segments.length + store.segments.findIndex(({ begin, size }) => column < begin + size))));
+      else if (store.precision === "bfloat16")
+        values.push(new Float32Array(Uint32Array.of(bytes.readUInt16LE(features + 2 * i) << 16).buffer)[0]);
+      else
+        values.push(
+          bytes.readInt8(features + i) *
+            bytes.readFloatLE(
+              at("scales") +
+                4 *
+                  (row * store.segments.length + store.segments.findIndex(({ begin, size }) => column < begin + size)),
+            ),
+        );
     }
   }
   return values;
@@ -64,22 +75,32 @@ async function storedRows(store: GradientStore): Promise<number[]> {
 
 describe("a store holds the features", () => {
   // Rounding: half a unit of the last kept bit, relative to the value; int8 relative to the largest of row and module.
-  test.each([["float32", 0], ["float16", 2 ** -11], ["bfloat16", 2 ** -8], ["int8", 0.5 / 127]] as const)("in %s within %d of them", async (precision, bound) => {
+  test.each([
+    ["float32", 0],
+    ["float16", 2 ** -11],
+    ["bfloat16", 2 ** -8],
+    ["int8", 0.5 / 127],
+  ] as const)("in %s within %d of them", async (precision, bound) => {
     const store = await buildGradientStore(model, train, folder(), { rank: 6, precision, rowsPerShard: 7 });
     const { rows } = await featuresOf(model, train, settingsFor(model, "linear", { rank: 6 }));
     const stored = rowsOf(await storedRows(store), train.size);
     expect(store.shards.map((shard) => shard.rows)).toEqual([7, 7, 6]);
-    rows.forEach((row, r) => store.segments.forEach(({ begin, size }) => {
-      const largest = Math.max(...row.slice(begin, begin + size).map(Math.abs));
-      for (let i = begin; i < begin + size; i++) {
-        const scale = precision === "int8" ? largest : Math.abs(row[i]);
-        expect(Math.abs(stored[r][i] - row[i])).toBeLessThanOrEqual(bound * scale * 1.001 + (precision === "float16" ? 2 ** -25 : 1e-7 * largest));
-      }
-    }));
+    rows.forEach((row, r) =>
+      store.segments.forEach(({ begin, size }) => {
+        const largest = Math.max(...row.slice(begin, begin + size).map(Math.abs));
+        for (let i = begin; i < begin + size; i++) {
+          const scale = precision === "int8" ? largest : Math.abs(row[i]);
+          expect(Math.abs(stored[r][i] - row[i])).toBeLessThanOrEqual(
+            bound * scale * 1.001 + (precision === "float16" ? 2 ** -25 : 1e-7 * largest),
+          );
+        }
+      }),
+    );
   });
 
   test("whatever the batches and the shards", async () => {
-    const rows = async (options: GradientStoreOptions) => storedRows(await buildGradientStore(model, train, folder(), { rank: 6, precision: "float32", ...options }));
+    const rows = async (options: GradientStoreOptions) =>
+      storedRows(await buildGradientStore(model, train, folder(), { rank: 6, precision: "float32", ...options }));
     const whole = await rows({});
     expect(relativeDifference(await rows({ rowsPerShard: 3 }), whole)).toBe(0);
     expect(relativeDifference(await rows({ batchTokens: 10 }), whole)).toBeLessThan(1e-4); // order of sums
@@ -89,7 +110,14 @@ describe("a store holds the features", () => {
     const built = await buildGradientStore(model, train, folder(), { rank: 4, parameters: "mlp" });
     const store = await openGradientStore(built.directory, { verify: "contents" });
     expect(store).toEqual(built);
-    expect(store).toMatchObject({ kind: "gradientStore", rows: 20, trainIds: train.ids, modelHash: model.hash, dataHash: train.hash, precision: "bfloat16" });
+    expect(store).toMatchObject({
+      kind: "gradientStore",
+      rows: 20,
+      trainIds: train.ids,
+      modelHash: model.hash,
+      dataHash: train.hash,
+      precision: "bfloat16",
+    });
     expect(store.segments.every(({ size }) => size === 16)).toBe(true);
     expect(store.width).toBe(16 * store.segments.length);
     expect(Object.isFrozen(store)).toBe(true);
@@ -101,13 +129,22 @@ describe("a store holds the features", () => {
     const seen: Progress[] = [];
     const mid = await midSizeModel();
     const instances = midSizeInstances(60);
-    const store = await buildGradientStore(mid, instances, folder(), { rank: 4, batchTokens: 256, onProgress: (progress) => seen.push(progress) });
+    const store = await buildGradientStore(mid, instances, folder(), {
+      rank: 4,
+      batchTokens: 256,
+      onProgress: (progress) => seen.push(progress),
+    });
     const timed = seen.filter(({ tokensPerSecond }) => tokensPerSecond !== undefined);
     expect(timed.length).toBeGreaterThan(2);
     expect(timed.at(-1)!.secondsLeft).toBe(0);
     expect(timed[0].secondsLeft).toBeGreaterThan(0);
     const plan = await planGradientStore(mid, instances, { rank: 4, batchTokens: 256 });
-    expect(plan).toMatchObject({ rows: 60, width: store.width, bytesOnDisk: store.bytes, tokens: instances.tokens.length });
+    expect(plan).toMatchObject({
+      rows: 60,
+      width: store.width,
+      bytesOnDisk: store.bytes,
+      tokens: instances.tokens.length,
+    });
     expect(plan.seconds).toBeGreaterThan(0);
     expect(plan.bytesFree).toBeGreaterThan(0);
     mid.close();
@@ -117,8 +154,14 @@ describe("a store holds the features", () => {
 describe("a build that is stopped", () => {
   test("by SIGKILL goes on where it stood and ends bit for bit as one that was not", async () => {
     const directory = folder();
-    const child = spawn(process.execPath, ["--require", join(__dirname, "../engine/typescript.cjs"), join(__dirname, "store-build.ts"), directory], { stdio: ["ignore", "pipe", "inherit"] });
-    const ended = new Promise((resolve) => { child.once("exit", (_code, signal) => resolve(signal)); });
+    const child = spawn(
+      process.execPath,
+      ["--require", join(__dirname, "../engine/typescript.cjs"), join(__dirname, "store-build.ts"), directory],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
+    const ended = new Promise((resolve) => {
+      child.once("exit", (_code, signal) => resolve(signal));
+    });
     let said = "";
     child.stdout.on("data", (text: Buffer) => {
       said += text.toString();
@@ -132,7 +175,10 @@ describe("a build that is stopped", () => {
     await expect(openGradientStore(directory)).rejects.toMatchObject(refusal("missing", /not finished/));
     const mid = await midSizeModel();
     const seen: Progress[] = [];
-    const resumed = await buildGradientStore(mid, midSizeInstances(killedRows), directory, { ...killedOptions, onProgress: (progress) => seen.push(progress) });
+    const resumed = await buildGradientStore(mid, midSizeInstances(killedRows), directory, {
+      ...killedOptions,
+      onProgress: (progress) => seen.push(progress),
+    });
     const whole = await buildGradientStore(mid, midSizeInstances(killedRows), folder(), killedOptions);
     expect(await filesOf(resumed.directory)).toEqual(await filesOf(whole.directory));
     mid.close();
@@ -141,13 +187,30 @@ describe("a build that is stopped", () => {
   test("by an abort, too; and a finished one is opened, not made again", async () => {
     const directory = folder();
     const controller = new AbortController();
-    const options = { rank: 6, batchTokens: 8, signal: controller.signal, onProgress: ({ done }: Progress) => { if (done > 5) controller.abort(); } };
-    await expect(buildGradientStore(model, train, directory, options)).rejects.toMatchObject(refusal("aborted", /abort/));
+    const options = {
+      rank: 6,
+      batchTokens: 8,
+      signal: controller.signal,
+      onProgress: ({ done }: Progress) => {
+        if (done > 5) controller.abort();
+      },
+    };
+    await expect(buildGradientStore(model, train, directory, options)).rejects.toMatchObject(
+      refusal("aborted", /abort/),
+    );
     await buildGradientStore(model, train, directory, { rank: 6, batchTokens: 8 });
     const whole = await buildGradientStore(model, train, folder(), { rank: 6, batchTokens: 8 });
     expect(await filesOf(directory)).toEqual(await filesOf(whole.directory));
     const stages: string[] = [];
-    expect((await buildGradientStore(model, train, directory, { rank: 6, batchTokens: 8, onProgress: ({ stage }) => stages.push(stage) })).rows).toBe(20);
+    expect(
+      (
+        await buildGradientStore(model, train, directory, {
+          rank: 6,
+          batchTokens: 8,
+          onProgress: ({ stage }) => stages.push(stage),
+        })
+      ).rows,
+    ).toBe(20);
     expect(stages).toEqual([]);
   });
 });
@@ -158,10 +221,16 @@ test("appended instances score as those of one store of all", async () => {
   await buildGradientStore(model, first, directory, { rank: 6, precision: "float32" });
   const store = await appendToGradientStore(model, second, directory);
   expect(store.trainIds).toEqual([...first.ids, ...second.ids]);
-  const whole = await buildGradientStore(model, concatInstances([first, second]), folder(), { rank: 6, precision: "float32" });
-  const scores = async (of: GradientStore) => (await storeSimilarity(of, await queryFeatures(model, train, of), { preconditioner: "gaussNewton" })).scores;
+  const whole = await buildGradientStore(model, concatInstances([first, second]), folder(), {
+    rank: 6,
+    precision: "float32",
+  });
+  const scores = async (of: GradientStore) =>
+    (await storeSimilarity(of, await queryFeatures(model, train, of), { preconditioner: "gaussNewton" })).scores;
   expect(relativeDifference(await scores(store), await scores(whole))).toBeLessThan(1e-3); // other batches, then a damped inverse
-  await expect(buildGradientStore(model, first, directory, { rank: 6, precision: "float32" })).rejects.toMatchObject(refusal("mismatch", /7 rows.*and 5 rows/));
+  await expect(buildGradientStore(model, first, directory, { rank: 6, precision: "float32" })).rejects.toMatchObject(
+    refusal("mismatch", /7 rows.*and 5 rows/),
+  );
 });
 
 describe("refuses", () => {
@@ -173,20 +242,34 @@ describe("refuses", () => {
   });
 
   test.each<[string, GradientStoreOptions, RegExp]>([
-    ["another rank", { rank: 5 }, /rank 4.*has 5/], ["another seed", { rank: 4, seed: 1 }, /seed 42/], ["other parameters", { rank: 4, parameters: "mlp" }, /parameters/],
-    ["another projection", { rank: 4, projection: "rademacher" }, /projection "gaussian"/], ["another precision", { rank: 4, precision: "int8" }, /precision "bfloat16"/],
-    ["other shards", { rank: 4, rowsPerShard: 4 }, /rowsPerShard/], ["another loss", { rank: 4, reduction: "mean" }, /reduction/],
+    ["another rank", { rank: 5 }, /rank 4.*has 5/],
+    ["another seed", { rank: 4, seed: 1 }, /seed 42/],
+    ["other parameters", { rank: 4, parameters: "mlp" }, /parameters/],
+    ["another projection", { rank: 4, projection: "rademacher" }, /projection "gaussian"/],
+    ["another precision", { rank: 4, precision: "int8" }, /precision "bfloat16"/],
+    ["other shards", { rank: 4, rowsPerShard: 4 }, /rowsPerShard/],
+    ["another loss", { rank: 4, reduction: "mean" }, /reduction/],
   ])("%s, naming it", async (_name, changed, words) => {
-    await expect(buildGradientStore(model, train, directory, changed)).rejects.toMatchObject(refusal("mismatch", words));
+    await expect(buildGradientStore(model, train, directory, changed)).rejects.toMatchObject(
+      refusal("mismatch", words),
+    );
   });
 
   test("other data and another model", async () => {
-    await expect(buildGradientStore(model, raggedInstances("classification", 6), directory, options)).rejects.toMatchObject(refusal("mismatch", /other data \(20 rows/));
+    await expect(
+      buildGradientStore(model, raggedInstances("classification", 6), directory, options),
+    ).rejects.toMatchObject(refusal("mismatch", /other data \(20 rows/));
     using other = await open("gpt2-classification");
-    await expect(buildGradientStore(other, train, directory, options)).rejects.toMatchObject(refusal("mismatch", /the model/));
-    await expect(queryFeatures(other, train, await openGradientStore(directory))).rejects.toMatchObject(refusal("mismatch", /another model/));
+    await expect(buildGradientStore(other, train, directory, options)).rejects.toMatchObject(
+      refusal("mismatch", /the model/),
+    );
+    await expect(queryFeatures(other, train, await openGradientStore(directory))).rejects.toMatchObject(
+      refusal("mismatch", /another model/),
+    );
     using wide = await open("opt-classification", { dtype: "float64" });
-    await expect(queryFeatures(wide, train, await openGradientStore(directory))).rejects.toMatchObject(refusal("mismatch", /./));
+    await expect(queryFeatures(wide, train, await openGradientStore(directory))).rejects.toMatchObject(
+      refusal("mismatch", /./),
+    );
   });
 
   test("a damaged store, naming the file", async () => {
@@ -205,8 +288,15 @@ describe("refuses", () => {
       await writeFile(join(path, shard), bytes);
     });
     expect((await openGradientStore(overwritten)).rows).toBe(20);
-    await expect(openGradientStore(overwritten, { verify: "contents" })).rejects.toMatchObject(refusal("corrupt", /contents/));
-    const edited = await damaged(async (path) => writeFile(join(path, "manifest.json"), (await readFile(join(path, "manifest.json"), "utf8")).replace('"rank": 4', '"rank": 8')));
+    await expect(openGradientStore(overwritten, { verify: "contents" })).rejects.toMatchObject(
+      refusal("corrupt", /contents/),
+    );
+    const edited = await damaged(async (path) =>
+      writeFile(
+        join(path, "manifest.json"),
+        (await readFile(join(path, "manifest.json"), "utf8")).replace('"rank": 4', '"rank": 8'),
+      ),
+    );
     await expect(openGradientStore(edited)).rejects.toMatchObject(refusal("corrupt", /manifest/));
     const torn = await damaged((path) => writeFile(join(path, "manifest.json"), "{"));
     await expect(buildGradientStore(model, train, torn, options)).rejects.toMatchObject(refusal("corrupt", /JSON/));
@@ -217,11 +307,22 @@ describe("refuses", () => {
   test("a folder with other files, one without a store, and options that are none", async () => {
     const other = folder();
     await cp(join(__dirname, "../engine"), other, { recursive: true });
-    await expect(buildGradientStore(model, train, other, options)).rejects.toMatchObject(refusal("invalid", /other files/));
+    await expect(buildGradientStore(model, train, other, options)).rejects.toMatchObject(
+      refusal("invalid", /other files/),
+    );
     await expect(openGradientStore(other)).rejects.toMatchObject(refusal("missing", /no gradient store/));
-    for (const [bad, code, words] of [[{ rank: -1 }, "invalid", /"rank"/], [{ precision: "float8" }, "invalid", /"precision"/], [{ ranks: 4 }, "unknown", /"ranks"/], [{ rowsPerShard: 0 }, "invalid", /"rowsPerShard"/]] as const) {
-      await expect(buildGradientStore(model, train, folder(), bad as object)).rejects.toMatchObject(refusal(code, words));
+    for (const [bad, code, words] of [
+      [{ rank: -1 }, "invalid", /"rank"/],
+      [{ precision: "float8" }, "invalid", /"precision"/],
+      [{ ranks: 4 }, "unknown", /"ranks"/],
+      [{ rowsPerShard: 0 }, "invalid", /"rowsPerShard"/],
+    ] as const) {
+      await expect(buildGradientStore(model, train, folder(), bad as object)).rejects.toMatchObject(
+        refusal(code, words),
+      );
     }
-    await expect(buildGradientStore(model, createInstances({ kind: "causalLM", rows: [[4, 5]] }), folder(), options)).rejects.toMatchObject(refusal("mismatch", /"train"/));
+    await expect(
+      buildGradientStore(model, createInstances({ kind: "causalLM", rows: [[4, 5]] }), folder(), options),
+    ).rejects.toMatchObject(refusal("mismatch", /"train"/));
   });
 });

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { concatInstances, createInstances } from "../../lib/data/instances";
 import { appendToGradientStore, buildGradientStore, openGradientStore } from "../../lib/instance/gradient-store";
-import { modulesOf } from "../../lib/instance/parameters";
-import { planGradientStore } from "../../lib/instance/store-plan";
-import { queryFeatures, storeSimilarity } from "../../lib/instance/store-scores";
+import { modulesOf } from "../../lib/instance/gradients/parameters";
+import { planGradientStore } from "../../lib/instance/store/plan";
+import { queryFeatures, storeSimilarity } from "../../lib/instance/store/scores";
 import { native } from "../../lib/native";
 import type { NativeFeatureSettings, Projection } from "../../types/native";
 import { relativeDifference } from "../model/golden-cases";
@@ -43,7 +43,9 @@ function sparse(rows: Matrix, features: number, name: string): Matrix {
   const { buckets, signs } = native().sparseProjection({ features, width: rows[0].length, seed: 7, name });
   return rows.map((row) => {
     const sums = Array<number>(features).fill(0);
-    row.forEach((value, i) => { sums[buckets[i]] += value * signs[i]; });
+    row.forEach((value, i) => {
+      sums[buckets[i]] += value * signs[i];
+    });
     return sums;
   });
 }
@@ -57,8 +59,17 @@ describe("features of whole gradients", () => {
     const wanted: Matrix[] = [];
     for (const module of modules()) wanted.push(sparse(await exactPart(module), 9, `${module}.sparse`));
     const { rows, offsets } = await featuresOf(pair.model, pair.train, settings({ projection: "sparse", rank: 3 }));
-    expect(Array.from(offsets)).toEqual(modules().map((_, i) => 9 * i).concat(9 * modules().length));
-    expect(relativeDifference(flat(rows), rows.flatMap((_, r) => wanted.flatMap((part) => part[r])))).toBeLessThan(doubleTolerance);
+    expect(Array.from(offsets)).toEqual(
+      modules()
+        .map((_, i) => 9 * i)
+        .concat(9 * modules().length),
+    );
+    expect(
+      relativeDifference(
+        flat(rows),
+        rows.flatMap((_, r) => wanted.flatMap((part) => part[r])),
+      ),
+    ).toBeLessThan(doubleTolerance);
   });
 
   test("factored sparse: a random part of both sides, scaled, then so", async () => {
@@ -67,15 +78,27 @@ describe("features of whole gradients", () => {
     for (const module of modules()) {
       const masked = (await exactPart(module)).map((row) => {
         const gradient = rowsOf(row, outputOf(module));
-        const side = (width: number, which: string) => (width > mask ? native().randomPlaces({ kept: mask, width, seed: 7, name: `${module}.${which}` }) : Array.from({ length: width }, (_, i) => i));
+        const side = (width: number, which: string) =>
+          width > mask
+            ? native().randomPlaces({ kept: mask, width, seed: 7, name: `${module}.${which}` })
+            : Array.from({ length: width }, (_, i) => i);
         const [inputs, outputs] = [side(gradient[0].length, "input"), side(gradient.length, "output")];
         const scale = Math.sqrt((gradient[0].length / inputs.length) * (gradient.length / outputs.length));
         return Array.from(outputs).flatMap((o) => at(gradient[o], inputs).map((value) => value * scale));
       });
       wanted.push(sparse(masked, 9, `${module}.sparse`));
     }
-    const { rows } = await featuresOf(pair.model, pair.train, settings({ projection: "factoredSparse", rank: 3, mask }));
-    expect(relativeDifference(flat(rows), rows.flatMap((_, r) => wanted.flatMap((part) => part[r])))).toBeLessThan(doubleTolerance);
+    const { rows } = await featuresOf(
+      pair.model,
+      pair.train,
+      settings({ projection: "factoredSparse", rank: 3, mask }),
+    );
+    expect(
+      relativeDifference(
+        flat(rows),
+        rows.flatMap((_, r) => wanted.flatMap((part) => part[r])),
+      ),
+    ).toBeLessThan(doubleTolerance);
   });
 
   test("dense: all modules as one vector by one matrix", async () => {
@@ -83,7 +106,15 @@ describe("features of whole gradients", () => {
     for (const module of modules()) {
       const exact = await exactPart(module);
       const width = exact[0].length;
-      const part = product(exact, transposed(rowsOf(native().projectionMatrix({ projection: "gaussian", rank: 9, width, seed: 7, name: `${module}.dense` }), 9)));
+      const part = product(
+        exact,
+        transposed(
+          rowsOf(
+            native().projectionMatrix({ projection: "gaussian", rank: 9, width, seed: 7, name: `${module}.dense` }),
+            9,
+          ),
+        ),
+      );
       wanted = wanted === undefined ? part : wanted.map((row, r) => row.map((value, i) => value + part[r][i]));
     }
     const { rows, offsets } = await featuresOf(pair.model, pair.train, settings({ projection: "dense", rank: 3 }));
@@ -91,15 +122,29 @@ describe("features of whole gradients", () => {
     expect(relativeDifference(flat(rows), flat(wanted!))).toBeLessThan(doubleTolerance);
   });
 
-  test.each(["dense", "sparse", "factoredSparse"] as const)("%s: do not depend on batches and order", async (projection) => {
-    const chosen = settings({ projection, rank: 3, mask: 5 });
-    const whole = await featuresOf(pair.model, pair.train, chosen);
-    expect(relativeDifference(flat((await featuresOf(pair.model, pair.train, chosen, 1)).rows), flat(whole.rows))).toBeLessThan(doubleTolerance);
-    const turned = concatInstances([pair.queries, pair.train]);
-    expect(relativeDifference(flat((await featuresOf(pair.model, turned, chosen)).rows.slice(pair.queries.size)), flat(whole.rows))).toBeLessThan(doubleTolerance);
-  });
+  test.each(["dense", "sparse", "factoredSparse"] as const)(
+    "%s: do not depend on batches and order",
+    async (projection) => {
+      const chosen = settings({ projection, rank: 3, mask: 5 });
+      const whole = await featuresOf(pair.model, pair.train, chosen);
+      expect(
+        relativeDifference(flat((await featuresOf(pair.model, pair.train, chosen, 1)).rows), flat(whole.rows)),
+      ).toBeLessThan(doubleTolerance);
+      const turned = concatInstances([pair.queries, pair.train]);
+      expect(
+        relativeDifference(
+          flat((await featuresOf(pair.model, turned, chosen)).rows.slice(pair.queries.size)),
+          flat(whole.rows),
+        ),
+      ).toBeLessThan(doubleTolerance);
+    },
+  );
 
-  test.each<[Projection, number]>([["dense", 0], ["sparse", 0], ["factoredSparse", 5]])("%s: keep inner products in expectation", async (projection, mask) => {
+  test.each<[Projection, number]>([
+    ["dense", 0],
+    ["sparse", 0],
+    ["factoredSparse", 5],
+  ])("%s: keep inner products in expectation", async (projection, mask) => {
     const seeds = 2000;
     const both = concatInstances([pair.train, pair.queries]);
     const exact = (await featuresOf(pair.model, both, settings({}))).rows;
@@ -119,12 +164,20 @@ describe("features of whole gradients", () => {
 
 describe("principal directions", () => {
   /** Rows of one token: a gradient is g aᵀ, so that both can be read off it. */
-  const single = () => createInstances({ kind: "classification", rows: Array.from({ length: 12 }, (_, i) => [3 + i]), labels: Array.from({ length: 12 }, (_, i) => i % 3) });
+  const single = () =>
+    createInstances({
+      kind: "classification",
+      rows: Array.from({ length: 12 }, (_, i) => [3 + i]),
+      labels: Array.from({ length: 12 }, (_, i) => i % 3),
+    });
 
   /** The first eigenvectors of Σ x xᵀ, each with its largest entry positive. */
   function directions(rows: Matrix, rank: number): Matrix {
     const { values, vectors } = eigen(product(transposed(rows), rows));
-    const order = values.map((_, i) => i).sort((a, b) => values[b] - values[a]).slice(0, rank);
+    const order = values
+      .map((_, i) => i)
+      .sort((a, b) => values[b] - values[a])
+      .slice(0, rank);
     return order.map((i) => {
       const largest = vectors[i].reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most));
       return vectors[i].map((value) => value * Math.sign(largest));
@@ -134,10 +187,25 @@ describe("principal directions", () => {
   test("are the first eigenvectors of both sides' second moments", async () => {
     const train = single();
     const module = "layers.1.mlp.down";
-    const exact = (await featuresOf(pair.model, train, settingsFor(pair.model, [module]))).rows.map((row) => rowsOf(row, 8));
+    const exact = (await featuresOf(pair.model, train, settingsFor(pair.model, [module]))).rows.map((row) =>
+      rowsOf(row, 8),
+    );
     const gradients = exact.map((matrix) => matrix.map((row) => row[row.length - 1])); // the bias is an input of 1
-    const inputs = exact.map((matrix, i) => matrix[0].map((_, column) => dot(matrix.map((row) => row[column]), gradients[i]) / dot(gradients[i], gradients[i])));
-    const store = await buildGradientStore(pair.model, train, folder(), { parameters: [module], rank: 2, projection: "pca", precision: "float32" });
+    const inputs = exact.map((matrix, i) =>
+      matrix[0].map(
+        (_, column) =>
+          dot(
+            matrix.map((row) => row[column]),
+            gradients[i],
+          ) / dot(gradients[i], gradients[i]),
+      ),
+    );
+    const store = await buildGradientStore(pair.model, train, folder(), {
+      parameters: [module],
+      rank: 2,
+      projection: "pca",
+      precision: "float32",
+    });
     const features = (await queryFeatures(pair.model, train, store)).features;
     const [right, left] = [directions(inputs, 2), directions(gradients, 2)];
     const wanted = exact.map((matrix) => flat(product(product(left, matrix), transposed(right))));
@@ -158,7 +226,12 @@ describe("principal directions", () => {
     const whole = await buildGradientStore(pair.model, pair.train, folder(), { ...options, rank: 40 });
     const exact = (await featuresOf(pair.model, concatInstances([pair.queries, pair.train]), settings({}))).rows;
     const all = product(exact.slice(0, pair.queries.size), transposed(exact.slice(pair.queries.size)));
-    expect(relativeDifference((await storeSimilarity(whole, await queryFeatures(pair.model, pair.queries, whole))).scores, flat(all))).toBeLessThan(singleTolerance);
+    expect(
+      relativeDifference(
+        (await storeSimilarity(whole, await queryFeatures(pair.model, pair.queries, whole))).scores,
+        flat(all),
+      ),
+    ).toBeLessThan(singleTolerance);
   });
 
   test("are refused where they are not the store's", async () => {
@@ -167,30 +240,54 @@ describe("principal directions", () => {
     const features = await queryFeatures(pair.model, pair.queries, other);
     await expect(storeSimilarity(store, features)).rejects.toMatchObject(refusal("mismatch", /queryFeatures/));
     await cp(join(other.directory, "projections.safetensors"), join(store.directory, "projections.safetensors"));
-    await expect(queryFeatures(pair.model, pair.queries, store)).rejects.toMatchObject(refusal("corrupt", /projections/));
+    await expect(queryFeatures(pair.model, pair.queries, store)).rejects.toMatchObject(
+      refusal("corrupt", /projections/),
+    );
     await writeFile(join(store.directory, "projections.safetensors"), "x");
-    await expect(queryFeatures(pair.model, pair.queries, store)).rejects.toMatchObject(refusal("corrupt", /projections/));
+    await expect(queryFeatures(pair.model, pair.queries, store)).rejects.toMatchObject(
+      refusal("corrupt", /projections/),
+    );
   });
 });
 
 describe("a store with every projection", () => {
   // Rank 4 of modules with 8 outputs; the head's 3 outputs stay whole beside principal directions.
-  const widths = { dense: () => 16, sparse: () => 16 * modules().length, factoredSparse: () => 16 * modules().length, pca: () => 16 * (modules().length - 1) + 12 };
+  const widths = {
+    dense: () => 16,
+    sparse: () => 16 * modules().length,
+    factoredSparse: () => 16 * modules().length,
+    pca: () => 16 * (modules().length - 1) + 12,
+  };
 
-  test.each(["dense", "sparse", "factoredSparse", "pca"] as const)("%s: holds the features, plans its bytes, resumes as finished", async (projection) => {
-    const options = { parameters: [...modules()], rank: 4, projection, precision: "float32", ...(projection === "factoredSparse" ? { mask: 6 } : {}) } as const;
-    const plan = await planGradientStore(pair.model, pair.train, options);
-    const store = await buildGradientStore(pair.model, pair.train, folder(), options);
-    expect(store.width).toBe(widths[projection]());
-    expect(plan).toMatchObject({ width: store.width, bytesOnDisk: store.bytes });
-    expect(store.segments.map(({ module }) => module)).toEqual(projection === "dense" ? ["*"] : modules());
-    expect(await buildGradientStore(pair.model, pair.train, store.directory, options)).toEqual(store);
-    const self = await queryFeatures(pair.model, pair.train, store);
-    const { scores } = await storeSimilarity(store, self);
-    const rows = rowsOf(self.features, self.queries);
-    expect(relativeDifference(scores, flat(product(rows, transposed(rows))))).toBeLessThan(singleTolerance);
-    await expect(buildGradientStore(pair.model, pair.train, store.directory, { ...options, projection: "gaussian", mask: undefined } as never)).rejects.toMatchObject(refusal("mismatch", /projection/));
-  });
+  test.each(["dense", "sparse", "factoredSparse", "pca"] as const)(
+    "%s: holds the features, plans its bytes, resumes as finished",
+    async (projection) => {
+      const options = {
+        parameters: [...modules()],
+        rank: 4,
+        projection,
+        precision: "float32",
+        ...(projection === "factoredSparse" ? { mask: 6 } : {}),
+      } as const;
+      const plan = await planGradientStore(pair.model, pair.train, options);
+      const store = await buildGradientStore(pair.model, pair.train, folder(), options);
+      expect(store.width).toBe(widths[projection]());
+      expect(plan).toMatchObject({ width: store.width, bytesOnDisk: store.bytes });
+      expect(store.segments.map(({ module }) => module)).toEqual(projection === "dense" ? ["*"] : modules());
+      expect(await buildGradientStore(pair.model, pair.train, store.directory, options)).toEqual(store);
+      const self = await queryFeatures(pair.model, pair.train, store);
+      const { scores } = await storeSimilarity(store, self);
+      const rows = rowsOf(self.features, self.queries);
+      expect(relativeDifference(scores, flat(product(rows, transposed(rows))))).toBeLessThan(singleTolerance);
+      await expect(
+        buildGradientStore(pair.model, pair.train, store.directory, {
+          ...options,
+          projection: "gaussian",
+          mask: undefined,
+        } as never),
+      ).rejects.toMatchObject(refusal("mismatch", /projection/));
+    },
+  );
 
   test.each<[object, RegExp]>([
     [{ projection: "sparse", rank: 0 }, /"rank"/],
@@ -198,6 +295,8 @@ describe("a store with every projection", () => {
     [{ projection: "gaussian", mask: 8 }, /"mask"/],
     [{ projection: "hadamard" }, /"projection"/],
   ])("refuses %j", async (options, words) => {
-    await expect(buildGradientStore(pair.model, pair.train, folder(), options as never)).rejects.toMatchObject(refusal("invalid", words));
+    await expect(buildGradientStore(pair.model, pair.train, folder(), options as never)).rejects.toMatchObject(
+      refusal("invalid", words),
+    );
   });
 });

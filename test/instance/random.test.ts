@@ -3,7 +3,10 @@ import { instancesFrom } from "../analysis/instances";
 import { rejects } from "../results/refuses";
 
 describe("random instances", () => {
-  const train = instancesFrom(Array.from({ length: 100 }, () => [1]), "t");
+  const train = instancesFrom(
+    Array.from({ length: 100 }, () => [1]),
+    "t",
+  );
   const queries = instancesFrom([[1], [1], [1]], "q");
 
   test("the same seed gives the same scores, another seed others", async () => {
@@ -21,7 +24,11 @@ describe("random instances", () => {
   });
 
   test("says that no model made it", async () => {
-    expect(await randomInstances(train, queries)).toMatchObject({ queries: 3, train: 100, provenance: { method: "random", modelHash: "", options: { seed: 42 } } });
+    expect(await randomInstances(train, queries)).toMatchObject({
+      queries: 3,
+      train: 100,
+      provenance: { method: "random", modelHash: "", options: { seed: 42 } },
+    });
   });
 
   test("an abort, an empty training set and a broken seed are refused", async () => {

@@ -5,7 +5,12 @@ import { killedOptions, killedRows } from "./store-options";
 
 async function build(folder: string): Promise<void> {
   const model = await midSizeModel();
-  await buildGradientStore(model, midSizeInstances(killedRows), folder, { ...killedOptions, onProgress: ({ done }) => { process.stdout.write(`${done}\n`); } });
+  await buildGradientStore(model, midSizeInstances(killedRows), folder, {
+    ...killedOptions,
+    onProgress: ({ done }) => {
+      process.stdout.write(`${done}\n`);
+    },
+  });
   process.stdout.write("finished\n");
 }
 

@@ -1,5 +1,5 @@
 // What PyTorch says each token of the very small classifier adds to its instance's gradient (test/golden/influence/tokens.safetensors).
-import { modulesOf, type Parameters } from "../../lib/instance/parameters";
+import { modulesOf, type Parameters } from "../../lib/instance/gradients/parameters";
 import { gradientName, goldenTensors, type Tensors } from "../model/golden-tensors";
 import type { Matrix } from "./feature-algebra";
 import type { GoldenPair } from "./golden-pair";
@@ -16,11 +16,17 @@ export interface TokenGradients {
 export async function tokenGradients(pair: GoldenPair, parameters: Parameters): Promise<TokenGradients> {
   const tokens = await goldenTensors("influence", "tokens.safetensors");
   const modules = modulesOf(pair.model.architecture, parameters);
-  const stored = modules.map((module) => gradientName(pair.model, `${module}.weight`).replace(/^gradient\.|\.weight$/g, ""));
+  const stored = modules.map((module) =>
+    gradientName(pair.model, `${module}.weight`).replace(/^gradient\.|\.weight$/g, ""),
+  );
   const widths = stored.map((name) => pair.wanted[`train.gradient.${name}`].shape[1]);
   const of = (role: "train" | "queries"): Matrix[] => {
     const { rowOffsets } = pair[role];
-    return Array.from({ length: pair[role].size }, (_, i) => Array.from({ length: rowOffsets[i + 1] - rowOffsets[i] }, (__, t) => stored.flatMap((name, m) => tokenRow(tokens, role, name, rowOffsets[i] + t, widths[m]))));
+    return Array.from({ length: pair[role].size }, (_, i) =>
+      Array.from({ length: rowOffsets[i + 1] - rowOffsets[i] }, (__, t) =>
+        stored.flatMap((name, m) => tokenRow(tokens, role, name, rowOffsets[i] + t, widths[m])),
+      ),
+    );
   };
   const offsets = widths.reduce((sums, width) => [...sums, sums[sums.length - 1] + width], [0]);
   return { modules, offsets, train: of("train"), queries: of("queries") };

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { planModel } from "../../lib/model/architecture";
-import { listCheckpoint } from "../../lib/model/checkpoint";
-import { mapWeights, storedName } from "../../lib/model/checkpoint-weights";
-import type { HeadRequest } from "../../lib/model/head";
-import { requireTwins } from "../../lib/model/twins";
+import { planModel } from "../../lib/model/config/architecture";
+import { listCheckpoint } from "../../lib/model/weights/checkpoint";
+import { mapWeights, storedName } from "../../lib/model/weights/checkpoint-weights";
+import type { HeadRequest } from "../../lib/model/config/head";
+import { requireTwins } from "../../lib/model/weights/tied-weights";
 import { native } from "../../lib/native";
 import type { ListedTensor } from "../../lib/storage/listing";
 import { fileOf, scratch } from "../storage/bytes";
@@ -13,31 +13,53 @@ import { cases, golden, headOf } from "./golden-cases";
 
 const tinyStories = join(__dirname, "..", "..", "..", "shared", "data", "models", "tinystories-656k");
 
-async function mapOf(directory: string, change: (tensors: ListedTensor[]) => ListedTensor[] = (tensors) => tensors, head?: HeadRequest) {
+async function mapOf(
+  directory: string,
+  change: (tensors: ListedTensor[]) => ListedTensor[] = (tensors) => tensors,
+  head?: HeadRequest,
+) {
   const config = JSON.parse(readFileSync(join(directory, "config.json"), "utf8")) as Record<string, unknown>;
   const plan = planModel(config, head);
   const tensors = change(await listCheckpoint(directory));
-  const map = mapWeights(plan.family, plan.architecture, tensors, native().expectedWeights(plan.architecture), plan.head.kind !== "causalLM");
+  const map = mapWeights(
+    plan.family,
+    plan.architecture,
+    tensors,
+    native().expectedWeights(plan.architecture),
+    plan.head.kind !== "causalLM",
+  );
   return { ...map, plan, tensors };
 }
 
 describe("a checkpoint", () => {
   test.each(cases)("%s fills every weight with one tensor of its own", async (name) => {
     const { weights, plan, isNewHead, twins } = await mapOf(join(golden, name), undefined, headOf(name));
-    expect(weights.map(({ weight }) => weight)).toEqual(native().expectedWeights(plan.architecture).map((weight) => weight.name));
+    expect(weights.map(({ weight }) => weight)).toEqual(
+      native()
+        .expectedWeights(plan.architecture)
+        .map((weight) => weight.name),
+    );
     expect(new Set(weights.map((source) => source.name)).size).toBe(weights.length);
     expect(isNewHead).toBe(false);
     await requireTwins(twins);
   });
 
-  test.each(cases.filter((name) => /^(opt|bloom|gpt2|llama|mistral|qwen2|qwen3)$/.test(name)))("%s is written under the names it was read from", async (name) => {
-    const { weights, plan } = await mapOf(join(golden, name));
-    expect(weights.map(({ weight }) => storedName(plan.family, weight))).toEqual(weights.map((source) => source.name));
-  });
+  test.each(cases.filter((name) => /^(opt|bloom|gpt2|llama|mistral|qwen2|qwen3)$/.test(name)))(
+    "%s is written under the names it was read from",
+    async (name) => {
+      const { weights, plan } = await mapOf(join(golden, name));
+      expect(weights.map(({ weight }) => storedName(plan.family, weight))).toEqual(
+        weights.map((source) => source.name),
+      );
+    },
+  );
 
   test("without a base prefix is read like one with it", async () => {
-    const strip = (tensors: ListedTensor[]) => tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace("model.decoder.", "decoder.") }));
-    expect((await mapOf(join(golden, "opt"), strip)).weights).toHaveLength((await mapOf(join(golden, "opt"))).weights.length);
+    const strip = (tensors: ListedTensor[]) =>
+      tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace("model.decoder.", "decoder.") }));
+    expect((await mapOf(join(golden, "opt"), strip)).weights).toHaveLength(
+      (await mapOf(join(golden, "opt"))).weights.length,
+    );
   });
 
   test("that stores a tied embedding only as lm_head is read", async () => {
@@ -55,17 +77,44 @@ describe("a checkpoint", () => {
 });
 
 describe("a checkpoint is refused", () => {
-  const renamed = (from: string, to: string) => (tensors: ListedTensor[]) => tensors.map((one) => (one.name === from ? { ...one, name: to } : one));
+  const renamed = (from: string, to: string) => (tensors: ListedTensor[]) =>
+    tensors.map((one) => (one.name === from ? { ...one, name: to } : one));
   const without = (name: string) => (tensors: ListedTensor[]) => tensors.filter((one) => one.name !== name);
-  const altered = (name: string, change: Partial<ListedTensor>) => (tensors: ListedTensor[]) => tensors.map((one) => (one.name === name ? { ...one, ...change } : one));
+  const altered = (name: string, change: Partial<ListedTensor>) => (tensors: ListedTensor[]) =>
+    tensors.map((one) => (one.name === name ? { ...one, ...change } : one));
 
   test.each<[string, (tensors: ListedTensor[]) => ListedTensor[], "missing" | "mismatch" | "unsupported", RegExp]>([
-    ["lacks a weight", without("model.layers.1.mlp.up_proj.weight"), "missing", /"model\.layers\.1\.mlp\.up_proj\.weight"/],
+    [
+      "lacks a weight",
+      without("model.layers.1.mlp.up_proj.weight"),
+      "missing",
+      /"model\.layers\.1\.mlp\.up_proj\.weight"/,
+    ],
     ["lacks its output", without("lm_head.weight"), "missing", /"lm_head\.weight"/],
-    ["has another name for a weight", renamed("model.norm.weight", "model.ln.weight"), "missing", /"model\.norm\.weight"/],
-    ["is of another family", (tensors) => tensors.map((one) => ({ ...one, name: one.name.replace("model.", "gpt_neox.") })), "missing", /family "llama"/],
-    ["holds a weight more", (tensors) => [...tensors, { ...(tensors[0]), name: "model.layers.2.mlp.up_proj.weight" }], "mismatch", /"model\.layers\.2\.mlp\.up_proj\.weight"/],
-    ["holds a bias that config.json does not have", (tensors) => [...tensors, { ...(tensors[0]), name: "model.layers.0.mlp.up_proj.bias" }], "mismatch", /up_proj\.bias/],
+    [
+      "has another name for a weight",
+      renamed("model.norm.weight", "model.ln.weight"),
+      "missing",
+      /"model\.norm\.weight"/,
+    ],
+    [
+      "is of another family",
+      (tensors) => tensors.map((one) => ({ ...one, name: one.name.replace("model.", "gpt_neox.") })),
+      "missing",
+      /family "llama"/,
+    ],
+    [
+      "holds a weight more",
+      (tensors) => [...tensors, { ...tensors[0], name: "model.layers.2.mlp.up_proj.weight" }],
+      "mismatch",
+      /"model\.layers\.2\.mlp\.up_proj\.weight"/,
+    ],
+    [
+      "holds a bias that config.json does not have",
+      (tensors) => [...tensors, { ...tensors[0], name: "model.layers.0.mlp.up_proj.bias" }],
+      "mismatch",
+      /up_proj\.bias/,
+    ],
     ["has another shape", altered("model.norm.weight", { shape: [31] }), "mismatch", /\[32\].*\[31\]/],
     ["has transposed sizes", altered("model.layers.0.mlp.up_proj.weight", { shape: [32, 40] }), "mismatch", /up_proj/],
     ["has whole numbers as weights", altered("model.norm.weight", { dtype: "I32" }), "unsupported", /I32/],
@@ -82,13 +131,26 @@ describe("a checkpoint is refused", () => {
   test("when a tied embedding differs from the output beside it", async () => {
     const directory = scratchDirectory;
     const [same, other] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)].map((bytes) => fileOf(directory, bytes));
-    const tensor = (file: string): ListedTensor => ({ name: file, dtype: "F32", shape: [8], file, offset: 0, bytes: 32 });
-    await expect(requireTwins([[tensor(same), tensor(other)]])).rejects.toMatchObject(refusal("mismatch", /tie_word_embeddings/));
-    await expect(requireTwins([[tensor(same), tensor(fileOf(directory, Buffer.alloc(32, 1)))]])).resolves.toBeUndefined();
+    const tensor = (file: string): ListedTensor => ({
+      name: file,
+      dtype: "F32",
+      shape: [8],
+      file,
+      offset: 0,
+      bytes: 32,
+    });
+    await expect(requireTwins([[tensor(same), tensor(other)]])).rejects.toMatchObject(
+      refusal("mismatch", /tie_word_embeddings/),
+    );
+    await expect(
+      requireTwins([[tensor(same), tensor(fileOf(directory, Buffer.alloc(32, 1)))]]),
+    ).resolves.toBeUndefined();
   });
 
   test("when the directory has no weights", async () => {
-    await expect(listCheckpoint(scratchDirectory)).rejects.toMatchObject(refusal("missing", /model\.safetensors.*pytorch_model\.bin/));
+    await expect(listCheckpoint(scratchDirectory)).rejects.toMatchObject(
+      refusal("missing", /model\.safetensors.*pytorch_model\.bin/),
+    );
   });
 });
 

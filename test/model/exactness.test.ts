@@ -1,11 +1,19 @@
 // What happens inside the model equals transformers' golden values, in every type, batch and order. Logits and losses: load-model.test.ts.
 import { concatInstances, selectInstances } from "../../lib/data/instances";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
-import { modulesOf } from "../../lib/instance/parameters";
+import { modulesOf } from "../../lib/instance/gradients/parameters";
 import { evaluate } from "../../lib/model/evaluate";
-import { capture, readoutStates } from "../../lib/model/states";
+import { capture, readoutStates } from "../../lib/model/capture";
 import { logitTolerance, relativeDifference } from "./golden-cases";
-import { familyCases, goldenTensors, gradientName, instancesOf, languageModels, open, raggedInstances } from "./golden-tensors";
+import {
+  familyCases,
+  goldenTensors,
+  gradientName,
+  instancesOf,
+  languageModels,
+  open,
+  raggedInstances,
+} from "./golden-tensors";
 
 /** Two orders of summation in float32 differ by about 1e-7 a step; some hundred steps lie between input and result. */
 const orderTolerance = 1e-5;
@@ -17,7 +25,10 @@ const halfTolerance = 0.06;
 /** [token, layer, feature] of one layer as [token, feature]. */
 function layerOf(values: Float32Array, count: number, layers: number, layer: number): Float32Array {
   const features = values.length / count / layers;
-  return Float32Array.from({ length: count * features }, (_, i) => values[(Math.floor(i / features) * layers + layer) * features + (i % features)]);
+  return Float32Array.from(
+    { length: count * features },
+    (_, i) => values[(Math.floor(i / features) * layers + layer) * features + (i % features)],
+  );
 }
 
 describe("captured values equal transformers' at every position", () => {
@@ -25,11 +36,16 @@ describe("captured values equal transformers' at every position", () => {
     using model = await open(name);
     const wanted = await goldenTensors(name, "golden.safetensors");
     const instances = await instancesOf(name, "causalLM");
-    for (const [site, word] of [["neurons", "mlp"], ["heads", "attention"]] as const) {
+    for (const [site, word] of [
+      ["neurons", "mlp"],
+      ["heads", "attention"],
+    ] as const) {
       const { values, count, layers } = await capture(model, instances, { site, positions: "all" });
       expect(count).toBe(instances.tokens.length);
       for (const layer of layers) {
-        expect(relativeDifference(layerOf(values, count, layers.length, layer), wanted[`${word}.${layer}`].data)).toBeLessThan(logitTolerance);
+        expect(
+          relativeDifference(layerOf(values, count, layers.length, layer), wanted[`${word}.${layer}`].data),
+        ).toBeLessThan(logitTolerance);
       }
     }
   });
@@ -52,7 +68,12 @@ describe("captured values equal transformers' at every position", () => {
     const instances = await instancesOf("opt", "causalLM");
     const before = await capture(model, instances, { site: "preActivation", positions: "all" });
     const after = await capture(model, instances, { site: "neurons", positions: "all" });
-    expect(relativeDifference(before.values.map((value) => Math.max(0, value)), after.values)).toBeLessThan(orderTolerance);
+    expect(
+      relativeDifference(
+        before.values.map((value) => Math.max(0, value)),
+        after.values,
+      ),
+    ).toBeLessThan(orderTolerance);
     expect(before.values.some((value) => value < 0)).toBe(true);
   });
 });
@@ -67,7 +88,11 @@ describe("the gradient of each module equals PyTorch's", () => {
     for (const module of modules) {
       const parts = [`${module}.weight`, `${module}.bias`].map((weight) => wanted[gradientName(model, weight)]);
       expect(parts[0]).toBeDefined();
-      const square = parts.reduce((sum, part) => sum + (part?.data as Float32Array | undefined ?? new Float32Array(0)).reduce((a, g) => a + g * g, 0), 0);
+      const square = parts.reduce(
+        (sum, part) =>
+          sum + ((part?.data as Float32Array | undefined) ?? new Float32Array(0)).reduce((a, g) => a + g * g, 0),
+        0,
+      );
       const { scores } = await gradientSimilarity(model, first, first, { parameters: [module] });
       expect(square).toBeGreaterThan(0);
       expect(Math.abs(scores[0] / square - 1)).toBeLessThan(squareTolerance);
@@ -88,7 +113,12 @@ describe("batches change nothing", () => {
     expect(alone.predictions).toEqual(together.predictions);
     const order = [4, 0, 5, 2, 1, 3];
     const reordered = await evaluate(model, selectInstances(instances, order), { batchTokens: 20 });
-    expect(relativeDifference(reordered.losses, order.map((i) => together.losses[i]))).toBeLessThan(orderTolerance);
+    expect(
+      relativeDifference(
+        reordered.losses,
+        order.map((i) => together.losses[i]),
+      ),
+    ).toBeLessThan(orderTolerance);
     expect(Array.from(reordered.predictions)).toEqual(order.map((i) => together.predictions[i]));
   });
 

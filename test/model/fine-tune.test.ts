@@ -4,7 +4,7 @@ import { createInstances, selectInstances } from "../../lib/data/instances";
 import { evaluate } from "../../lib/model/evaluate";
 import { fineTune, fineTuneWithHistory, type FineTuned, type FineTuneOptions } from "../../lib/model/fine-tune";
 import { loadModel } from "../../lib/model/load-model";
-import { readoutStates } from "../../lib/model/states";
+import { readoutStates } from "../../lib/model/capture";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import { scratch } from "../storage/bytes";
@@ -19,21 +19,44 @@ const finalTolerance = 1e-3;
 /** Learning rates are the same formula in doubles. */
 const rateTolerance = 1e-12;
 
-const bases = { lm: "opt", classification: "opt-classification", "classification-clip-4": "opt-classification", choice: "gpt-neox-choice" } as const;
+const bases = {
+  lm: "opt",
+  classification: "opt-classification",
+  "classification-clip-4": "opt-classification",
+  choice: "gpt-neox-choice",
+} as const;
 type Run = keyof typeof bases;
 
 /** The recipe of test/golden/fine-tuning.py. */
 const recipe = (run: Run): FineTuneOptions => ({
-  epochs: 5, batchSize: 2, accumulation: 2, learningRate: 1e-3, weightDecay: 0.01, schedule: "linear", warmupSteps: 5,
-  clip: run === "classification-clip-4" ? 4 : 1, dropout: false, order: "given",
+  epochs: 5,
+  batchSize: 2,
+  accumulation: 2,
+  learningRate: 1e-3,
+  weightDecay: 0.01,
+  schedule: "linear",
+  warmupSteps: 5,
+  clip: run === "classification-clip-4" ? 4 : 1,
+  dropout: false,
+  order: "given",
 });
 
 function trainOf(run: Run, tensors: Tensors): Instances {
   const kind = run === "lm" ? "causalLM" : run === "choice" ? "choice" : "classification";
-  return createInstances({ kind, rows: rowsOf(tensors), groups: kind === "choice" ? groupsOf(tensors) : undefined, labels: tensors["labels"].data });
+  return createInstances({
+    kind,
+    rows: rowsOf(tensors),
+    groups: kind === "choice" ? groupsOf(tensors) : undefined,
+    labels: tensors["labels"].data,
+  });
 }
 
-async function tuned<T>(model: Model, train: Instances, options: FineTuneOptions, use: (result: FineTuned) => Promise<T> | T): Promise<T> {
+async function tuned<T>(
+  model: Model,
+  train: Instances,
+  options: FineTuneOptions,
+  use: (result: FineTuned) => Promise<T> | T,
+): Promise<T> {
   const result = await fineTuneWithHistory(model, train, options);
   try {
     return await use(result);
@@ -42,7 +65,8 @@ async function tuned<T>(model: Model, train: Instances, options: FineTuneOptions
   }
 }
 
-const losses = (model: Model, train: Instances, options: FineTuneOptions) => tuned(model, train, options, (result) => Array.from(result.losses));
+const losses = (model: Model, train: Instances, options: FineTuneOptions) =>
+  tuned(model, train, options, (result) => Array.from(result.losses));
 const few: FineTuneOptions = { epochs: 2, batchSize: 2, learningRate: 1e-3 };
 
 /** Log-probabilities of a listwise instance's rows. */
@@ -63,15 +87,23 @@ describe("twenty steps equal PyTorch's", () => {
     const train = trainOf(run, wanted);
     await tuned(model, train, recipe(run), async (result) => {
       expect(result.losses).toHaveLength(20);
-      result.losses.forEach((loss, step) => expect(Math.abs(loss / wanted["losses"].data[step] - 1)).toBeLessThan(lossTolerance));
-      result.learningRates.forEach((rate, step) => expect(Math.abs(rate - wanted["learningRates"].data[step])).toBeLessThan(rateTolerance));
+      result.losses.forEach((loss, step) =>
+        expect(Math.abs(loss / wanted["losses"].data[step] - 1)).toBeLessThan(lossTolerance),
+      );
+      result.learningRates.forEach((rate, step) =>
+        expect(Math.abs(rate - wanted["learningRates"].data[step])).toBeLessThan(rateTolerance),
+      );
       expect(result.keptEpoch).toBe(4);
       const after = await evaluate(result.model, train, { logits: true });
       // An LM's instance counts the mean over its next tokens.
       const instanceLosses = after.losses.map((loss, i) => loss / after.targetTokens[i]);
       expect(relativeDifference(instanceLosses, wanted["finalLosses"].data)).toBeLessThan(finalTolerance);
-      if (run === "choice") expect(relativeDifference(logProbabilities(after.logits!, train.groupOffsets), wanted["finalLogProbabilities"].data)).toBeLessThan(finalTolerance);
-      if (run.startsWith("classification")) expect(relativeDifference(after.logits!, wanted["finalLogits"].data)).toBeLessThan(finalTolerance);
+      if (run === "choice")
+        expect(
+          relativeDifference(logProbabilities(after.logits!, train.groupOffsets), wanted["finalLogProbabilities"].data),
+        ).toBeLessThan(finalTolerance);
+      if (run.startsWith("classification"))
+        expect(relativeDifference(after.logits!, wanted["finalLogits"].data)).toBeLessThan(finalTolerance);
     });
   });
 
@@ -129,21 +161,33 @@ describe("fine-tuning", () => {
 
   test("of a tied head alone is refused", async () => {
     using model = await open("opt");
-    await expect(fineTune(model, raggedInstances("causalLM"), { ...few, trainable: "head" })).rejects.toMatchObject(refusal("unsupported", /tied/));
+    await expect(fineTune(model, raggedInstances("causalLM"), { ...few, trainable: "head" })).rejects.toMatchObject(
+      refusal("unsupported", /tied/),
+    );
   });
 
-  test.each(["lengthSorted", "shuffled", "given"] as const)("in %s order covers each instance once per epoch", async (order) => {
-    using model = await open("opt-classification");
-    const train = raggedInstances("classification", 7);
-    const alone = (await evaluate(model, train)).losses;
-    // Without learning a step's loss tells which instance it held.
-    const seen = await losses(model, train, { epochs: 2, batchSize: 1, learningRate: 0, weightDecay: 0, dropout: false, order });
-    for (const epoch of [seen.slice(0, 7), seen.slice(7)]) {
-      expect(relativeDifference([...epoch].sort(), Array.from(alone).sort())).toBeLessThan(1e-5); // the order of two sums
-    }
-    if (order === "given") expect(relativeDifference(seen.slice(0, 7), alone)).toBeLessThan(1e-5);
-    else expect(seen.slice(0, 7)).not.toEqual(seen.slice(7));
-  });
+  test.each(["lengthSorted", "shuffled", "given"] as const)(
+    "in %s order covers each instance once per epoch",
+    async (order) => {
+      using model = await open("opt-classification");
+      const train = raggedInstances("classification", 7);
+      const alone = (await evaluate(model, train)).losses;
+      // Without learning a step's loss tells which instance it held.
+      const seen = await losses(model, train, {
+        epochs: 2,
+        batchSize: 1,
+        learningRate: 0,
+        weightDecay: 0,
+        dropout: false,
+        order,
+      });
+      for (const epoch of [seen.slice(0, 7), seen.slice(7)]) {
+        expect(relativeDifference([...epoch].sort(), Array.from(alone).sort())).toBeLessThan(1e-5); // the order of two sums
+      }
+      if (order === "given") expect(relativeDifference(seen.slice(0, 7), alone)).toBeLessThan(1e-5);
+      else expect(seen.slice(0, 7)).not.toEqual(seen.slice(7));
+    },
+  );
 
   test("lengthSorted batches hold like lengths", async () => {
     using model = await open("opt-classification");
@@ -153,7 +197,8 @@ describe("fine-tuning", () => {
     const alone = (await evaluate(model, train)).losses;
     const seen = await losses(model, train, { epochs: 1, batchSize: 2, learningRate: 0, dropout: false });
     const pairs = seen.map((loss) => {
-      for (let a = 0; a < 8; a++) for (let b = a + 1; b < 8; b++) if (Math.abs((alone[a] + alone[b]) / 2 - loss) < 1e-6) return [a, b];
+      for (let a = 0; a < 8; a++)
+        for (let b = a + 1; b < 8; b++) if (Math.abs((alone[a] + alone[b]) / 2 - loss) < 1e-6) return [a, b];
       return [-1, -1];
     });
     expect(pairs.every(([a, b]) => a >= 0 && lengths[a] === lengths[b])).toBe(true);
@@ -163,7 +208,14 @@ describe("fine-tuning", () => {
     using model = await open("opt-classification");
     const train = raggedInstances("classification");
     // So large a rate overshoots: later epochs are worse somewhere.
-    const options: FineTuneOptions = { epochs: 6, batchSize: 2, learningRate: 0.05, schedule: "constant", dropout: false, evaluation: selectInstances(train, [1, 4, 5]) };
+    const options: FineTuneOptions = {
+      epochs: 6,
+      batchSize: 2,
+      learningRate: 0.05,
+      schedule: "constant",
+      dropout: false,
+      evaluation: selectInstances(train, [1, 4, 5]),
+    };
     await tuned(model, train, options, async ({ model: best, evaluationAccuracies, evaluationLosses, keptEpoch }) => {
       const top = Math.max(...evaluationAccuracies);
       const lowest = Math.min(...evaluationLosses.filter((_, epoch) => evaluationAccuracies[epoch] === top));
@@ -180,24 +232,34 @@ describe("fine-tuning", () => {
 
   test("without evaluation instances reports NaN and keeps the last epoch", async () => {
     using model = await open("opt-classification");
-    await tuned(model, raggedInstances("classification"), few, ({ evaluationLosses, evaluationAccuracies, keptEpoch }) => {
-      expect([...evaluationLosses, ...evaluationAccuracies].every(Number.isNaN)).toBe(true);
-      expect(keptEpoch).toBe(1);
-    });
+    await tuned(
+      model,
+      raggedInstances("classification"),
+      few,
+      ({ evaluationLosses, evaluationAccuracies, keptEpoch }) => {
+        expect([...evaluationLosses, ...evaluationAccuracies].every(Number.isNaN)).toBe(true);
+        expect(keptEpoch).toBe(1);
+      },
+    );
   });
 
   test("writes checkpoints that load as the epochs' models", async () => {
     const directory = join(scratchDirectory, "checkpoints");
     using model = await open("gpt2-classification");
     const train = raggedInstances("classification");
-    await tuned(model, train, { ...few, checkpoints: directory, evaluation: train, keep: "last" }, async ({ model: last, evaluationLosses }) => {
-      expect(readdirSync(directory).sort()).toEqual(["epoch-1", "epoch-2"]);
-      using first = await loadModel(join(directory, "epoch-1"));
-      using second = await loadModel(join(directory, "epoch-2"));
-      expect(second.hash).toBe(last.hash);
-      expect(first.hash).not.toBe(last.hash);
-      expect((await evaluate(first, train)).meanLoss).toBeCloseTo(evaluationLosses[0], 5);
-    });
+    await tuned(
+      model,
+      train,
+      { ...few, checkpoints: directory, evaluation: train, keep: "last" },
+      async ({ model: last, evaluationLosses }) => {
+        expect(readdirSync(directory).sort()).toEqual(["epoch-1", "epoch-2"]);
+        using first = await loadModel(join(directory, "epoch-1"));
+        using second = await loadModel(join(directory, "epoch-2"));
+        expect(second.hash).toBe(last.hash);
+        expect(first.hash).not.toBe(last.hash);
+        expect((await evaluate(first, train)).meanLoss).toBeCloseTo(evaluationLosses[0], 5);
+      },
+    );
   });
 
   test("that diverges says so, leaves no checkpoints behind, and a tame run works after", async () => {
@@ -205,7 +267,14 @@ describe("fine-tuning", () => {
     using model = await open("opt-classification");
     const train = raggedInstances("classification");
     // The decay multiplies each weight by 1 − 10 · 1 = −9 a step.
-    const wild: FineTuneOptions = { epochs: 30, batchSize: 2, learningRate: 10, schedule: "constant", weightDecay: 1, checkpoints: directory };
+    const wild: FineTuneOptions = {
+      epochs: 30,
+      batchSize: 2,
+      learningRate: 10,
+      schedule: "constant",
+      weightDecay: 1,
+      checkpoints: directory,
+    };
     await expect(fineTune(model, train, wild)).rejects.toMatchObject(refusal("native", /diverged.*learningRate/s));
     expect(existsSync(directory) ? readdirSync(directory) : []).toEqual([]);
     expect(await losses(model, train, few)).toHaveLength(6);
@@ -222,7 +291,9 @@ describe("fine-tuning refuses", () => {
     ["evaluation instances for another head", { evaluation: raggedInstances("causalLM") }, "mismatch", /"evaluation"/],
   ])("%s", async (_name, options, code, words) => {
     using model = await open("opt-classification");
-    await expect(fineTune(model, raggedInstances("classification"), options)).rejects.toMatchObject(refusal(code as never, words));
+    await expect(fineTune(model, raggedInstances("classification"), options)).rejects.toMatchObject(
+      refusal(code as never, words),
+    );
   });
 
   test("instances without labels", async () => {

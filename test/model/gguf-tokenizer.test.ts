@@ -14,7 +14,10 @@ const directory = scratch();
 let made = 0;
 const changed = (keys: Changes["keys"]) => writeChanged(join(directory, `${made++}.gguf`), "tokens", { keys });
 
-interface Ids { readonly texts: readonly string[]; readonly ids: Readonly<Record<string, number[][]>> }
+interface Ids {
+  readonly texts: readonly string[];
+  readonly ids: Readonly<Record<string, number[][]>>;
+}
 const { texts, ids } = JSON.parse(readFileSync(join(golden, "gguf", "ids.json"), "utf8")) as Ids;
 
 test.each(Object.keys(ids))("ids equal the tokenizers package's: %s", async (rule) => {
@@ -27,7 +30,11 @@ test("special tokens keep their ids and roles, and are saved with the model", as
   using model = await loadModel(ggufFile("tokens"));
   const { tokenizer } = model;
   const [row] = await tokenizer.encode(["<|im_start|>a<user>12<|im_end|>"]);
-  expect([tokenizer.size, tokenizer.special, model.architecture.vocabulary]).toEqual([324, { bos: row[0], eos: row.at(-1), pad: row.at(-1), unk: 0 }, 324]);
+  expect([tokenizer.size, tokenizer.special, model.architecture.vocabulary]).toEqual([
+    324,
+    { bos: row[0], eos: row.at(-1), pad: row.at(-1), unk: 0 },
+    324,
+  ]);
   expect(model.config).toMatchObject({ bos_token_id: row[0], eos_token_id: row.at(-1), pad_token_id: row.at(-1) });
   expect(await tokenizer.decode(row)).toBe("<|im_start|>a<user>12<|im_end|>");
   const path = join(directory, "saved");
@@ -35,7 +42,10 @@ test("special tokens keep their ids and roles, and are saved with the model", as
   using again = await loadModel(path);
   expect(await again.tokenizer.encode(texts)).toEqual(await tokenizer.encode(texts));
   expect([again.tokenizer.special, again.hash]).toEqual([tokenizer.special, model.hash]);
-  expect(JSON.parse(readFileSync(join(path, "tokenizer_config.json"), "utf8"))).toMatchObject({ chat_template: expect.stringContaining("message"), bos_token: "<|im_start|>" });
+  expect(JSON.parse(readFileSync(join(path, "tokenizer_config.json"), "utf8"))).toMatchObject({
+    chat_template: expect.stringContaining("message"),
+    bos_token: "<|im_start|>",
+  });
 });
 
 test("where the file asks for a start token, the saved tokenizer adds it for other programs, and ours does not", async () => {
@@ -44,7 +54,9 @@ test("where the file asks for a start token, the saved tokenizer adds it for oth
   expect(row).toHaveLength(1);
   const path = join(directory, "with-start");
   await saveModel(model, path);
-  expect(JSON.parse(readFileSync(join(path, "tokenizer.json"), "utf8"))).toMatchObject({ post_processor: { type: "TemplateProcessing", special_tokens: { "<|im_start|>": { ids: [321] } } } });
+  expect(JSON.parse(readFileSync(join(path, "tokenizer.json"), "utf8"))).toMatchObject({
+    post_processor: { type: "TemplateProcessing", special_tokens: { "<|im_start|>": { ids: [321] } } },
+  });
 });
 
 test("a file without tokenizer has none", async () => {
@@ -55,22 +67,52 @@ test("a file without tokenizer has none", async () => {
 test("a large vocabulary does not hold the event loop", async () => {
   const words = Array.from({ length: 50_000 }, (_, i) => `word${i}`);
   const path = join(directory, "large.gguf");
-  await writeChanged(path, "tokens", { keys: { "tokenizer.ggml.tokens": words, "tokenizer.ggml.token_type": new Int32Array(50_000).fill(1), "tokenizer.ggml.merges": [] } });
+  await writeChanged(path, "tokens", {
+    keys: {
+      "tokenizer.ggml.tokens": words,
+      "tokenizer.ggml.token_type": new Int32Array(50_000).fill(1),
+      "tokenizer.ggml.merges": [],
+    },
+  });
   // More tokens than embeddings: refused, but only after the list was read.
-  expect(await shortestHold(async () => { await loadModel(path).catch(() => undefined); })).toBeLessThan(longestHold);
+  expect(
+    await shortestHold(async () => {
+      await loadModel(path).catch(() => undefined);
+    }),
+  ).toBeLessThan(longestHold);
 });
 
 test.each<[string, Changes["keys"], string, RegExp]>([
-  ["an unknown rule of cutting", { "tokenizer.ggml.pre": "deepseek-llm" }, "unknown", /tokenizer\.ggml\.pre "deepseek-llm".*Known: gpt-2, smollm, llama-bpe, qwen2/],
+  [
+    "an unknown rule of cutting",
+    { "tokenizer.ggml.pre": "deepseek-llm" },
+    "unknown",
+    /tokenizer\.ggml\.pre "deepseek-llm".*Known: gpt-2, smollm, llama-bpe, qwen2/,
+  ],
   ["no rule of cutting", { "tokenizer.ggml.pre": undefined }, "missing", /no "tokenizer\.ggml\.pre"/],
   ["another kind", { "tokenizer.ggml.model": "llama" }, "unsupported", /kind "llama"/],
   ["no tokens", { "tokenizer.ggml.tokens": undefined }, "missing", /no "tokenizer\.ggml\.tokens"/],
   ["tokens that are numbers", { "tokenizer.ggml.tokens": Int32Array.of(1, 2) }, "invalid", /list of texts/],
   ["no merges", { "tokenizer.ggml.merges": undefined }, "missing", /no "tokenizer\.ggml\.merges"/],
   ["merges of unknown tokens", { "tokenizer.ggml.merges": ["a zzz"] }, "corrupt", /merge "a zzz".*lacks/],
-  ["more tokens than embeddings", { "tokenizer.ggml.tokens": Array.from({ length: 325 }, (_, i) => `t${i}`) }, "corrupt", /325 tokens but 324 embeddings/],
-  ["the same token twice", { "tokenizer.ggml.tokens": Array.from({ length: 324 }, () => "same"), "tokenizer.ggml.merges": [] }, "corrupt", /"same" twice/],
-  ["types of fewer tokens", { "tokenizer.ggml.token_type": Int32Array.of(1, 1) }, "corrupt", /token_type" for each of its 324/],
+  [
+    "more tokens than embeddings",
+    { "tokenizer.ggml.tokens": Array.from({ length: 325 }, (_, i) => `t${i}`) },
+    "corrupt",
+    /325 tokens but 324 embeddings/,
+  ],
+  [
+    "the same token twice",
+    { "tokenizer.ggml.tokens": Array.from({ length: 324 }, () => "same"), "tokenizer.ggml.merges": [] },
+    "corrupt",
+    /"same" twice/,
+  ],
+  [
+    "types of fewer tokens",
+    { "tokenizer.ggml.token_type": Int32Array.of(1, 1) },
+    "corrupt",
+    /token_type" for each of its 324/,
+  ],
   ["a special token beyond the last", { "tokenizer.ggml.bos_token_id": 324 }, "corrupt", /bos_token_id" is 324.*0–323/],
   ["a special token that is no number", { "tokenizer.ggml.eos_token_id": "x" }, "corrupt", /eos_token_id" is "x"/],
 ])("a tokenizer with %s is refused", async (_name, keys, code, words) => {

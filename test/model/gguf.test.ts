@@ -52,7 +52,9 @@ describe("a GGUF model gives transformers' logits", () => {
 
   test("of every block type", async () => {
     using model = await loadModel(ggufFile("blocks"));
-    expect(await logitDifference(model, await goldenTensors("gguf", "values.safetensors"))).toBeLessThan(logitTolerance);
+    expect(await logitDifference(model, await goldenTensors("gguf", "values.safetensors"))).toBeLessThan(
+      logitTolerance,
+    );
   });
 
   test("in version 2, under another name, and after it was saved as a directory", async () => {
@@ -63,7 +65,12 @@ describe("a GGUF model gives transformers' logits", () => {
     await saveModel(model, saved);
     using again = await loadModel(saved);
     expect(again.hash).toBe(model.hash);
-    expect(again.config).toMatchObject({ architectures: ["LlamaForCausalLM"], rms_norm_eps: 1e-5, rope_theta: 100_000, tie_word_embeddings: true });
+    expect(again.config).toMatchObject({
+      architectures: ["LlamaForCausalLM"],
+      rms_norm_eps: 1e-5,
+      rope_theta: 100_000,
+      tie_word_embeddings: true,
+    });
   });
 
   test("as the body of a classifier with a new head", async () => {
@@ -77,19 +84,31 @@ test("every third row of each tensor of every type is what the gguf package read
   using model = await loadModel(ggufFile("blocks"));
   const [weights, expected] = [await weightsOf(model), await goldenTensors("gguf", "values.safetensors")];
   const theirs: Readonly<Record<string, string>> = {
-    attn_q: "self_attn.q_proj", attn_k: "self_attn.k_proj", attn_v: "self_attn.v_proj", attn_output: "self_attn.o_proj",
-    ffn_gate: "mlp.gate_proj", ffn_up: "mlp.up_proj", ffn_down: "mlp.down_proj",
+    attn_q: "self_attn.q_proj",
+    attn_k: "self_attn.k_proj",
+    attn_v: "self_attn.v_proj",
+    attn_output: "self_attn.o_proj",
+    ffn_gate: "mlp.gate_proj",
+    ffn_up: "mlp.up_proj",
+    ffn_down: "mlp.down_proj",
   };
   const nameOf = (name: string): string => {
     const [, layer, module] = /^blk\.(\d)\.(\w+)$/.exec(name) ?? [];
-    return layer === undefined ? { token_embd: "model.embed_tokens.weight", output: "lm_head.weight" }[name]! : `model.layers.${layer}.${theirs[module]}.weight`;
+    return layer === undefined
+      ? { token_embd: "model.embed_tokens.weight", output: "lm_head.weight" }[name]!
+      : `model.layers.${layer}.${theirs[module]}.weight`;
   };
   const names = Object.keys(expected).filter((name) => !["tokens", "rowOffsets", "logits"].includes(name));
   expect(names).toHaveLength(16);
   const differences: Record<string, number> = {};
   for (const name of names) {
-    const { data, shape: [, width] } = weights[nameOf(name)];
-    const rows = Array.from({ length: expected[name].shape[0] }, (_, i) => Array.from(data.slice(3 * i * width, (3 * i + 1) * width)));
+    const {
+      data,
+      shape: [, width],
+    } = weights[nameOf(name)];
+    const rows = Array.from({ length: expected[name].shape[0] }, (_, i) =>
+      Array.from(data.slice(3 * i * width, (3 * i + 1) * width)),
+    );
     differences[name] = relativeDifference(rows.flat(), expected[name].data);
   }
   expect(Object.entries(differences).filter(([, difference]) => !(difference < valueTolerance))).toEqual([]);

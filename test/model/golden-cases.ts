@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInstances } from "../../lib/data/instances";
-import type { HeadRequest } from "../../lib/model/head";
+import type { HeadRequest } from "../../lib/model/config/head";
 import { readTensors, type TensorData } from "../../lib/storage/tensors";
 import type { Instances } from "../../types/data";
 import type { HeadKind } from "../../types/architecture";
@@ -10,10 +10,13 @@ import type { HeadKind } from "../../types/architecture";
 export const golden = join(__dirname, "..", "golden");
 
 /** Model cases: directories with a model and the logits expected of it (influence/ has a model, and gradients instead). */
-export const cases = readdirSync(golden).filter((name) => name !== "influence" && existsSync(join(golden, name, "config.json")));
+export const cases = readdirSync(golden).filter(
+  (name) => name !== "influence" && existsSync(join(golden, name, "config.json")),
+);
 
 /** transformers has no choice head: those fixtures are saved as classifiers of one label. */
-export const headOf = (name: string): HeadRequest | undefined => (name.endsWith("choice") ? { kind: "choice" } : undefined);
+export const headOf = (name: string): HeadRequest | undefined =>
+  name.endsWith("choice") ? { kind: "choice" } : undefined;
 
 export interface Expected {
   readonly instances: Instances;
@@ -27,11 +30,15 @@ export async function expectedOf(name: string, kind: HeadKind): Promise<Expected
   const { tensors } = await readTensors(join(golden, name, "golden.safetensors"));
   const [tokens, offsets] = [tensors["tokens"].data as Int32Array, tensors["rowOffsets"].data as Int32Array];
   const rows = Array.from({ length: offsets.length - 1 }, (_, row) => tokens.slice(offsets[row], offsets[row + 1]));
-  const groups = kind === "choice" ? Array.from(tensors["groupOffsets"].data.slice(1), (end, i) => end - tensors["groupOffsets"].data[i]) : undefined;
+  const groups =
+    kind === "choice"
+      ? Array.from(tensors["groupOffsets"].data.slice(1), (end, i) => end - tensors["groupOffsets"].data[i])
+      : undefined;
   const { data, shape } = tensors["logits"];
   const width = shape[1] ?? 1;
   const last = (row: number) => data.slice((offsets[row + 1] - 1) * width, offsets[row + 1] * width);
-  const logits = kind === "causalLM" ? Float32Array.from(rows.flatMap((_, row) => Array.from(last(row)))) : (data as Float32Array);
+  const logits =
+    kind === "causalLM" ? Float32Array.from(rows.flatMap((_, row) => Array.from(last(row)))) : (data as Float32Array);
   const instances = createInstances({ kind, rows, groups, labels: tensors["labels"]?.data });
   return { instances, logits, losses: tensors["losses"].data };
 }

@@ -1,7 +1,7 @@
 // Golden arrays by name, the tiny models they were computed on, and the instances they speak of.
 import { join } from "node:path";
 import { createInstances } from "../../lib/data/instances";
-import { storedName } from "../../lib/model/checkpoint-weights";
+import { storedName } from "../../lib/model/weights/checkpoint-weights";
 import { familyOf } from "../../lib/model/families";
 import { loadModel, type LoadModelOptions } from "../../lib/model/load-model";
 import type { HeadKind } from "../../types/architecture";
@@ -39,16 +39,27 @@ export function groupsOf(tensors: Tensors): number[] {
 /** The instances of a model case. */
 export async function instancesOf(name: string, kind: HeadKind): Promise<Instances> {
   const tensors = await goldenTensors(name, "golden.safetensors");
-  return createInstances({ kind, rows: rowsOf(tensors), groups: kind === "choice" ? groupsOf(tensors) : undefined, labels: tensors["labels"]?.data });
+  return createInstances({
+    kind,
+    rows: rowsOf(tensors),
+    groups: kind === "choice" ? groupsOf(tensors) : undefined,
+    labels: tensors["labels"]?.data,
+  });
 }
 
 /** Ragged instances that fit a tiny model's head, some of one token; choices have two to four rows. */
 export function raggedInstances(kind: HeadKind, size = 6, vocabulary = 90): Instances {
-  const row = (seed: number, length: number) => Int32Array.from({ length }, (_, t) => 4 + ((seed * 31 + t * 17 + seed * t * 7) % (vocabulary - 4)));
+  const row = (seed: number, length: number) =>
+    Int32Array.from({ length }, (_, t) => 4 + ((seed * 31 + t * 17 + seed * t * 7) % (vocabulary - 4)));
   const lengths = [7, 1, 12, 3, 1, 9, 4];
   const groups = kind === "choice" ? Array.from({ length: size }, (_, i) => 2 + (i % 3)) : undefined;
-  const rows = Array.from({ length: groups ? groups.reduce((a, b) => a + b, 0) : size }, (_, i) => row(i + 1, lengths[i % lengths.length]));
-  const labels = kind === "causalLM" ? rows.map((_, i) => 5 + i) : Array.from({ length: size }, (_, i) => i % (kind === "choice" ? 2 : 3));
+  const rows = Array.from({ length: groups ? groups.reduce((a, b) => a + b, 0) : size }, (_, i) =>
+    row(i + 1, lengths[i % lengths.length]),
+  );
+  const labels =
+    kind === "causalLM"
+      ? rows.map((_, i) => 5 + i)
+      : Array.from({ length: size }, (_, i) => i % (kind === "choice" ? 2 : 3));
   return createInstances({ kind, rows, groups, labels });
 }
 
@@ -56,4 +67,3 @@ export function raggedInstances(kind: HeadKind, size = 6, vocabulary = 90): Inst
 export function gradientName(model: Model, weight: string): string {
   return `gradient.${storedName(familyOf(model.config), weight)}`;
 }
-

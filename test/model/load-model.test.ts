@@ -22,7 +22,10 @@ function copyOf(name: string): string {
 async function differencesOf(model: Model, name: string): Promise<{ logits: number; losses: number }> {
   const wanted = await expectedOf(name, model.architecture.head.kind);
   const actual = await evaluate(model, wanted.instances, { logits: true });
-  return { logits: relativeDifference(actual.logits ?? [], wanted.logits), losses: relativeDifference(actual.losses, wanted.losses) };
+  return {
+    logits: relativeDifference(actual.logits ?? [], wanted.logits),
+    losses: relativeDifference(actual.losses, wanted.losses),
+  };
 }
 
 describe("a loaded model", () => {
@@ -167,7 +170,15 @@ describe("loading is refused, and a valid call works afterwards,", () => {
 });
 
 describe("createModel", () => {
-  const config = { model_type: "llama", hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 4, intermediate_size: 40, vocab_size: 96, max_position_embeddings: 24 };
+  const config = {
+    model_type: "llama",
+    hidden_size: 32,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    intermediate_size: 40,
+    vocab_size: 96,
+    max_position_embeddings: 24,
+  };
 
   test("makes the same weights for the same seed", async () => {
     using first = await createModel(config, { seed: 3 });
@@ -189,6 +200,8 @@ describe("createModel", () => {
     ["a tokenizer that is none", config, { tokenizer: {} }, "invalid", /"tokenizer"/],
     ["a seed that is none", config, { seed: -1 }, "invalid", /"seed"/],
   ])("refuses %s", async (_name, given, options, code, words) => {
-    await expect(createModel(given as object as Record<string, unknown>, options)).rejects.toMatchObject(refusal(code as never, words));
+    await expect(createModel(given as object as Record<string, unknown>, options)).rejects.toMatchObject(
+      refusal(code as never, words),
+    );
   });
 });

@@ -11,8 +11,10 @@ import { cases, golden, headOf } from "./golden-cases";
 const directory = scratch();
 let saved = 0;
 const fresh = (): string => join(directory, `saved-${saved++}`);
-const configOf = (path: string) => JSON.parse(readFileSync(join(path, "config.json"), "utf8")) as Record<string, unknown>;
-const namesOf = async (path: string) => (await readSafetensors(join(path, "model.safetensors"))).map(({ name }) => name).sort();
+const configOf = (path: string) =>
+  JSON.parse(readFileSync(join(path, "config.json"), "utf8")) as Record<string, unknown>;
+const namesOf = async (path: string) =>
+  (await readSafetensors(join(path, "model.safetensors"))).map(({ name }) => name).sort();
 const byteTokenizer = join(__dirname, "..", "data", "byte-bpe");
 const tiny = { model_type: "gpt2", n_embd: 32, n_layer: 2, n_head: 4, vocab_size: 96, n_positions: 24 };
 
@@ -27,19 +29,25 @@ describe("a saved model", () => {
     expect(again.labels).toEqual(model.labels);
   });
 
-  test.each(cases.filter((name) => !/^(format|hub)/.test(name)))("%s has the names that transformers gave it", async (name) => {
-    const path = fresh();
-    using model = await loadModel(join(golden, name), { head: headOf(name) });
-    await saveModel(model, path);
-    expect(await namesOf(path)).toEqual(await namesOf(join(golden, name)));
-  });
+  test.each(cases.filter((name) => !/^(format|hub)/.test(name)))(
+    "%s has the names that transformers gave it",
+    async (name) => {
+      const path = fresh();
+      using model = await loadModel(join(golden, name), { head: headOf(name) });
+      await saveModel(model, path);
+      expect(await namesOf(path)).toEqual(await namesOf(join(golden, name)));
+    },
+  );
 
   test("has its new head in config.json and in the weights", async () => {
     const path = fresh();
     using model = await loadModel(join(golden, "llama"), { head: { kind: "classification", labels: ["no", "yes"] } });
     await saveModel(model, path);
     expect(configOf(path)).toMatchObject({
-      architectures: ["LlamaForSequenceClassification"], id2label: { 0: "no", 1: "yes" }, label2id: { no: 0, yes: 1 }, num_labels: 2,
+      architectures: ["LlamaForSequenceClassification"],
+      id2label: { 0: "no", 1: "yes" },
+      label2id: { no: 0, yes: 1 },
+      num_labels: 2,
     });
     expect(await namesOf(path)).toContain("score.weight");
     expect(await namesOf(path)).not.toContain("lm_head.weight");
@@ -51,16 +59,26 @@ describe("a saved model", () => {
     const path = fresh();
     using model = await loadModel(join(golden, "opt"), { head: { kind: "choice" } });
     await saveModel(model, path);
-    expect(configOf(path)).toMatchObject({ architectures: ["OPTForSequenceClassification"], num_labels: 1, attribution_head: "choice" });
+    expect(configOf(path)).toMatchObject({
+      architectures: ["OPTForSequenceClassification"],
+      num_labels: 1,
+      attribution_head: "choice",
+    });
     using again = await loadModel(path);
     expect(again.architecture.head).toEqual({ kind: "choice", labels: 1 });
   });
 
-  test.each([["float32", "F32"], ["bfloat16", "BF16"], ["float64", "F64"]] as const)("may be stored as %s", async (dtype, stored) => {
+  test.each([
+    ["float32", "F32"],
+    ["bfloat16", "BF16"],
+    ["float64", "F64"],
+  ] as const)("may be stored as %s", async (dtype, stored) => {
     const path = fresh();
     using model = await createModel(tiny);
     await saveModel(model, path, { dtype });
-    expect(new Set((await readSafetensors(join(path, "model.safetensors"))).map((tensor) => tensor.dtype))).toEqual(new Set([stored]));
+    expect(new Set((await readSafetensors(join(path, "model.safetensors"))).map((tensor) => tensor.dtype))).toEqual(
+      new Set([stored]),
+    );
     expect(configOf(path)["dtype"]).toBe(dtype);
   });
 
@@ -94,12 +112,16 @@ describe("saving is refused", () => {
     using model = await createModel(tiny);
     await expect(saveModel(model, path)).rejects.toMatchObject(refusal("invalid", /notes\.txt/));
     expect(readdirSync(path)).toEqual(["notes.txt"]);
-    await expect(saveModel(model, join(path, "notes.txt"))).rejects.toMatchObject(refusal("invalid", /Cannot write .*a file, not a folder/));
+    await expect(saveModel(model, join(path, "notes.txt"))).rejects.toMatchObject(
+      refusal("invalid", /Cannot write .*a file, not a folder/),
+    );
   });
 
   test("of a closed model, of no model, and with a wrong type", async () => {
     const model = await createModel(tiny);
-    await expect(saveModel(model, fresh(), { dtype: "float16" as never })).rejects.toMatchObject(refusal("invalid", /"dtype"/));
+    await expect(saveModel(model, fresh(), { dtype: "float16" as never })).rejects.toMatchObject(
+      refusal("invalid", /"dtype"/),
+    );
     model.close();
     await expect(saveModel(model, fresh())).rejects.toMatchObject(refusal("invalid", /closed/));
     await expect(saveModel({} as never, fresh())).rejects.toMatchObject(refusal("invalid", /Model/));
@@ -108,7 +130,9 @@ describe("saving is refused", () => {
   test("when aborted, and leaves nothing behind", async () => {
     const path = fresh();
     using model = await createModel(tiny);
-    await expect(saveModel(model, path, { signal: AbortSignal.abort() })).rejects.toMatchObject(refusal("aborted", /abort/));
+    await expect(saveModel(model, path, { signal: AbortSignal.abort() })).rejects.toMatchObject(
+      refusal("aborted", /abort/),
+    );
     expect(existsSync(path)).toBe(false);
     expect(readdirSync(directory).filter((name) => name.includes("partial"))).toEqual([]);
     await saveModel(model, path);

@@ -1,10 +1,10 @@
 // EK-FAC's inverse against the explicit matrices.
-#include "instance/ekfac.h"
+#include "instance/ekfac/ekfac.h"
 
 #include <ATen/ops/linalg_inv.h>
 
 #include "harness.h"
-#include "instance/sampled_labels.h"
+#include "instance/ekfac/sampled_labels.h"
 
 namespace {
 
@@ -33,7 +33,8 @@ TEST(ekfac_inverse_is_that_of_the_explicit_matrix) {
   std::vector<at::Tensor> wanted;
   for (const EkfacModule& m : {with, without}) {
     const int64_t input = m.input_basis.size(0) - (m.bias ? 1 : 0);
-    const at::Tensor inputs = at::randn({4, input}, at::kDouble), gradients = at::randn({4, m.output_basis.size(0)}, at::kDouble);
+    const at::Tensor inputs = at::randn({4, input}, at::kDouble),
+                     gradients = at::randn({4, m.output_basis.size(0)}, at::kDouble);
     factors.modules.push_back({inputs, gradients, at::tensor({0, 0, 0, 1}, at::kLong), m.bias});
     // (Q_S ⊗ Q_A) diag(Λ + λ) (Q_S ⊗ Q_A)ᵀ over row-major [output, column]
     const at::Tensor basis = at::kron(m.output_basis, m.input_basis);
@@ -56,7 +57,8 @@ TEST(drawn_labels_invert_the_cumulated_probabilities) {
   const at::Tensor scores = at::softmax(4 * at::randn({50, 200}, at::kDouble), 1), draws = at::rand({50}, at::kDouble);
   const at::Tensor wanted = at::searchsorted(scores.cumsum(1), draws.unsqueeze(1)).squeeze(1);
   CHECK(at::equal(attribution::drawn_labels(scores, draws), wanted));
-  CHECK(at::equal(attribution::drawn_labels(scores.to(at::kFloat), draws), wanted));  // no draw lies within rounding of a step
+  CHECK(at::equal(attribution::drawn_labels(scores.to(at::kFloat), draws),
+                  wanted));  // no draw lies within rounding of a step
   const at::Tensor ends = attribution::drawn_labels(scores, at::tensor({0.0, 1.0}, at::kDouble).repeat(25));
   CHECK(ends[0].item<int64_t>() == 0 && ends.max().item<int64_t>() < 200);
 }

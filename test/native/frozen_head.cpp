@@ -1,4 +1,5 @@
-// Losses against a frozen head in blocks of classes, and their gradients, against the plain formula that autograd differentiates.
+// Losses against a frozen head in blocks of classes, and their gradients, against the plain formula that autograd
+// differentiates.
 #include "model/frozen_head.h"
 
 #include <torch/csrc/autograd/autograd.h>
@@ -26,7 +27,8 @@ double relative(const at::Tensor& own, const at::Tensor& wanted) {
 
 void check(int64_t rows, int64_t vocabulary, bool biased, bool drawn) {
   const at::Tensor hidden = at::randn({rows, 6}, at::kDouble).requires_grad_(true);
-  const Linear head{at::randn({vocabulary, 6}, at::kDouble), biased ? at::randn({vocabulary}, at::kDouble) : at::Tensor()};
+  const Linear head{at::randn({vocabulary, 6}, at::kDouble),
+                    biased ? at::randn({vocabulary}, at::kDouble) : at::Tensor()};
   const at::Tensor target = at::randint(0, vocabulary, {rows}, at::kLong), weights = at::randn({rows}, at::kDouble);
   const at::Tensor logits = at::linear(hidden, head.weight, head.bias);
   TokenTargets targets{drawn ? at::Tensor() : target, {}};
@@ -57,7 +59,11 @@ TEST(losses_of_a_frozen_head_near_zero_keep_their_digits_in_float32) {
   const at::Tensor target = at::arange(three_blocks, at::kLong), one = at::ones({three_blocks}, at::kDouble);
   const at::Tensor rows = at::eye(three_blocks, at::kDouble);
   // Each row says its own class, with odds from e^5 to e^30 against each of the others.
-  const at::Tensor exact = (rows * at::linspace(5, 30, three_blocks, at::kDouble).unsqueeze(1) + 0.01 * at::randn({three_blocks, three_blocks}, at::kDouble)).to(at::kFloat).to(at::kDouble).requires_grad_(true);
+  const at::Tensor exact = (rows * at::linspace(5, 30, three_blocks, at::kDouble).unsqueeze(1) +
+                            0.01 * at::randn({three_blocks, three_blocks}, at::kDouble))
+                               .to(at::kFloat)
+                               .to(at::kDouble)
+                               .requires_grad_(true);
   const at::Tensor rounded = exact.detach().to(at::kFloat).requires_grad_(true);
   const Found own = with_gradient(frozen_head_losses(rounded, {rows.to(at::kFloat), {}}, {target, {}}), one, rounded);
   const at::Tensor others = exact.masked_fill(rows.to(at::kBool), -1e30).logsumexp(1) - exact.diagonal();
@@ -70,7 +76,8 @@ TEST(losses_of_a_frozen_head_near_zero_keep_their_digits_in_float32) {
 
 TEST(a_head_of_one_class_has_loss_zero_and_no_rows_have_no_losses) {
   const at::Tensor hidden = at::randn({3, 6}).requires_grad_(true), zeros = at::zeros({3}, at::kLong);
-  const Found own = with_gradient(frozen_head_losses(hidden, {at::randn({1, 6}), {}}, {zeros, {}}), at::ones({3}), hidden);
+  const Found own =
+      with_gradient(frozen_head_losses(hidden, {at::randn({1, 6}), {}}, {zeros, {}}), at::ones({3}), hidden);
   CHECK(own.losses.eq(0).all().item<bool>() && own.gradient.eq(0).all().item<bool>());
   CHECK(frozen_head_losses(at::randn({0, 6}), {at::randn({4, 6}), {}}, {zeros.narrow(0, 0, 0), {}}).size(0) == 0);
 }

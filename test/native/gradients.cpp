@@ -1,13 +1,14 @@
-// Per-instance gradients of every kind of module against plain autograd, one instance at a time, over all building blocks.
+// Per-instance gradients of every kind of module against plain autograd, one instance at a time, over all building
+// blocks.
 #include <torch/csrc/autograd/autograd.h>
 
 #include <map>
 #include <numeric>
 
 #include "harness.h"
-#include "instance/curvature.h"
-#include "instance/factors.h"
-#include "instance/gradient_features.h"
+#include "instance/curvature/curvature.h"
+#include "instance/features/gradient_features.h"
+#include "instance/gradients/factors.h"
 #include "model/transformer.h"
 #include "samples.h"
 
@@ -62,7 +63,9 @@ Instances sample_instances(const Architecture& a) {
   for (size_t row = 0; row < lengths.size(); ++row) {
     for (int t = 0; t < lengths[row]; ++t) {
       owner->tokens.push_back(static_cast<int32_t>((5 * row + (t % 3) * 4 + 1) % 30));
-      if (a.head == HeadKind::causal_lm) owner->targets.push_back(t % 4 == 3 ? static_cast<int32_t>(no_target) : static_cast<int32_t>((t * 11 + row) % 30));
+      if (a.head == HeadKind::causal_lm)
+        owner->targets.push_back(t % 4 == 3 ? static_cast<int32_t>(no_target)
+                                            : static_cast<int32_t>((t * 11 + row) % 30));
     }
     owner->row_offsets.push_back(static_cast<int32_t>(owner->tokens.size()));
     if (a.head == HeadKind::choice && row % 2 == 0) continue;
@@ -80,7 +83,8 @@ std::vector<std::string> selected_names(const Architecture& a) {
 }
 
 /// One plain autograd call per instance: gradients by weight name, weights required to have them.
-std::map<std::string, std::vector<at::Tensor>> plain_gradients(const Model& model, const Instances& d, Reduction reduction) {
+std::map<std::string, std::vector<at::Tensor>> plain_gradients(const Model& model, const Instances& d,
+                                                               Reduction reduction) {
   Model leaves = model;
   std::vector<at::Tensor> parameters;
   std::vector<std::string> names;
@@ -93,7 +97,8 @@ std::map<std::string, std::vector<at::Tensor>> plain_gradients(const Model& mode
   const at::AutoGradMode grad(true);
   for (int64_t i = 0; i < d.size(); ++i) {
     const Batch batch = make_batch(d, {i}, at::kCPU);
-    const auto found = torch::autograd::grad({instance_losses(leaves, forward(leaves, batch), batch, reduction).sum()}, parameters);
+    const auto found =
+        torch::autograd::grad({instance_losses(leaves, forward(leaves, batch), batch, reduction).sum()}, parameters);
     for (size_t k = 0; k < names.size(); ++k) gradients[names[k]].push_back(found[k]);
   }
   return gradients;
@@ -149,12 +154,19 @@ TEST(products_of_factored_gradients_are_those_of_dense_ones) {
       const at::Tensor dense = dense_gradients(factors), products = at::matmul(dense, dense.t());
       const double size = products.abs().max().item<double>();
       CHECK_CLOSE(largest_difference(pair_products(factors, factors), products) / size, 0, rounding);
-      CHECK_CLOSE(largest_difference(pair_products(two, factors), products.index_select(0, at::tensor({2, 0}))) / size, 0, rounding);
+      CHECK_CLOSE(largest_difference(pair_products(two, factors), products.index_select(0, at::tensor({2, 0}))) / size,
+                  0, rounding);
       CHECK_CLOSE(largest_difference(squared_norms(factors), products.diagonal()) / size, 0, rounding);
-      const at::Tensor vectors = at::arange(dense.size(1), dense.options()).cos().unsqueeze(0).repeat({3, 1}) * at::tensor({1.0, -2.0, 0.5}, dense.options()).unsqueeze(1);
+      const at::Tensor vectors = at::arange(dense.size(1), dense.options()).cos().unsqueeze(0).repeat({3, 1}) *
+                                 at::tensor({1.0, -2.0, 0.5}, dense.options()).unsqueeze(1);
       const at::Tensor by_vectors = at::matmul(vectors, dense.t());
-      CHECK_CLOSE(largest_difference(vector_products(vectors, factors), by_vectors) / by_vectors.abs().max().item<double>(), 0, rounding);
-      CHECK_CLOSE(largest_difference(vector_products(vectors.narrow(0, 0, 1), two), by_vectors.narrow(0, 0, 1).index_select(1, at::tensor({2, 0}))) / by_vectors.abs().max().item<double>(), 0, rounding);
+      CHECK_CLOSE(
+          largest_difference(vector_products(vectors, factors), by_vectors) / by_vectors.abs().max().item<double>(), 0,
+          rounding);
+      CHECK_CLOSE(largest_difference(vector_products(vectors.narrow(0, 0, 1), two),
+                                     by_vectors.narrow(0, 0, 1).index_select(1, at::tensor({2, 0}))) /
+                      by_vectors.abs().max().item<double>(),
+                  0, rounding);
     }
   }
 }
@@ -185,15 +197,21 @@ TEST(features_of_rank_0_are_the_gradients_and_sum_to_the_batch) {
       const ParameterPlaces places = places_of(leaf, id);
       *places.weight = places.weight->detach().clone().requires_grad_(true);
       const at::AutoGradMode grad(true);
-      const at::Tensor summed = torch::autograd::grad({instance_losses(leaf, forward(leaf, batch), batch, Reduction::sum).sum()}, {*places.weight})[0];
-      const at::Tensor weights = dense_gradients(gradient_factors(model, batch, extractor.modules(), Reduction::sum)).sum(0).narrow(0, 0, summed.numel());
-      CHECK_CLOSE(largest_difference(weights, (places.transposed ? summed.t() : summed).reshape({-1})) / summed.abs().max().item<double>(), 0, rounding);
+      const at::Tensor summed = torch::autograd::grad(
+          {instance_losses(leaf, forward(leaf, batch), batch, Reduction::sum).sum()}, {*places.weight})[0];
+      const at::Tensor weights = dense_gradients(gradient_factors(model, batch, extractor.modules(), Reduction::sum))
+                                     .sum(0)
+                                     .narrow(0, 0, summed.numel());
+      CHECK_CLOSE(largest_difference(weights, (places.transposed ? summed.t() : summed).reshape({-1})) /
+                      summed.abs().max().item<double>(),
+                  0, rounding);
     }
   }
 }
 
 /// H v of the summed loss by central differences of the dense gradients.
-at::Tensor finite_products(const Model& model, const Batch& batch, const ModuleSelection& modules, const at::Tensor& vector) {
+at::Tensor finite_products(const Model& model, const Batch& batch, const ModuleSelection& modules,
+                           const at::Tensor& vector) {
   constexpr double step = 1e-4;  // along a unit vector
   at::Tensor difference;
   for (const double sign : {1.0, -1.0}) {
@@ -202,14 +220,17 @@ at::Tensor finite_products(const Model& model, const Batch& batch, const ModuleS
     auto move = [&](at::Tensor& parameter, bool transposed) {
       const at::Tensor part = vector.narrow(0, place, parameter.numel());
       place += parameter.numel();
-      parameter = parameter + sign * step * (transposed ? part.view({parameter.size(1), parameter.size(0)}).t() : part.view(parameter.sizes()));
+      parameter = parameter + sign * step *
+                                  (transposed ? part.view({parameter.size(1), parameter.size(0)}).t()
+                                              : part.view(parameter.sizes()));
     };
     for (size_t k = 0; k < modules.size(); ++k) {
       const ParameterPlaces own = places_of(moved, modules.id(k));
       move(*own.weight, own.transposed);
       if (own.has_bias()) move(*own.bias, false);
     }
-    const at::Tensor sum = dense_gradients(gradient_factors(moved, batch, modules, Reduction::sum)).sum(0) * (sign / (2 * step));
+    const at::Tensor sum =
+        dense_gradients(gradient_factors(moved, batch, modules, Reduction::sum)).sum(0) * (sign / (2 * step));
     difference = difference.defined() ? difference + sum : sum;
   }
   return difference;
@@ -221,11 +242,14 @@ TEST(curvature_of_every_kind_of_module_is_the_difference_of_gradients) {
     const Instances d = sample_instances(a);
     const ModuleSelection modules(a, selected_names(a));
     const auto curvature = network_curvature(model, d, modules, {});
-    const at::Tensor waves = at::arange(parameter_width(model, modules), at::kDouble).cos(), vector = waves / waves.norm();
+    const at::Tensor waves = at::arange(parameter_width(model, modules), at::kDouble).cos(),
+                     vector = waves / waves.norm();
     std::vector<int64_t> all(static_cast<size_t>(d.size()));
     std::iota(all.begin(), all.end(), 0);
-    const at::Tensor products = curvature->products(all, vector.unsqueeze(0))[0], wanted = finite_products(model, whole_batch(d), modules, vector);
-    CHECK_CLOSE(largest_difference(products, wanted) / wanted.abs().max().item<double>(), 0, 1e-6);  // of a difference quotient
+    const at::Tensor products = curvature->products(all, vector.unsqueeze(0))[0],
+                     wanted = finite_products(model, whole_batch(d), modules, vector);
+    CHECK_CLOSE(largest_difference(products, wanted) / wanted.abs().max().item<double>(), 0,
+                1e-6);  // of a difference quotient
   }
 }
 

@@ -23,7 +23,8 @@ void check_equal(const char* file, int line, const char* expression, const A& ac
   fail(file, line, text.str());
 }
 
-inline void check_close(const char* file, int line, const char* expression, double actual, double expected, double tolerance) {
+inline void check_close(const char* file, int line, const char* expression, double actual, double expected,
+                        double tolerance) {
   const double difference = actual > expected ? actual - expected : expected - actual;
   if (difference <= tolerance) return;  // false for NaN
   std::ostringstream text;
@@ -52,5 +53,6 @@ std::string thrown(const char* file, int line, const char* expression, Body&& bo
 #define CHECK(condition) \
   if (!(condition)) attribution::test::fail(__FILE__, __LINE__, #condition)
 #define CHECK_EQUAL(actual, expected) attribution::test::check_equal(__FILE__, __LINE__, #actual, actual, expected)
-#define CHECK_CLOSE(actual, expected, tolerance) attribution::test::check_close(__FILE__, __LINE__, #actual, actual, expected, tolerance)
+#define CHECK_CLOSE(actual, expected, tolerance) \
+  attribution::test::check_close(__FILE__, __LINE__, #actual, actual, expected, tolerance)
 #define THROWN(expression) attribution::test::thrown(__FILE__, __LINE__, #expression, [&] { (void)(expression); })

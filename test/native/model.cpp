@@ -4,14 +4,14 @@
 #include <fstream>
 #include <set>
 
+#include "core/error.h"
 #include "harness.h"
-#include "instance/modules.h"
+#include "instance/gradients/modules.h"
 #include "model/attention.h"
-#include "model/prefix_cache.h"
+#include "model/prefix/prefix_cache.h"
 #include "model/transformer.h"
 #include "samples.h"
 #include "storage/blocks.h"
-#include "storage/error.h"
 
 namespace attribution::test {
 
@@ -58,7 +58,9 @@ TEST(alibi_slopes_are_those_of_the_paper_for_any_number_of_heads) {
 /// What the head reads at the readout positions by a plain forward, with a site's readout values replaced.
 at::Tensor plain_readout(const Model& model, const Batch& batch, Site where, int64_t layer, const at::Tensor& values) {
   Hooks hooks;
-  hooks.site = [&](Site site, int64_t at, const at::Tensor& x) { return site == where && at == layer ? x.index_copy(0, batch.readout, values) : x; };
+  hooks.site = [&](Site site, int64_t at, const at::Tensor& x) {
+    return site == where && at == layer ? x.index_copy(0, batch.readout, values) : x;
+  };
   return forward(model, batch, hooks).index_select(0, batch.readout);
 }
 
@@ -66,7 +68,8 @@ at::Tensor plain_readout(const Model& model, const Batch& batch, Site where, int
 void check_along(const Model& model, const Batch& batch, const PrefixCache& cache) {
   std::vector<Entry> along;
   for (int64_t layer = 0; layer < model.architecture.layers; ++layer) {
-    for (const Site site : {Site::heads, Site::neurons}) along.push_back({site, layer, at::randn({batch.rows(), 2, model.architecture.hidden}, at::kDouble), true});
+    for (const Site site : {Site::heads, Site::neurons})
+      along.push_back({site, layer, at::randn({batch.rows(), 2, model.architecture.hidden}, at::kDouble), true});
   }
   const PrefixCache with = build_cache(model, batch, along);
   CHECK_CLOSE(largest_difference(with.along, run_entries(model, cache, along)), 0, rounding);
@@ -82,7 +85,8 @@ void check_cache(const Architecture& a) {
   for (const auto& lengths : {std::vector<int>{6, 2, 1, 9}, {4, 4, 4, 4}, {1, 1, 1, 1}}) {
     const Batch batch = make_batch(instances_of(lengths), {0, 1, 2, 3}, at::kCPU);
     const PrefixCache cache = build_cache(model, batch);
-    CHECK_CLOSE(largest_difference(finish(model, cache.out), forward(model, batch).index_select(0, batch.readout)), 0, rounding);
+    CHECK_CLOSE(largest_difference(finish(model, cache.out), forward(model, batch).index_select(0, batch.readout)), 0,
+                rounding);
     for (int64_t layer = 0; layer < a.layers; ++layer) {
       for (const Site site : {Site::heads, Site::neurons}) {
         const at::Tensor values = cache.layers[layer].at(site) * 0.5 + 0.1;
@@ -128,12 +132,16 @@ TEST(several_entries_climb_together) {
   const PrefixCache cache = build_cache(model, batch);
   std::vector<Entry> entries;
   for (int64_t layer = 0; layer < 2; ++layer) {
-    for (const Site site : {Site::heads, Site::neurons}) entries.push_back({site, layer, at::stack({cache.layers[layer].at(site) * 0, cache.layers[layer].at(site) * 2}, 1)});
+    for (const Site site : {Site::heads, Site::neurons})
+      entries.push_back(
+          {site, layer, at::stack({cache.layers[layer].at(site) * 0, cache.layers[layer].at(site) * 2}, 1)});
   }
   const at::Tensor together = run_entries(model, cache, entries);
   CHECK_EQUAL(together.size(1), int64_t{8});
   for (size_t i = 0; i < entries.size(); ++i) {
-    CHECK_CLOSE(largest_difference(together.narrow(1, static_cast<int64_t>(2 * i), 2), run_entries(model, cache, {entries[i]})), 0, rounding);
+    CHECK_CLOSE(
+        largest_difference(together.narrow(1, static_cast<int64_t>(2 * i), 2), run_entries(model, cache, {entries[i]})),
+        0, rounding);
   }
 }
 
@@ -154,7 +162,8 @@ TEST(module_names_are_those_of_the_weights) {
 
 TEST(written_weights_read_back_the_same) {
   const Model model = small_model(small_architecture(), at::kFloat);
-  const auto path = (std::filesystem::temp_directory_path() / ("attribution-native-" + std::to_string(::getpid()))).string();
+  const auto path =
+      (std::filesystem::temp_directory_path() / ("attribution-native-" + std::to_string(::getpid()))).string();
   Model view = model;
   std::vector<std::string> names;
   std::vector<WeightSource> sources;
@@ -177,7 +186,8 @@ TEST(written_weights_read_back_the_same) {
   const Model read = open_model(model.architecture, sources, at::kFloat, at::kCPU, -1, 0.02, {});
   CHECK_EQUAL(fingerprint(read), fingerprint(model));
   sources.pop_back();
-  CHECK(THROWN(open_model(model.architecture, sources, at::kFloat, at::kCPU, -1, 0.02, {})).find("score.weight") != std::string::npos);
+  CHECK(THROWN(open_model(model.architecture, sources, at::kFloat, at::kCPU, -1, 0.02, {})).find("score.weight") !=
+        std::string::npos);
   sources.front().bytes += 4;
   CHECK(!THROWN(open_model(model.architecture, sources, at::kFloat, at::kCPU, -1, 0.02, {})).empty());
   std::filesystem::remove(path);

@@ -40,7 +40,8 @@ struct Folder {
 at::Tensor read(const RowStore& store, int64_t memory) {
   at::Tensor all = at::full({store.rows(), store.width()}, -1, at::kFloat);
   const Control control;
-  for_row_blocks(store, memory, "rows", control, [&](int64_t first, const at::Tensor& block) { all.narrow(0, first, block.size(0)).copy_(block); });
+  for_row_blocks(store, memory, "rows", control,
+                 [&](int64_t first, const at::Tensor& block) { all.narrow(0, first, block.size(0)).copy_(block); });
   return all;
 }
 
@@ -59,7 +60,8 @@ TEST(rows_written_in_any_order_come_back_in_place) {
       CHECK(writer.written(4));
     }
     for (const int64_t memory : {int64_t{1}, int64_t{1} << 20}) {
-      CHECK_CLOSE((read(folder.store, memory) - values).abs().max().item<double>(), 0, type == RowType::int8 ? values.abs().max().item<double>() / 253 : 0);
+      CHECK_CLOSE((read(folder.store, memory) - values).abs().max().item<double>(), 0,
+                  type == RowType::int8 ? values.abs().max().item<double>() / 253 : 0);
     }
     RowWriter again(folder.store, folder.path + "/flags");
     CHECK(again.written(0) && again.written(2));
@@ -70,6 +72,7 @@ TEST(a_feature_beyond_float16_is_refused_and_its_row_stays_unwritten) {
   const Folder folder(RowType::float16, 2);
   RowWriter writer(folder.store, folder.path + "/flags");
   const std::vector<int64_t> rows = {1};
-  CHECK(THROWN(writer.write(rows, at::full({1, 6}, 7e4, at::kFloat), at::zeros({1}))).find("precision") != std::string::npos);
+  CHECK(THROWN(writer.write(rows, at::full({1, 6}, 7e4, at::kFloat), at::zeros({1}))).find("precision") !=
+        std::string::npos);
   CHECK(!writer.written(1));
 }

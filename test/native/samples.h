@@ -28,7 +28,9 @@ inline Architecture small_architecture() {
   return a;
 }
 
-inline Model small_model(const Architecture& a, at::ScalarType dtype = at::kDouble) { return create_model(a, dtype, at::kCPU, 7, 0.3, {}); }
+inline Model small_model(const Architecture& a, at::ScalarType dtype = at::kDouble) {
+  return create_model(a, dtype, at::kCPU, 7, 0.3, {});
+}
 
 struct OwnedInstances {
   std::vector<int32_t> tokens, row_offsets{0}, group_offsets{0}, labels, targets;
@@ -46,6 +48,8 @@ inline Instances instances_of(const std::vector<int>& lengths) {
   return {owner->tokens, owner->row_offsets, owner->group_offsets, owner->labels, owner->targets, owner};
 }
 
-inline double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>(); }
+inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
+}
 
 }  // namespace attribution::test

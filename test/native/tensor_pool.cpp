@@ -1,5 +1,5 @@
 // The pool keeps its budget, and tensors outlive it.
-#include "model/tensor_pool.h"
+#include "model/memory/tensor_pool.h"
 
 #include <ATen/ATen.h>
 

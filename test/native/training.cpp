@@ -22,7 +22,9 @@ struct Product {
 
   explicit Product(bool bias, bool transposed, at::ScalarType dtype = at::kFloat) {
     at::Generator generator = at::detail::createCPUGenerator(3);
-    const auto random = [&](at::IntArrayRef shape) { return at::empty(shape, at::kFloat).normal_(0, 1, generator).to(dtype); };
+    const auto random = [&](at::IntArrayRef shape) {
+      return at::empty(shape, at::kFloat).normal_(0, 1, generator).to(dtype);
+    };
     linear.weight = transposed ? random({40, 6}) : random({6, 40});
     linear.transposed = transposed;
     if (bias) linear.bias = random({6});
@@ -51,7 +53,8 @@ TEST(the_fast_linear_and_its_gradients_equal_libtorchs) {
       CHECK_EQUAL(fast.size(), bias ? size_t{4} : size_t{3});
       for (size_t i = 0; i < fast.size(); ++i) {
         CHECK(fast[i].sizes() == reference[i].sizes());
-        CHECK_CLOSE(largest_difference(fast[i], reference[i]) / reference[i].abs().max().item<double>(), 0, single_rounding);
+        CHECK_CLOSE(largest_difference(fast[i], reference[i]) / reference[i].abs().max().item<double>(), 0,
+                    single_rounding);
       }
     }
   }
@@ -62,20 +65,28 @@ TEST(the_fast_linear_takes_gradients_by_its_weight_alone_and_by_its_input_alone)
   const at::AutoGradMode grad(true);
   const auto reference = p.derived(true);
   const at::Tensor input = p.input.detach().requires_grad_(true);
-  CHECK_CLOSE(largest_difference(torch::autograd::grad({apply(p.linear, input).square().sum()}, {input})[0], reference[0]), 0, 0.01);
+  CHECK_CLOSE(
+      largest_difference(torch::autograd::grad({apply(p.linear, input).square().sum()}, {input})[0], reference[0]), 0,
+      0.01);
   Linear own = p.linear;
   own.weight = own.weight.detach().requires_grad_(true);
-  CHECK_CLOSE(largest_difference(torch::autograd::grad({apply(own, p.input).square().sum()}, {own.weight})[0], reference[1]), 0, 0.01);
+  CHECK_CLOSE(
+      largest_difference(torch::autograd::grad({apply(own, p.input).square().sum()}, {own.weight})[0], reference[1]), 0,
+      0.01);
 }
 
 TEST(an_empty_product_and_one_in_another_type_take_the_plain_path) {
   Product p(true, false);
   CHECK(apply(p.linear, at::empty({0, 40})).sizes() == (at::IntArrayRef{0, 6}));
   Product wide(true, true, at::kDouble);
-  CHECK_CLOSE(largest_difference(apply(wide.linear, wide.input), at::linear(wide.input, wide.linear.matrix(), wide.linear.bias)), 0, 1e-12);
+  CHECK_CLOSE(largest_difference(apply(wide.linear, wide.input),
+                                 at::linear(wide.input, wide.linear.matrix(), wide.linear.bias)),
+              0, 1e-12);
   Product half(true, false, at::kBFloat16);
-  const at::Tensor exact = at::linear(half.input.to(at::kDouble), half.linear.weight.to(at::kDouble), half.linear.bias.to(at::kDouble));
-  CHECK_CLOSE(largest_difference(apply(half.linear, half.input), exact) / exact.abs().max().item<double>(), 0, 0.01);  // 8 bits
+  const at::Tensor exact =
+      at::linear(half.input.to(at::kDouble), half.linear.weight.to(at::kDouble), half.linear.bias.to(at::kDouble));
+  CHECK_CLOSE(largest_difference(apply(half.linear, half.input), exact) / exact.abs().max().item<double>(), 0,
+              0.01);  // 8 bits
 }
 
 TEST(second_derivatives_exist_on_the_path_that_is_asked_for_them) {
@@ -83,12 +94,14 @@ TEST(second_derivatives_exist_on_the_path_that_is_asked_for_them) {
   const at::AutoGradMode grad(true);
   const at::Tensor input = p.input.detach().requires_grad_(true);
   const auto second = [&](bool twice) {
-    const at::Tensor first = torch::autograd::grad({apply(p.linear, input, twice).pow(3).sum()}, {input}, {}, true, true)[0];
+    const at::Tensor first =
+        torch::autograd::grad({apply(p.linear, input, twice).pow(3).sum()}, {input}, {}, true, true)[0];
     return torch::autograd::grad({first.sum()}, {input})[0];
   };
   const at::Tensor by_hand = [&] {
     const at::Tensor x = p.input.detach().requires_grad_(true);
-    const at::Tensor first = torch::autograd::grad({at::linear(x, p.linear.weight, p.linear.bias).pow(3).sum()}, {x}, {}, true, true)[0];
+    const at::Tensor first =
+        torch::autograd::grad({at::linear(x, p.linear.weight, p.linear.bias).pow(3).sum()}, {x}, {}, true, true)[0];
     return torch::autograd::grad({first.sum()}, {x})[0];
   }();
   CHECK_CLOSE(largest_difference(second(true), by_hand) / by_hand.abs().max().item<double>(), 0, single_rounding);
@@ -156,7 +169,7 @@ TEST(the_engine_runs_jobs_one_after_the_other_and_drops_ended_ones) {
     done = !ran.empty() && ran.back() == 3;
   }
   CHECK(ran == (std::vector<int>{1, 3}) || ran == (std::vector<int>{3}));  // the first may have seen its cancellation
-  Engine::instance().end(third);  // long finished: nothing happens
+  Engine::instance().end(third);                                           // long finished: nothing happens
 }
 
 }  // namespace attribution::test

@@ -21,9 +21,19 @@ let model: Model;
 let queries: Instances;
 /** The sum of two numbers modulo 13: far from linear, and learnt in seconds. */
 beforeAll(async () => {
-  base = await createModel({
-    model_type: "llama", vocab_size: 16, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 3, num_attention_heads: 4, max_position_embeddings: 8, initializer_range: 0.2,
-  }, { head: { kind: "causalLM" }, seed: 3 });
+  base = await createModel(
+    {
+      model_type: "llama",
+      vocab_size: 16,
+      hidden_size: 32,
+      intermediate_size: 64,
+      num_hidden_layers: 3,
+      num_attention_heads: 4,
+      max_position_embeddings: 8,
+      initializer_range: 0.2,
+    },
+    { head: { kind: "causalLM" }, seed: 3 },
+  );
   const rows = Array.from({ length: 169 }, (_, i) => [Math.floor(i / 13), 13, i % 13, 14]);
   const train = createInstances({ kind: "causalLM", rows, labels: rows.map(([a, , b]) => (a + b) % 13) });
   model = await fineTune(base, train, { epochs: 30, batchSize: 13, learningRate: 5e-3, keep: "last" });
@@ -40,14 +50,18 @@ function gapShares({ completenessGap, scores, targetValues, layers, units }: Neu
   });
 }
 
-const worst = async (options: IntegratedGradientsOptions): Promise<number> => Math.max(...gapShares(await integratedGradients(model, queries, options)));
+const worst = async (options: IntegratedGradientsOptions): Promise<number> =>
+  Math.max(...gapShares(await integratedGradients(model, queries, options)));
 
-test.each(sites)("of %s is below a thousandth in every layer of every instance by default, and bisected where two nodes leave more", async (site) => {
-  expect(await worst({ site })).toBeLessThan(complete + rounding);
-  expect(await worst({ site, nodes: 2 })).toBeGreaterThan(10 * complete);
-  expect(await worst({ site, nodes: 2, completeness: complete })).toBeLessThan(complete + rounding);
-  expect(await worst({ site, nodes: 4, completeness: 1e-4 })).toBeLessThan(1e-4 + rounding);
-});
+test.each(sites)(
+  "of %s is below a thousandth in every layer of every instance by default, and bisected where two nodes leave more",
+  async (site) => {
+    expect(await worst({ site })).toBeLessThan(complete + rounding);
+    expect(await worst({ site, nodes: 2 })).toBeGreaterThan(10 * complete);
+    expect(await worst({ site, nodes: 2, completeness: complete })).toBeLessThan(complete + rounding);
+    expect(await worst({ site, nodes: 4, completeness: 1e-4 })).toBeLessThan(1e-4 + rounding);
+  },
+);
 
 test.each(sites)("of %s comes with the scores of a thousand nodes, in any batch and under any budget", async (site) => {
   const options = { site, completeness: 1e-4 }; // of the sum; single units are less exact
@@ -71,7 +85,9 @@ test("bfloat16, whose rounding is larger, has 20 nodes and bisects nothing", asy
   using half = await open("llama", { dtype: "bfloat16" });
   const prompts = createInstances({ kind: "causalLM", rows: [[5, 6, 7]] });
   expect((await integratedGradients(half, prompts)).provenance.options).toMatchObject({ nodes: 20, completeness: 0 });
-  await expect(integratedGradients(half, prompts, { completeness: 0.01 })).rejects.toMatchObject(refusal("unsupported", /"completeness"/));
+  await expect(integratedGradients(half, prompts, { completeness: 0.01 })).rejects.toMatchObject(
+    refusal("unsupported", /"completeness"/),
+  );
 });
 
 test.each<[string, IntegratedGradientsOptions, string]>([
@@ -80,5 +96,7 @@ test.each<[string, IntegratedGradientsOptions, string]>([
   ["the paper's preset", { preset: "paper", completeness: 0.01 }, "unsupported"],
   ["a gap below 0", { completeness: -1 }, "invalid"],
 ])("bisection with %s is refused", async (_name, options, code) => {
-  await expect(integratedGradients(model, queries, options)).rejects.toMatchObject(refusal(code as never, /"completeness"/));
+  await expect(integratedGradients(model, queries, options)).rejects.toMatchObject(
+    refusal(code as never, /"completeness"/),
+  );
 });

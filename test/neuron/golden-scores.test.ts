@@ -20,9 +20,16 @@ const doubleTolerance = 2e-6;
 /** float32: 1e-7 a step, and differences of nearly equal numbers. */
 const singleTolerance = 2e-4;
 /** The full engine in float64 alone: in float32 it is compared with the cache in integrated-gradients.test.ts. */
-const types = [["float64", doubleTolerance, ["cache", "full"]], ["float32", singleTolerance, ["cache"]]] as const;
+const types = [
+  ["float64", doubleTolerance, ["cache", "full"]],
+  ["float32", singleTolerance, ["cache"]],
+] as const;
 
-interface Case { readonly model: Model; readonly instances: Instances; readonly wanted: Tensors }
+interface Case {
+  readonly model: Model;
+  readonly instances: Instances;
+  readonly wanted: Tensors;
+}
 
 async function caseOf(name: string, dtype: "float32" | "float64"): Promise<Case> {
   const model = await open(name, { dtype });
@@ -49,7 +56,9 @@ function headNorms(features: ArrayLike<number>, size: number): Float64Array {
 describe.each(familyCases)("%s", (name) => {
   describe.each(types)("in %s", (dtype, tolerance, engines) => {
     let golden: Case;
-    beforeAll(async () => { golden = await caseOf(name, dtype); });
+    beforeAll(async () => {
+      golden = await caseOf(name, dtype);
+    });
     afterAll(() => golden.model.close());
 
     test.each(engines)("integrated gradients of neurons and heads, and their targets, by engine %s", async (engine) => {
@@ -62,7 +71,10 @@ describe.each(familyCases)("%s", (name) => {
         const gaps = Float64Array.from(result.completenessGap, (_, i) => {
           const layer = result.scores.subarray(i * result.units, (i + 1) * result.units);
           const row = Math.floor(i / result.layers);
-          return layer.reduce((a, b) => a + b, 0) - (wanted["targetValues"].data[row] - wanted[`${site}.baselineTarget`].data[i]);
+          return (
+            layer.reduce((a, b) => a + b, 0) -
+            (wanted["targetValues"].data[row] - wanted[`${site}.baselineTarget`].data[i])
+          );
         });
         gaps.forEach((gap, i) => expect(Math.abs(gap - result.completenessGap[i])).toBeLessThan(tolerance));
       }
@@ -72,10 +84,14 @@ describe.each(familyCases)("%s", (name) => {
       const { model, instances, wanted } = golden;
       for (const site of ["neurons", "heads"] as const) {
         const product = await gradientTimesActivation(model, instances, { site, engine });
-        expect(relativeDifference(product.scores, wanted[`${site}.gradientTimesActivation`].data)).toBeLessThan(tolerance);
+        expect(relativeDifference(product.scores, wanted[`${site}.gradientTimesActivation`].data)).toBeLessThan(
+          tolerance,
+        );
         const slope = await gradient(model, instances, { site, engine });
         const slopes = wanted[`${site}.gradient`].data;
-        expect(relativeDifference(slope.scores, site === "heads" ? headNorms(slopes, model.architecture.headSize) : slopes)).toBeLessThan(tolerance);
+        expect(
+          relativeDifference(slope.scores, site === "heads" ? headNorms(slopes, model.architecture.headSize) : slopes),
+        ).toBeLessThan(tolerance);
         expect(slope.completenessGap).toHaveLength(0);
       }
     });
@@ -90,7 +106,10 @@ describe.each(familyCases)("%s", (name) => {
             continue;
           }
           const result = await method(model, instances, { site });
-          expect([name, relativeDifference(result.scores, goldenScores(wanted, site, name)) < tolerance]).toEqual([name, true]);
+          expect([name, relativeDifference(result.scores, goldenScores(wanted, site, name)) < tolerance]).toEqual([
+            name,
+            true,
+          ]);
         }
       }
     });
@@ -100,13 +119,16 @@ describe.each(familyCases)("%s", (name) => {
       const neurons = await activation(model, instances);
       expect(relativeDifference(neurons.scores, wanted["neurons.values"].data)).toBeLessThan(tolerance);
       const heads = await activation(model, instances, { site: "heads" });
-      expect(relativeDifference(heads.scores, headNorms(wanted["heads.values"].data, model.architecture.headSize))).toBeLessThan(tolerance);
+      expect(
+        relativeDifference(heads.scores, headNorms(wanted["heads.values"].data, model.architecture.headSize)),
+      ).toBeLessThan(tolerance);
     });
 
     test.each(engines)("the paper's scores of pre-activations by engine %s", async (engine) => {
       const { model, instances, wanted } = golden;
       const scores = integratedGradients(model, instances, { preset: "paper", engine });
-      if (model.architecture.gated) return void (await expect(scores).rejects.toMatchObject(refusal("unsupported", /gated/)));
+      if (model.architecture.gated)
+        return void (await expect(scores).rejects.toMatchObject(refusal("unsupported", /gated/)));
       expect(relativeDifference((await scores).scores, wanted["preActivation.paper"].data)).toBeLessThan(tolerance);
     });
   });

@@ -1,7 +1,7 @@
 // Invariants of neuron scores, and what they refuse. Golden values: golden-scores.test.ts; known answers: trap.test.ts.
 import { createInstances, selectInstances } from "../../lib/data/instances";
 import { evaluate } from "../../lib/model/evaluate";
-import { capture } from "../../lib/model/states";
+import { capture } from "../../lib/model/capture";
 import { gradient } from "../../lib/neuron/gradient";
 import { gradientTimesActivation } from "../../lib/neuron/gradient-times-activation";
 import { integratedGradients, type IntegratedGradientsOptions } from "../../lib/neuron/integrated-gradients";
@@ -16,7 +16,13 @@ const smoothTolerance = 1e-6;
 /** bfloat16 keeps 8 bits in every value and gradient of the path. */
 const halfTolerance = 0.15;
 
-const smooth = ["gpt-neox-classification", "llama-classification", "bloom-classification", "gpt2-classification", "gpt-neox-choice"];
+const smooth = [
+  "gpt-neox-classification",
+  "llama-classification",
+  "bloom-classification",
+  "gpt2-classification",
+  "gpt-neox-choice",
+];
 
 const sum = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b, 0);
 const largest = (values: ArrayLike<number>) => Math.max(...Array.from(values, Math.abs));
@@ -30,24 +36,29 @@ describe("the prefix cache equals full forwards", () => {
       const cached = await integratedGradients(model, instances, options);
       const full = await integratedGradients(model, instances, { ...options, engine: "full" });
       expect(relativeDifference(cached.scores, full.scores)).toBeLessThan(orderTolerance);
-      expect(largest(cached.completenessGap.map((gap, i) => gap - full.completenessGap[i]))).toBeLessThan(orderTolerance);
+      expect(largest(cached.completenessGap.map((gap, i) => gap - full.completenessGap[i]))).toBeLessThan(
+        orderTolerance,
+      );
       expect(cached.targetLabels).toEqual(full.targetLabels);
       expect(largest(cached.scores)).toBeGreaterThan(1e-4);
     }
   });
 
-  test.each(["opt", "llama-gqa", "bloom-odd-heads", "gpt-neox-choice"])("loosely in bfloat16, and both are near float32, for %s", async (name) => {
-    using half = await open(name, { dtype: "bfloat16" });
-    using single = await open(name);
-    const instances = raggedInstances(half.architecture.head.kind);
-    const gold = Array.from((await evaluate(single, instances)).predictions);
-    const options = { target: "logit", of: gold } as const;
-    const exact = await integratedGradients(single, instances, options);
-    for (const engine of ["cache", "full"] as const) {
-      const { scores } = await integratedGradients(half, instances, { ...options, engine });
-      expect(relativeDifference(scores, exact.scores)).toBeLessThan(halfTolerance);
-    }
-  });
+  test.each(["opt", "llama-gqa", "bloom-odd-heads", "gpt-neox-choice"])(
+    "loosely in bfloat16, and both are near float32, for %s",
+    async (name) => {
+      using half = await open(name, { dtype: "bfloat16" });
+      using single = await open(name);
+      const instances = raggedInstances(half.architecture.head.kind);
+      const gold = Array.from((await evaluate(single, instances)).predictions);
+      const options = { target: "logit", of: gold } as const;
+      const exact = await integratedGradients(single, instances, options);
+      for (const engine of ["cache", "full"] as const) {
+        const { scores } = await integratedGradients(half, instances, { ...options, engine });
+        expect(relativeDifference(scores, exact.scores)).toBeLessThan(halfTolerance);
+      }
+    },
+  );
 
   test("for gradients of a choice, whose units lie in the chosen row alone", async () => {
     using model = await open("gpt-neox-choice");
@@ -55,14 +66,28 @@ describe("the prefix cache equals full forwards", () => {
     const options = { of: "gold", target: "probability" } as const;
     for (const method of [gradient, gradientTimesActivation]) {
       const cached = await method(model, instances, options);
-      expect(relativeDifference(cached.scores, (await method(model, instances, { ...options, engine: "full" })).scores)).toBeLessThan(orderTolerance);
+      expect(
+        relativeDifference(cached.scores, (await method(model, instances, { ...options, engine: "full" })).scores),
+      ).toBeLessThan(orderTolerance);
     }
     // Another choice's tokens change the softmax but not the row's own logit.
-    const [first, second] = [[5, 6, 7], [8, 9]];
-    const choice = (other: number[]) => createInstances({ kind: "choice", rows: [first, other], groups: [2], labels: [0] });
-    const logit = (other: number[], target: "logit" | "probability") => integratedGradients(model, choice(other), { of: "gold", target });
-    expect(relativeDifference((await logit(second, "logit")).scores, (await logit([20, 21, 22, 23], "logit")).scores)).toBeLessThan(orderTolerance);
-    expect(relativeDifference((await logit(second, "probability")).scores, (await logit([20, 21, 22, 23], "probability")).scores)).toBeGreaterThan(1e-3);
+    const [first, second] = [
+      [5, 6, 7],
+      [8, 9],
+    ];
+    const choice = (other: number[]) =>
+      createInstances({ kind: "choice", rows: [first, other], groups: [2], labels: [0] });
+    const logit = (other: number[], target: "logit" | "probability") =>
+      integratedGradients(model, choice(other), { of: "gold", target });
+    expect(
+      relativeDifference((await logit(second, "logit")).scores, (await logit([20, 21, 22, 23], "logit")).scores),
+    ).toBeLessThan(orderTolerance);
+    expect(
+      relativeDifference(
+        (await logit(second, "probability")).scores,
+        (await logit([20, 21, 22, 23], "probability")).scores,
+      ),
+    ).toBeGreaterThan(1e-3);
   });
 });
 
@@ -86,7 +111,11 @@ describe("completeness", () => {
     const [instance] = [selectInstances(raggedInstances("classification"), [2])];
     const { values } = await capture(model, instance);
     const same = await integratedGradients(model, instance, { baseline: values, target: "logit" });
-    const halfway = await integratedGradients(model, instance, { baseline: values.map((value) => value / 2), target: "logit", nodes: 40 });
+    const halfway = await integratedGradients(model, instance, {
+      baseline: values.map((value) => value / 2),
+      target: "logit",
+      nodes: 40,
+    });
     const whole = await integratedGradients(model, instance, { target: "logit", nodes: 40 });
     expect(largest(same.scores)).toBeLessThan(orderTolerance * largest(whole.scores));
     expect(largest(halfway.completenessGap)).toBeLessThan(orderTolerance);
@@ -108,17 +137,30 @@ describe("completeness", () => {
 });
 
 describe("targets", () => {
-  test.each(["logit", "probability", "logProbability"] as const)("with a contrast are the difference of two for %s", async (target) => {
-    using model = await open("opt-classification", { dtype: "float64" });
-    const instances = raggedInstances("classification");
-    const [of, contrast] = [[0, 1, 2, 0, 1, 2], [1, 2, 0, 2, 0, 1]];
-    const both = await integratedGradients(model, instances, { target, of, contrast, nodes: 20 });
-    const first = await integratedGradients(model, instances, { target, of, nodes: 20 });
-    const second = await integratedGradients(model, instances, { target, of: contrast, nodes: 20 });
-    expect(relativeDifference(both.scores, first.scores.map((score, i) => score - second.scores[i]))).toBeLessThan(orderTolerance);
-    both.targetValues.forEach((value, i) => expect(value).toBeCloseTo(first.targetValues[i] - second.targetValues[i], 6));
-    expect(Array.from(both.targetLabels)).toEqual(of);
-  });
+  test.each(["logit", "probability", "logProbability"] as const)(
+    "with a contrast are the difference of two for %s",
+    async (target) => {
+      using model = await open("opt-classification", { dtype: "float64" });
+      const instances = raggedInstances("classification");
+      const [of, contrast] = [
+        [0, 1, 2, 0, 1, 2],
+        [1, 2, 0, 2, 0, 1],
+      ];
+      const both = await integratedGradients(model, instances, { target, of, contrast, nodes: 20 });
+      const first = await integratedGradients(model, instances, { target, of, nodes: 20 });
+      const second = await integratedGradients(model, instances, { target, of: contrast, nodes: 20 });
+      expect(
+        relativeDifference(
+          both.scores,
+          first.scores.map((score, i) => score - second.scores[i]),
+        ),
+      ).toBeLessThan(orderTolerance);
+      both.targetValues.forEach((value, i) =>
+        expect(value).toBeCloseTo(first.targetValues[i] - second.targetValues[i], 6),
+      );
+      expect(Array.from(both.targetLabels)).toEqual(of);
+    },
+  );
 
   test("are the model's own probabilities, of the prediction or of the gold class", async () => {
     using model = await open("llama-classification");
@@ -128,7 +170,12 @@ describe("targets", () => {
     expect(relativeDifference(predicted.targetValues, probabilities)).toBeLessThan(orderTolerance);
     expect(Array.from(predicted.targetLabels)).toEqual(Array.from(predictions));
     const gold = await gradient(model, instances, { of: "gold", target: "logProbability" });
-    expect(relativeDifference(gold.targetValues, losses.map((loss) => -loss))).toBeLessThan(orderTolerance);
+    expect(
+      relativeDifference(
+        gold.targetValues,
+        losses.map((loss) => -loss),
+      ),
+    ).toBeLessThan(orderTolerance);
     expect(Array.from(gold.targetLabels)).toEqual(Array.from(instances.labels));
   });
 });
@@ -146,7 +193,12 @@ describe("neither batch, memory nor order changes a score", () => {
     const shuffled = await integratedGradients(model, selectInstances(instances, order), { batchTokens: 40 });
     const units = whole.layers * whole.units;
     order.forEach((from, to) => {
-      expect(relativeDifference(shuffled.scores.subarray(to * units, (to + 1) * units), whole.scores.subarray(from * units, (from + 1) * units))).toBeLessThan(orderTolerance);
+      expect(
+        relativeDifference(
+          shuffled.scores.subarray(to * units, (to + 1) * units),
+          whole.scores.subarray(from * units, (from + 1) * units),
+        ),
+      ).toBeLessThan(orderTolerance);
     });
   });
 
@@ -154,15 +206,21 @@ describe("neither batch, memory nor order changes a score", () => {
     using model = await open("opt-classification");
     const instances = createInstances({ kind: "classification", rows: [[5], [6]] });
     const all = await integratedGradients(model, instances, { positions: "all" });
-    expect(relativeDifference(all.scores, (await integratedGradients(model, instances, { nodes: 20 })).scores)).toBeLessThan(orderTolerance);
+    expect(
+      relativeDifference(all.scores, (await integratedGradients(model, instances, { nodes: 20 })).scores),
+    ).toBeLessThan(orderTolerance);
     const longer = createInstances({ kind: "classification", rows: [[5, 9, 11]] });
-    expect((await integratedGradients(model, longer, { positions: "all" })).scores).not.toEqual((await integratedGradients(model, longer)).scores);
+    expect((await integratedGradients(model, longer, { positions: "all" })).scores).not.toEqual(
+      (await integratedGradients(model, longer)).scores,
+    );
   });
 
   test("but a budget that holds not one row is refused, and a larger one works after", async () => {
     using model = await open("gpt2");
     const instances = raggedInstances("causalLM");
-    await expect(integratedGradients(model, instances, { memory: 1 })).rejects.toMatchObject(refusal("memory", /"memory"/));
+    await expect(integratedGradients(model, instances, { memory: 1 })).rejects.toMatchObject(
+      refusal("memory", /"memory"/),
+    );
     expect((await integratedGradients(model, instances, { memory: "64 MB" })).instances).toBe(6);
   });
 });
@@ -192,12 +250,16 @@ describe("refused are", () => {
     ["a memory that is no size", { memory: "lots" }, "invalid", /"memory"/],
   ])("%s", async (_name, options, code, words) => {
     using model = await open("opt-classification");
-    await expect(integratedGradients(model, raggedInstances("classification"), options)).rejects.toMatchObject(refusal(code as never, words));
+    await expect(integratedGradients(model, raggedInstances("classification"), options)).rejects.toMatchObject(
+      refusal(code as never, words),
+    );
   });
 
   test("the gold class where there is none", async () => {
     using model = await open("opt-classification");
     const unlabelled = createInstances({ kind: "classification", rows: [[5, 6]] });
-    await expect(integratedGradients(model, unlabelled, { of: "gold" })).rejects.toMatchObject(refusal("missing", /no label/));
+    await expect(integratedGradients(model, unlabelled, { of: "gold" })).rejects.toMatchObject(
+      refusal("missing", /no label/),
+    );
   });
 });

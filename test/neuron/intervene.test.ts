@@ -1,7 +1,7 @@
 // Interventions: what they do to a prediction, in all their kinds, and what they refuse.
 import { createInstances } from "../../lib/data/instances";
 import { evaluate } from "../../lib/model/evaluate";
-import { capture } from "../../lib/model/states";
+import { capture } from "../../lib/model/capture";
 import { integratedGradients } from "../../lib/neuron/integrated-gradients";
 import { intervene } from "../../lib/neuron/intervene";
 import { top } from "../../lib/results/top";
@@ -21,29 +21,57 @@ const doubleTolerance = 1e-6;
 /** Probabilities in float32, by two orders of the same sums. */
 const singleTolerance = 1e-5;
 
-test.each(["opt-classification", "llama", "bloom", "qwen3", "gpt-neox-choice"])("suppressed, scaled and kept units of %s equal PyTorch's, one list per instance", async (name) => {
-  using model = await open(name, { dtype: "float64" });
-  const { wanted, instances } = await neuronGolden(name, model.architecture.head.kind);
-  for (const site of ["neurons", "heads"] as const) {
-    const count = site === "heads" ? model.architecture.heads : model.architecture.intermediate;
-    const { data, shape: [rows, sets, size] } = wanted[`${site}.sets`];
-    for (let set = 0; set < sets; set++) {
-      const units = Array.from({ length: rows }, (_, row) => Array.from(data.slice((row * sets + set) * size, (row * sets + set + 1) * size), (index) => ({ layer: Math.floor(index / count), unit: index % count, site })));
-      for (const [golden, options] of [["suppressed", {}], ["suppressed", { kind: "scale", factor: 0 }], ["doubled", { kind: "scale", factor: 2 }], ["keptOnly", { kind: "keepOnly" }]] as const) {
-        const { before, after } = await intervene(model, instances, units, options);
-        after.targetValues.forEach((value, row) => expect(Math.abs(value - wanted[`${site}.${golden}`].data[row * sets + set])).toBeLessThan(doubleTolerance));
-        expect(relativeDifference(before.targetValues, wanted["targetValues"].data)).toBeLessThan(doubleTolerance);
+test.each(["opt-classification", "llama", "bloom", "qwen3", "gpt-neox-choice"])(
+  "suppressed, scaled and kept units of %s equal PyTorch's, one list per instance",
+  async (name) => {
+    using model = await open(name, { dtype: "float64" });
+    const { wanted, instances } = await neuronGolden(name, model.architecture.head.kind);
+    for (const site of ["neurons", "heads"] as const) {
+      const count = site === "heads" ? model.architecture.heads : model.architecture.intermediate;
+      const {
+        data,
+        shape: [rows, sets, size],
+      } = wanted[`${site}.sets`];
+      for (let set = 0; set < sets; set++) {
+        const units = Array.from({ length: rows }, (_, row) =>
+          Array.from(data.slice((row * sets + set) * size, (row * sets + set + 1) * size), (index) => ({
+            layer: Math.floor(index / count),
+            unit: index % count,
+            site,
+          })),
+        );
+        for (const [golden, options] of [
+          ["suppressed", {}],
+          ["suppressed", { kind: "scale", factor: 0 }],
+          ["doubled", { kind: "scale", factor: 2 }],
+          ["keptOnly", { kind: "keepOnly" }],
+        ] as const) {
+          const { before, after } = await intervene(model, instances, units, options);
+          after.targetValues.forEach((value, row) =>
+            expect(Math.abs(value - wanted[`${site}.${golden}`].data[row * sets + set])).toBeLessThan(doubleTolerance),
+          );
+          expect(relativeDifference(before.targetValues, wanted["targetValues"].data)).toBeLessThan(doubleTolerance);
+        }
       }
     }
-  }
-});
+  },
+);
 
 test("neurons and heads change together, in either way of naming them", async () => {
   using model = await open("gpt-neox-classification");
   const instances = raggedInstances("classification");
-  const named = [{ layer: 0, unit: 3, site: "neurons" }, { layer: 1, unit: 1, site: "heads" }] as const;
-  const numbered = [{ layer: 0, unit: 3 }, { layer: 1, unit: model.architecture.intermediate + 1 }];
-  const [first, second] = [await intervene(model, instances, named), await intervene(model, instances, numbered, { site: "both" })];
+  const named = [
+    { layer: 0, unit: 3, site: "neurons" },
+    { layer: 1, unit: 1, site: "heads" },
+  ] as const;
+  const numbered = [
+    { layer: 0, unit: 3 },
+    { layer: 1, unit: model.architecture.intermediate + 1 },
+  ];
+  const [first, second] = [
+    await intervene(model, instances, named),
+    await intervene(model, instances, numbered, { site: "both" }),
+  ];
   expect(first.after).toEqual(second.after);
   const full = await intervene(model, instances, named, { engine: "full" });
   expect(relativeDifference(first.after.targetValues, full.after.targetValues)).toBeLessThan(singleTolerance);
@@ -55,8 +83,15 @@ test("units replaced by their own value, or scaled by 1, change nothing", async 
   using model = await open("gpt2-classification");
   const instances = createInstances({ kind: "classification", rows: [[5, 6, 7]] });
   const baseline = { neurons: (await capture(model, instances)).values };
-  const units = [{ layer: 0, unit: 2 }, { layer: 1, unit: 5 }];
-  for (const options of [{ kind: "replace", baseline }, { kind: "keepOnly", baseline }, { kind: "scale", factor: 1 }] as const) {
+  const units = [
+    { layer: 0, unit: 2 },
+    { layer: 1, unit: 5 },
+  ];
+  for (const options of [
+    { kind: "replace", baseline },
+    { kind: "keepOnly", baseline },
+    { kind: "scale", factor: 1 },
+  ] as const) {
     const { before, after } = await intervene(model, instances, units, { ...options, target: "logit" });
     expect(relativeDifference(after.targetValues, before.targetValues)).toBeLessThan(singleTolerance);
     expect(after.predictions).toEqual(before.predictions);
@@ -77,7 +112,10 @@ test("the units of a ranking: their suppression lowers the target, and predictio
 
 test("an intervention saves and loads", async () => {
   using model = await open("opt-classification");
-  const result = await intervene(model, raggedInstances("classification", 2), [{ layer: 0, unit: 1 }], { kind: "scale", factor: -1 });
+  const result = await intervene(model, raggedInstances("classification", 2), [{ layer: 0, unit: 1 }], {
+    kind: "scale",
+    factor: -1,
+  });
   const folder = join(mkdtempSync(join(tmpdir(), "intervene-")), "result");
   await save(result, folder);
   expect(await load<Intervention>(folder)).toEqual(result);
@@ -94,12 +132,20 @@ describe("refused are", () => {
     ["a scale without factor", unit, { kind: "scale" }, "missing", /"factor"/],
     ["a replacement without baseline", unit, { kind: "replace" }, "missing", /"baseline"/],
     ["a factor of a suppression", unit, { factor: 2 }, "invalid", /"factor" has no meaning/],
-    ["a baseline of a scale", unit, { kind: "scale", factor: 2, baseline: "zero" }, "invalid", /"baseline" has no meaning/],
+    [
+      "a baseline of a scale",
+      unit,
+      { kind: "scale", factor: 2, baseline: "zero" },
+      "invalid",
+      /"baseline" has no meaning/,
+    ],
     ["an unknown kind", unit, { kind: "remove" }, "invalid", /"kind"/],
     ["an unknown site", [{ layer: 0, unit: 0, site: "head" }], {}, "invalid", /"site"/],
     ["too little memory", unit, { memory: 10 }, "memory", /"memory"/],
   ])("%s", async (_name, units, options, code, words) => {
     using model = await open("opt-classification");
-    await expect(intervene(model, raggedInstances("classification", 2), units as never, options)).rejects.toMatchObject(refusal(code as never, words));
+    await expect(intervene(model, raggedInstances("classification", 2), units as never, options)).rejects.toMatchObject(
+      refusal(code as never, words),
+    );
   });
 });

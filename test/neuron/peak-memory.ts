@@ -13,23 +13,46 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 
 const config = {
-  model_type: "opt", vocab_size: 8000, hidden_size: 512, word_embed_proj_dim: 512, num_hidden_layers: 6, num_attention_heads: 8, ffn_dim: 2048,
-  max_position_embeddings: 512, activation_function: "relu", do_layer_norm_before: true,
+  model_type: "opt",
+  vocab_size: 8000,
+  hidden_size: 512,
+  word_embed_proj_dim: 512,
+  num_hidden_layers: 6,
+  num_attention_heads: 8,
+  ffn_dim: 2048,
+  max_position_embeddings: 512,
+  activation_function: "relu",
+  do_layer_norm_before: true,
 };
 
 type Work = (model: Model, instances: Instances, memory: string) => Promise<unknown>;
 const works: Readonly<Record<string, Work>> = {
-  integratedGradients: (model, instances, memory) => integratedGradients(model, instances, { memory, nodes: 10, batchTokens: 100_000 }),
-  languageModel: (model, instances, memory) => integratedGradients(model, instances, { memory, nodes: 10, batchTokens: 100_000 }),
-  all: (model, instances, memory) => integratedGradients(model, selectInstances(instances, [0, 1, 2, 3]), { memory, nodes: 2, positions: "all", batchTokens: 100_000 }),
-  conductance: (model, instances, memory) => conductance(model, selectInstances(instances, [0, 1, 2, 3, 4, 5, 6, 7]), { memory, nodes: 3, batchTokens: 100_000 }),
-  ablation: (model, instances, memory) => ablation(model, selectInstances(instances, [0, 1, 2, 3]), { memory, batchTokens: 100_000 }),
+  integratedGradients: (model, instances, memory) =>
+    integratedGradients(model, instances, { memory, nodes: 10, batchTokens: 100_000 }),
+  languageModel: (model, instances, memory) =>
+    integratedGradients(model, instances, { memory, nodes: 10, batchTokens: 100_000 }),
+  all: (model, instances, memory) =>
+    integratedGradients(model, selectInstances(instances, [0, 1, 2, 3]), {
+      memory,
+      nodes: 2,
+      positions: "all",
+      batchTokens: 100_000,
+    }),
+  conductance: (model, instances, memory) =>
+    conductance(model, selectInstances(instances, [0, 1, 2, 3, 4, 5, 6, 7]), {
+      memory,
+      nodes: 3,
+      batchTokens: 100_000,
+    }),
+  ablation: (model, instances, memory) =>
+    ablation(model, selectInstances(instances, [0, 1, 2, 3]), { memory, batchTokens: 100_000 }),
   comprehensiveness: async (model, instances, memory) => {
     const attribution = await integratedGradients(model, instances, { memory, nodes: 1, batchTokens: 100_000 });
     return comprehensiveness(model, instances, attribution, { memory, batchTokens: 100_000 });
   },
   stream: async (model, instances, memory) => {
-    for await (const block of integratedGradientsStream(model, instances, { memory, nodes: 5, batchTokens: 100_000 })) void block;
+    for await (const block of integratedGradientsStream(model, instances, { memory, nodes: 5, batchTokens: 100_000 }))
+      void block;
   },
 };
 
@@ -47,12 +70,24 @@ async function peakOf(call: () => Promise<unknown>): Promise<number> {
 
 async function main(): Promise<void> {
   const [work, memory] = process.argv.slice(2);
-  const model = await createModel(config, work === "languageModel" ? { head: { kind: "causalLM" } } : { labels: ["a", "b", "c"] });
-  const rows = Array.from({ length: 24 }, (_, i) => Int32Array.from({ length: 300 - (i % 7) * 20 }, (_token, t) => (i * 733 + t * 389) % 8000));
+  const model = await createModel(
+    config,
+    work === "languageModel" ? { head: { kind: "causalLM" } } : { labels: ["a", "b", "c"] },
+  );
+  const rows = Array.from({ length: 24 }, (_, i) =>
+    Int32Array.from({ length: 300 - (i % 7) * 20 }, (_token, t) => (i * 733 + t * 389) % 8000),
+  );
   const instances = createInstances({ kind: model.architecture.head.kind, rows, labels: rows.map((_, i) => i % 3) });
-  const short = createInstances({ kind: model.architecture.head.kind, rows: Array.from({ length: 8 }, () => [5, 6, 7]), labels: new Array<number>(8).fill(0) });
+  const short = createInstances({
+    kind: model.architecture.head.kind,
+    rows: Array.from({ length: 8 }, () => [5, 6, 7]),
+    labels: new Array<number>(8).fill(0),
+  });
   await works[work](model, short, memory);
-  const [first, second] = [await peakOf(() => works[work](model, instances, memory)), await peakOf(() => works[work](model, instances, memory))];
+  const [first, second] = [
+    await peakOf(() => works[work](model, instances, memory)),
+    await peakOf(() => works[work](model, instances, memory)),
+  ];
   process.stdout.write(`${JSON.stringify({ first, second })}\n`);
 }
 

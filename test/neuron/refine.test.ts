@@ -3,12 +3,15 @@ import { refineNeurons } from "../../lib/neuron/refine";
 import { neuronsOf } from "../results/sample";
 import { refusal } from "../storage/refusal";
 
-const phrasings = neuronsOf([
-  [9, 1, 0, 8],
-  [9, 7, 0, 1],
-  [9, 8, 1, 8],
-  [8, 0, 0, 9],
-], 2);
+const phrasings = neuronsOf(
+  [
+    [9, 1, 0, 8],
+    [9, 7, 0, 1],
+    [9, 8, 1, 8],
+    [8, 0, 0, 9],
+  ],
+  2,
+);
 const select = { fractionOfMaximum: 0.5 };
 
 test("are selected in more than the share, most shared first, with their mean score", () => {
@@ -23,40 +26,101 @@ test("are selected in more than the share, most shared first, with their mean sc
 });
 
 test("count the rows of several attributions as of one", () => {
-  const [first, rest] = [neuronsOf([[9, 1, 0, 8]], 2), neuronsOf([[9, 7, 0, 1], [9, 8, 1, 8], [8, 0, 0, 9]], 2)];
+  const [first, rest] = [
+    neuronsOf([[9, 1, 0, 8]], 2),
+    neuronsOf(
+      [
+        [9, 7, 0, 1],
+        [9, 8, 1, 8],
+        [8, 0, 0, 9],
+      ],
+      2,
+    ),
+  ];
   expect(refineNeurons([first, rest], { select })).toEqual(refineNeurons(phrasings, { select }));
 });
 
 test("leave out what negative prompts share by the same rule", () => {
-  const negatives = neuronsOf([[9, 0, 0, 0], [9, 9, 0, 0], [9, 0, 0, 0]], 2);
+  const negatives = neuronsOf(
+    [
+      [9, 0, 0, 0],
+      [9, 9, 0, 0],
+      [9, 0, 0, 0],
+    ],
+    2,
+  );
   expect(refineNeurons(phrasings, { select, negatives }).map(({ index }) => index)).toEqual([3]);
-  expect(refineNeurons(phrasings, { select, negatives: neuronsOf([[0, 0, 9, 0]], 2) }).map(({ index }) => index)).toEqual([0, 3]);
+  expect(
+    refineNeurons(phrasings, { select, negatives: neuronsOf([[0, 0, 9, 0]], 2) }).map(({ index }) => index),
+  ).toEqual([0, 3]);
 });
 
 test("leave out what any fact of a list of negatives shares, each refined by itself", () => {
-  const [one, other] = [neuronsOf([[9, 0, 0, 0], [9, 9, 0, 0]], 2), neuronsOf([[0, 0, 0, 9]], 2)];
+  const [one, other] = [
+    neuronsOf(
+      [
+        [9, 0, 0, 0],
+        [9, 9, 0, 0],
+      ],
+      2,
+    ),
+    neuronsOf([[0, 0, 0, 9]], 2),
+  ];
   expect(refineNeurons(phrasings, { select, negatives: [one, other] })).toEqual([]);
   expect(refineNeurons(phrasings, { select, share: 0.4, negatives: [one, other] })).toEqual([]); // unit 1 is in half of the first's rows
-  const pooled = neuronsOf([[9, 0, 0, 0], [9, 9, 0, 0], [0, 0, 0, 9]], 2);
+  const pooled = neuronsOf(
+    [
+      [9, 0, 0, 0],
+      [9, 9, 0, 0],
+      [0, 0, 0, 9],
+    ],
+    2,
+  );
   expect(refineNeurons(phrasings, { select, negatives: pooled }).map(({ index }) => index)).toEqual([3]);
 });
 
 test("select of the negatives by a rule of their own", () => {
   const negatives = neuronsOf([[9, 0, 0, 5]], 2);
   expect(refineNeurons(phrasings, { select, negatives })).toEqual([]);
-  expect(refineNeurons(phrasings, { select, negatives, negativeSelect: { fractionOfMaximum: 0.6 } }).map(({ index }) => index)).toEqual([3]);
-  expect(refineNeurons(phrasings, { select, negatives, negativeSelect: { topK: 1 } }).map(({ index }) => index)).toEqual([3]);
+  expect(
+    refineNeurons(phrasings, { select, negatives, negativeSelect: { fractionOfMaximum: 0.6 } }).map(
+      ({ index }) => index,
+    ),
+  ).toEqual([3]);
+  expect(
+    refineNeurons(phrasings, { select, negatives, negativeSelect: { topK: 1 } }).map(({ index }) => index),
+  ).toEqual([3]);
 });
 
 test("by default select above a fifth of each row's maximum, as Dai et al. do", () => {
-  expect(refineNeurons(neuronsOf([[10, 2.1, 2, 0], [10, 2.1, 9, 0]], 2)).map(({ index }) => index)).toEqual([0, 1]);
+  expect(
+    refineNeurons(
+      neuronsOf(
+        [
+          [10, 2.1, 2, 0],
+          [10, 2.1, 9, 0],
+        ],
+        2,
+      ),
+    ).map(({ index }) => index),
+  ).toEqual([0, 1]);
 });
 
 test("refuse other units, none at all, and a share that is none", () => {
-  expect(() => refineNeurons([phrasings, neuronsOf([[1, 2]], 2)])).toThrow(expect.objectContaining(refusal("mismatch", /2 × 2 neurons and 2 × 1 neurons/)) as Error);
-  expect(() => refineNeurons(phrasings, { negatives: neuronsOf([[1, 2, 3, 4]], 2, { site: "heads" }) })).toThrow(/heads/);
+  expect(() => refineNeurons([phrasings, neuronsOf([[1, 2]], 2)])).toThrow(
+    expect.objectContaining(refusal("mismatch", /2 × 2 neurons and 2 × 1 neurons/)) as Error,
+  );
+  expect(() => refineNeurons(phrasings, { negatives: neuronsOf([[1, 2, 3, 4]], 2, { site: "heads" }) })).toThrow(
+    /heads/,
+  );
   expect(() => refineNeurons([])).toThrow(expect.objectContaining(refusal("invalid", /"attributions"/)) as Error);
-  expect(() => refineNeurons(phrasings, { share: 2 })).toThrow(expect.objectContaining(refusal("invalid", /"share"/)) as Error);
-  expect(() => refineNeurons(phrasings, { negativeSelect: select })).toThrow(expect.objectContaining(refusal("missing", /"negatives"/)) as Error);
-  expect(() => refineNeurons(phrasings, { negative: phrasings } as never)).toThrow(expect.objectContaining(refusal("unknown", /"negative"/)) as Error);
+  expect(() => refineNeurons(phrasings, { share: 2 })).toThrow(
+    expect.objectContaining(refusal("invalid", /"share"/)) as Error,
+  );
+  expect(() => refineNeurons(phrasings, { negativeSelect: select })).toThrow(
+    expect.objectContaining(refusal("missing", /"negatives"/)) as Error,
+  );
+  expect(() => refineNeurons(phrasings, { negative: phrasings } as never)).toThrow(
+    expect.objectContaining(refusal("unknown", /"negative"/)) as Error,
+  );
 });

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { createInstances } from "../../lib/data/instances";
 import { evaluate } from "../../lib/model/evaluate";
 import { loadModel } from "../../lib/model/load-model";
-import { capture } from "../../lib/model/states";
+import { capture } from "../../lib/model/capture";
 import { gradientTimesActivation } from "../../lib/neuron/gradient-times-activation";
 import { integratedGradients } from "../../lib/neuron/integrated-gradients";
 import { type Tensor, writeSafetensors } from "../../lib/storage/tensors";
@@ -21,7 +21,10 @@ const constant = 1e8;
 /** What the final norm bends: (400 / 1e8)² of 400, and the rounding of a sum with 1e8 in float64. */
 const tolerance = 1e-5;
 
-const matrix = (rows: readonly number[][]): Tensor => ({ data: Float64Array.from(rows.flat()), shape: [rows.length, rows[0].length] });
+const matrix = (rows: readonly number[][]): Tensor => ({
+  data: Float64Array.from(rows.flat()),
+  shape: [rows.length, rows[0].length],
+});
 const vector = (values: readonly number[]): Tensor => ({ data: Float64Array.from(values), shape: [values.length] });
 const zeros = (...shape: number[]): Tensor => ({ data: new Float64Array(shape.reduce((a, b) => a * b, 1)), shape });
 
@@ -29,25 +32,55 @@ const zeros = (...shape: number[]): Tensor => ({ data: new Float64Array(shape.re
 async function trapModel(name: string, input: readonly number[]) {
   const path = join(directory, name);
   mkdirSync(path);
-  writeFileSync(join(path, "config.json"), JSON.stringify({
-    model_type: "opt", architectures: ["OPTForSequenceClassification"], vocab_size: 3, hidden_size: 4, word_embed_proj_dim: 4, num_hidden_layers: 1,
-    num_attention_heads: 1, ffn_dim: 4, max_position_embeddings: 8, do_layer_norm_before: true, activation_function: "relu", num_labels: 2, id2label: { 0: "0", 1: "1" },
-  }));
+  writeFileSync(
+    join(path, "config.json"),
+    JSON.stringify({
+      model_type: "opt",
+      architectures: ["OPTForSequenceClassification"],
+      vocab_size: 3,
+      hidden_size: 4,
+      word_embed_proj_dim: 4,
+      num_hidden_layers: 1,
+      num_attention_heads: 1,
+      ffn_dim: 4,
+      max_position_embeddings: 8,
+      do_layer_norm_before: true,
+      activation_function: "relu",
+      num_labels: 2,
+      id2label: { 0: "0", 1: "1" },
+    }),
+  );
   const layer = "model.decoder.layers.0.";
-  const attention = Object.fromEntries(["q_proj", "k_proj", "v_proj", "out_proj"].flatMap((part) => [
-    [`${layer}self_attn.${part}.weight`, zeros(4, 4)], [`${layer}self_attn.${part}.bias`, zeros(4)],
-  ]));
+  const attention = Object.fromEntries(
+    ["q_proj", "k_proj", "v_proj", "out_proj"].flatMap((part) => [
+      [`${layer}self_attn.${part}.weight`, zeros(4, 4)],
+      [`${layer}self_attn.${part}.bias`, zeros(4)],
+    ]),
+  );
   await writeSafetensors(join(path, "model.safetensors"), {
     ...attention,
     "model.decoder.embed_tokens.weight": matrix([1, 2, 3].map(() => [0, 0, constant, -constant])),
     "model.decoder.embed_positions.weight": zeros(10, 4),
-    [`${layer}self_attn_layer_norm.weight`]: vector([1, 1, 1, 1]), [`${layer}self_attn_layer_norm.bias`]: zeros(4),
-    [`${layer}final_layer_norm.weight`]: zeros(4), [`${layer}final_layer_norm.bias`]: vector([...input, 0]),
-    [`${layer}fc1.weight`]: matrix([1, 2, 3, 4].map(() => [1, 1, 1, 0])), [`${layer}fc1.bias`]: vector([-10, 1, 1, 1]),
-    [`${layer}fc2.weight`]: matrix([[1, 1, 1, 1], [-1, -1, -1, -1], [0, 0, 0, 0], [0, 0, 0, 0]]), [`${layer}fc2.bias`]: vector([-1, 1, 0, 0]),
+    [`${layer}self_attn_layer_norm.weight`]: vector([1, 1, 1, 1]),
+    [`${layer}self_attn_layer_norm.bias`]: zeros(4),
+    [`${layer}final_layer_norm.weight`]: zeros(4),
+    [`${layer}final_layer_norm.bias`]: vector([...input, 0]),
+    [`${layer}fc1.weight`]: matrix([1, 2, 3, 4].map(() => [1, 1, 1, 0])),
+    [`${layer}fc1.bias`]: vector([-10, 1, 1, 1]),
+    [`${layer}fc2.weight`]: matrix([
+      [1, 1, 1, 1],
+      [-1, -1, -1, -1],
+      [0, 0, 0, 0],
+      [0, 0, 0, 0],
+    ]),
+    [`${layer}fc2.bias`]: vector([-1, 1, 0, 0]),
     // (y, −y, C, −C) has mean 0 and deviation C / √2 · √(1 + y²/C²).
-    "model.decoder.final_layer_norm.weight": vector([1, 1, 1, 1].map(() => constant / Math.SQRT2)), "model.decoder.final_layer_norm.bias": vector([0, -2, 0, 0]),
-    "score.weight": matrix([[1, 0, 0, 0], [0, -1, 0, 0]]),
+    "model.decoder.final_layer_norm.weight": vector([1, 1, 1, 1].map(() => constant / Math.SQRT2)),
+    "model.decoder.final_layer_norm.bias": vector([0, -2, 0, 0]),
+    "score.weight": matrix([
+      [1, 0, 0, 0],
+      [0, -1, 0, 0],
+    ]),
   });
   return loadModel(path, { dtype: "float64" });
 }
@@ -67,24 +100,33 @@ describe("the trap", () => {
     expectClose((await evaluate(model, one, { logits: true })).logits!, [392, 394]);
   });
 
-  test.each(["cache", "full"] as const)("with zero activations as baseline gives [90, 101, 101, 101], which sum to 392 − (−1), by engine %s", async (engine) => {
-    using model = await trapModel(`activations-${engine}`, [0, 100, 0]);
-    const { scores, completenessGap, targetValues } = await integratedGradients(model, one, { ...firstOutput, engine });
-    expectClose(scores, [90, 101, 101, 101]);
-    expectClose([scores.reduce((a, b) => a + b, 0)], [393]);
-    expectClose(targetValues, [392]);
-    expectClose(completenessGap, [0]);
-  });
+  test.each(["cache", "full"] as const)(
+    "with zero activations as baseline gives [90, 101, 101, 101], which sum to 392 − (−1), by engine %s",
+    async (engine) => {
+      using model = await trapModel(`activations-${engine}`, [0, 100, 0]);
+      const { scores, completenessGap, targetValues } = await integratedGradients(model, one, {
+        ...firstOutput,
+        engine,
+      });
+      expectClose(scores, [90, 101, 101, 101]);
+      expectClose([scores.reduce((a, b) => a + b, 0)], [393]);
+      expectClose(targetValues, [392]);
+      expectClose(completenessGap, [0]);
+    },
+  );
 
-  test.each(["cache", "full"] as const)("with the zero input's activations as baseline gives [90, 100, 100, 100] by engine %s", async (engine) => {
-    using zero = await trapModel(`zero-${engine}`, [0, 0, 0]);
-    const { values: baseline } = await capture(zero, one);
-    expectClose(baseline, [0, 1, 1, 1]);
-    using model = await trapModel(`input-${engine}`, [0, 100, 0]);
-    const { scores, completenessGap } = await integratedGradients(model, one, { ...firstOutput, baseline, engine });
-    expectClose(scores, [90, 100, 100, 100]);
-    expectClose(completenessGap, [0]);
-  });
+  test.each(["cache", "full"] as const)(
+    "with the zero input's activations as baseline gives [90, 100, 100, 100] by engine %s",
+    async (engine) => {
+      using zero = await trapModel(`zero-${engine}`, [0, 0, 0]);
+      const { values: baseline } = await capture(zero, one);
+      expectClose(baseline, [0, 1, 1, 1]);
+      using model = await trapModel(`input-${engine}`, [0, 100, 0]);
+      const { scores, completenessGap } = await integratedGradients(model, one, { ...firstOutput, baseline, engine });
+      expectClose(scores, [90, 100, 100, 100]);
+      expectClose(completenessGap, [0]);
+    },
+  );
 
   test("is linear above the units: gradient times activation gives the same", async () => {
     using model = await trapModel("linear", [0, 100, 0]);
@@ -94,6 +136,9 @@ describe("the trap", () => {
   test("at the pre-activations, as the paper scores, gives something else: the kink lies on the path", async () => {
     using model = await trapModel("paper", [0, 100, 0]);
     // The path α · [90, 101, 101, 101]: the slope is 1 at 19 of the 20 nodes and 0 at α = 0.
-    expectClose((await integratedGradients(model, one, { ...firstOutput, preset: "paper" })).scores, [90, 101, 101, 101].map((value) => (value * 19) / 20));
+    expectClose(
+      (await integratedGradients(model, one, { ...firstOutput, preset: "paper" })).scores,
+      [90, 101, 101, 101].map((value) => (value * 19) / 20),
+    );
   });
 });

@@ -10,7 +10,12 @@ import { rejects } from "../results/refuses";
 import type { LinePlot, Report, ReportBlock } from "../../types/report";
 
 const hostile = `<script>alert("1")</script>&'`;
-const reportOf = (...blocks: ReportBlock[]): Report => ({ title: "t", summary: "s", facts: [], sections: [{ title: "x", explanation: "e", blocks }] });
+const reportOf = (...blocks: ReportBlock[]): Report => ({
+  title: "t",
+  summary: "s",
+  facts: [],
+  sections: [{ title: "x", explanation: "e", blocks }],
+});
 
 describe("a report", () => {
   const page = renderReport(sampleReport);
@@ -24,10 +29,30 @@ describe("a report", () => {
   test("is the same page for the same report", () => expect(renderReport(sampleReport)).toBe(page));
 
   test("with a part that is not as it must be is refused by the part's path", () => {
-    const cards = (words: unknown) => reportOf({ kind: "instances", cards: [{ id: "q", text: "q", prediction: { label: "x" }, neurons: [], instances: [{ method: "m", entries: [{ id: "z", text: "z", score: 1, words }] }] }] } as never);
+    const cards = (words: unknown) =>
+      reportOf({
+        kind: "instances",
+        cards: [
+          {
+            id: "q",
+            text: "q",
+            prediction: { label: "x" },
+            neurons: [],
+            instances: [{ method: "m", entries: [{ id: "z", text: "z", score: 1, words }] }],
+          },
+        ],
+      } as never);
     expect(renderReport(cards([{ text: "z", score: 1 }]))).toContain("z");
-    for (const [words, path] of [[5, "words"], [[{ text: "z" }], "words[0].score"]] as const) {
-      expect(() => renderReport(cards(words))).toThrow(expect.objectContaining({ code: "invalid", message: expect.stringContaining(`instances[0].entries[0].${path}`) }));
+    for (const [words, path] of [
+      [5, "words"],
+      [[{ text: "z" }], "words[0].score"],
+    ] as const) {
+      expect(() => renderReport(cards(words))).toThrow(
+        expect.objectContaining({
+          code: "invalid",
+          message: expect.stringContaining(`instances[0].entries[0].${path}`),
+        }),
+      );
     }
   });
 
@@ -42,7 +67,16 @@ describe("a report", () => {
   });
 
   test("says every section's explanation, every caption, unit and label", () => {
-    for (const words of ["Fact tracing", "A faithful attribution stands clear", "Brackets: 95 % bootstrap", "Units changed (r)", "Random units", "layer 11, unit", "states the fact asked for", "✗ wrong"]) {
+    for (const words of [
+      "Fact tracing",
+      "A faithful attribution stands clear",
+      "Brackets: 95 % bootstrap",
+      "Units changed (r)",
+      "Random units",
+      "layer 11, unit",
+      "states the fact asked for",
+      "✗ wrong",
+    ]) {
       expect(page).toContain(words);
     }
   });
@@ -54,15 +88,37 @@ describe("a report", () => {
   test("draws no coordinate that is not a number", () => expect(page).not.toMatch(/NaN|Infinity|undefined|\[object/));
 
   test("shades an entry's tokens by their share of the largest part, in the colour of their sign", () => {
-    const entry = (scores: readonly number[]) => ({ id: "t", text: "a b", score: 1, words: scores.map((score, t) => ({ text: `w${t}`, score })) });
-    const card = (scores: readonly number[]): ReportBlock => ({ kind: "instances", cards: [{ id: "q", text: "q", prediction: { label: "x" }, instances: [{ method: "m", entries: [entry(scores)] }], neurons: [] }] });
+    const entry = (scores: readonly number[]) => ({
+      id: "t",
+      text: "a b",
+      score: 1,
+      words: scores.map((score, t) => ({ text: `w${t}`, score })),
+    });
+    const card = (scores: readonly number[]): ReportBlock => ({
+      kind: "instances",
+      cards: [
+        {
+          id: "q",
+          text: "q",
+          prediction: { label: "x" },
+          instances: [{ method: "m", entries: [entry(scores)] }],
+          neurons: [],
+        },
+      ],
+    });
     const page = renderReport(reportOf(card([2, -1, 0])));
-    expect([...page.matchAll(/var\(--s(\d)\) (\d+)%, transparent\)">(w\d)/g)].map((match) => match.slice(1))).toEqual([["0", "60", "w0"], ["1", "30", "w1"], ["0", "0", "w2"]]);
+    expect([...page.matchAll(/var\(--s(\d)\) (\d+)%, transparent\)">(w\d)/g)].map((match) => match.slice(1))).toEqual([
+      ["0", "60", "w0"],
+      ["1", "30", "w1"],
+      ["0", "0", "w2"],
+    ]);
     expect(renderReport(reportOf(card([0, 0])))).not.toMatch(/NaN/);
   });
 
   test("escapes every text of every block", () => {
-    const dirty = JSON.parse(JSON.stringify(sampleReport), (key, value: unknown) => (typeof value === "string" && !["kind", "scale", "format", "role"].includes(key) ? hostile : value)) as Report;
+    const dirty = JSON.parse(JSON.stringify(sampleReport), (key, value: unknown) =>
+      typeof value === "string" && !["kind", "scale", "format", "role"].includes(key) ? hostile : value,
+    ) as Report;
     const rendered = renderReport(dirty);
     expect(rendered).not.toContain("<script");
     expect(rendered).not.toMatch(/alert\("1"\)/);
@@ -71,13 +127,85 @@ describe("a report", () => {
 
   test.each<[string, ReportBlock]>([
     ["no series", { kind: "lines", title: "p", x: { label: "x" }, y: { label: "y" }, series: [] }],
-    ["one point", { kind: "lines", title: "p", x: { label: "x", scale: "log" }, y: { label: "y" }, series: [{ label: "a", points: [{ x: 5, y: 0 }] }] }],
-    ["points that are not finite", { kind: "lines", title: "p", x: { label: "x", scale: "log" }, y: { label: "y" }, series: [{ label: "a", points: [{ x: 0, y: 1 }, { x: 1, y: NaN }, { x: 2, y: Infinity }, { x: 3, y: 1, low: NaN, high: 2 }] }] }],
-    ["equal values", { kind: "bars", title: "p", x: { label: "x" }, y: { label: "y" }, categories: ["a", "b"], series: [{ label: "s", values: [0, 0] }] }],
+    [
+      "one point",
+      {
+        kind: "lines",
+        title: "p",
+        x: { label: "x", scale: "log" },
+        y: { label: "y" },
+        series: [{ label: "a", points: [{ x: 5, y: 0 }] }],
+      },
+    ],
+    [
+      "points that are not finite",
+      {
+        kind: "lines",
+        title: "p",
+        x: { label: "x", scale: "log" },
+        y: { label: "y" },
+        series: [
+          {
+            label: "a",
+            points: [
+              { x: 0, y: 1 },
+              { x: 1, y: NaN },
+              { x: 2, y: Infinity },
+              { x: 3, y: 1, low: NaN, high: 2 },
+            ],
+          },
+        ],
+      },
+    ],
+    [
+      "equal values",
+      {
+        kind: "bars",
+        title: "p",
+        x: { label: "x" },
+        y: { label: "y" },
+        categories: ["a", "b"],
+        series: [{ label: "s", values: [0, 0] }],
+      },
+    ],
     ["no bars", { kind: "bars", title: "p", x: { label: "x" }, y: { label: "y" }, categories: [], series: [] }],
-    ["bars that are not finite", { kind: "bars", title: "p", x: { label: "x" }, y: { label: "y" }, categories: ["a"], series: [{ label: "s", values: [NaN] }] }],
-    ["an empty heat map", { kind: "heatMap", title: "p", x: { label: "x" }, y: { label: "y" }, columns: [], rows: [], values: [], valueLabel: "v" }],
-    ["a blank heat map", { kind: "heatMap", title: "p", x: { label: "x" }, y: { label: "y" }, columns: ["a"], rows: ["b"], values: [[null]], valueLabel: "v" }],
+    [
+      "bars that are not finite",
+      {
+        kind: "bars",
+        title: "p",
+        x: { label: "x" },
+        y: { label: "y" },
+        categories: ["a"],
+        series: [{ label: "s", values: [NaN] }],
+      },
+    ],
+    [
+      "an empty heat map",
+      {
+        kind: "heatMap",
+        title: "p",
+        x: { label: "x" },
+        y: { label: "y" },
+        columns: [],
+        rows: [],
+        values: [],
+        valueLabel: "v",
+      },
+    ],
+    [
+      "a blank heat map",
+      {
+        kind: "heatMap",
+        title: "p",
+        x: { label: "x" },
+        y: { label: "y" },
+        columns: ["a"],
+        rows: ["b"],
+        values: [[null]],
+        valueLabel: "v",
+      },
+    ],
     ["no rows", { kind: "table", caption: "c", columns: [{ label: "a" }], rows: [] }],
     ["no cards", { kind: "instances", cards: [] }],
   ])("draws %s without a broken coordinate", (_, block) => {
@@ -86,16 +214,52 @@ describe("a report", () => {
   });
 
   test("writes the names of bars in full, on several lines where they are long", () => {
-    const categories = ["the fact itself", "its phrasings kept out", "other facts, same relation", "other facts, other relation"];
-    const drawing = renderReport(reportOf({ kind: "bars", title: "p", x: { label: "Asked" }, y: { label: "y" }, categories, series: [{ label: "s", values: [1, 2, 3, 4] }] }));
+    const categories = [
+      "the fact itself",
+      "its phrasings kept out",
+      "other facts, same relation",
+      "other facts, other relation",
+    ];
+    const drawing = renderReport(
+      reportOf({
+        kind: "bars",
+        title: "p",
+        x: { label: "Asked" },
+        y: { label: "y" },
+        categories,
+        series: [{ label: "s", values: [1, 2, 3, 4] }],
+      }),
+    );
     const [svg] = /<svg viewBox="0 0 520 \d+" role="img".*?<\/svg>/s.exec(drawing) ?? [""];
-    for (const line of [">the fact itself<", ">its phrasings<", ">kept out<", ">other facts,<", ">same relation<", ">other relation<"]) expect(svg).toContain(line);
+    for (const line of [
+      ">the fact itself<",
+      ">its phrasings<",
+      ">kept out<",
+      ">other facts,<",
+      ">same relation<",
+      ">other relation<",
+    ])
+      expect(svg).toContain(line);
     expect(svg).not.toContain("…");
     expect(svg).toContain('viewBox="0 0 520 314"');
   });
 
   test("shows a missing interval as no band and a series of its own as a line", () => {
-    const plot: LinePlot = { kind: "lines", title: "p", x: { label: "x" }, y: { label: "y" }, series: [{ label: "a", points: [{ x: 2, y: 1 }, { x: 1, y: 2 }] }] };
+    const plot: LinePlot = {
+      kind: "lines",
+      title: "p",
+      x: { label: "x" },
+      y: { label: "y" },
+      series: [
+        {
+          label: "a",
+          points: [
+            { x: 2, y: 1 },
+            { x: 1, y: 2 },
+          ],
+        },
+      ],
+    };
     const page_ = renderReport(reportOf(plot)).split("</style>")[1];
     expect(page_).not.toContain("band");
     expect(page_.match(/<circle/g)).toHaveLength(3); // two points and the legend
@@ -113,8 +277,18 @@ describe("a report", () => {
 
 describe("formatting", () => {
   test.each([
-    [0, "0"], [3, "3"], [-2, "−2"], [1234567, "1 234 567"], [0.5, "0.500"], [12.345, "12.3"], [1234.5, "1 235"],
-    [0.00012, "1.2 × 10⁻⁴"], [-1e20, "−1.0 × 10²⁰"], [NaN, "–"], [-Infinity, "−∞"], [0.012345, "0.0123"],
+    [0, "0"],
+    [3, "3"],
+    [-2, "−2"],
+    [1234567, "1 234 567"],
+    [0.5, "0.500"],
+    [12.345, "12.3"],
+    [1234.5, "1 235"],
+    [0.00012, "1.2 × 10⁻⁴"],
+    [-1e20, "−1.0 × 10²⁰"],
+    [NaN, "–"],
+    [-Infinity, "−∞"],
+    [0.012345, "0.0123"],
   ])("%d is written %s", (value, words) => expect(formatNumber(value)).toBe(words));
 
   test("given digits hold, and a rounded zero has no sign", () => {
@@ -126,7 +300,9 @@ describe("formatting", () => {
   });
 
   test("escaping leaves no markup, no control characters and no lone surrogates", () => {
-    expect(escaped(`a<b>"c"&'d'\u0000\ud800\u0007\n`)).toBe("a&lt;b&gt;&quot;c&quot;&amp;&#39;d&#39;\ufffd\ufffd\ufffd\n");
+    expect(escaped(`a<b>"c"&'d'\u0000\ud800\u0007\n`)).toBe(
+      "a&lt;b&gt;&quot;c&quot;&amp;&#39;d&#39;\ufffd\ufffd\ufffd\n",
+    );
     expect(html`<p>${[html`<i>${"<"}</i>`, null]}${1}</p>`.markup).toBe("<p><i>&lt;</i>1</p>");
   });
 });

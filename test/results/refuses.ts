@@ -13,7 +13,14 @@ export function refuses(code: ErrorCode, call: () => unknown, words?: RegExp): v
 }
 
 export async function rejects(code: ErrorCode, call: () => Promise<unknown>, words?: RegExp): Promise<void> {
-  check(code, await call().then(() => undefined, (error: unknown) => error), words);
+  check(
+    code,
+    await call().then(
+      () => undefined,
+      (error: unknown) => error,
+    ),
+    words,
+  );
 }
 
 function check(code: ErrorCode, caught: unknown, words: RegExp | undefined): void {

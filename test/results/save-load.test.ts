@@ -14,20 +14,48 @@ import { shortestHold } from "../data/event-loop";
 const longestHold = 20 * 3; // ms
 
 let folder: string;
-beforeEach(async () => { folder = await mkdtemp(join(tmpdir(), "results-")); });
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "results-"));
+});
 afterEach(() => rm(folder, { recursive: true, force: true }));
 const at = (name = "result") => join(folder, name);
 
-const influences = instancesOf([[1, -2.5, NaN], [-Infinity, 0, 3]]);
-const neurons = neuronsOf([[1, 2, 3, 4], [5, 6, 7, 8]], 2, { completenessGap: Float64Array.of(0.1, -0.2, 0, 1e-9), targetValues: Float64Array.of(NaN, 0.25) });
+const influences = instancesOf([
+  [1, -2.5, NaN],
+  [-Infinity, 0, 3],
+]);
+const neurons = neuronsOf(
+  [
+    [1, 2, 3, 4],
+    [5, 6, 7, 8],
+  ],
+  2,
+  { completenessGap: Float64Array.of(0.1, -0.2, 0, 1e-9), targetValues: Float64Array.of(NaN, 0.25) },
+);
 const estimate = { mean: 0.5, low: NaN, high: Infinity };
 const faithfulness: NeuronFaithfulness = {
-  test: "sufficiency", site: "heads", aopc: -0, randomAopc: -Infinity, provenance: provenanceOf("sufficiency"),
-  points: [{ r: 1, probabilityChange: estimate, changedPredictions: estimate, randomProbabilityChange: estimate, randomChangedPredictions: estimate }],
+  test: "sufficiency",
+  site: "heads",
+  aopc: -0,
+  randomAopc: -Infinity,
+  provenance: provenanceOf("sufficiency"),
+  points: [
+    {
+      r: 1,
+      probabilityChange: estimate,
+      changedPredictions: estimate,
+      randomProbabilityChange: estimate,
+      randomChangedPredictions: estimate,
+    },
+  ],
 };
 
 describe("save and load", () => {
-  test.each([["instances", influences], ["neurons", neurons], ["sufficiency", faithfulness]])("%s come back as they were, frozen", async (kind, result) => {
+  test.each([
+    ["instances", influences],
+    ["neurons", neurons],
+    ["sufficiency", faithfulness],
+  ])("%s come back as they were, frozen", async (kind, result) => {
     await save(result, at());
     const loaded = await load(at(), { kind });
     expect(loaded).toEqual(result);
@@ -47,8 +75,20 @@ describe("save and load", () => {
     await save(neurons, at());
     const manifest = JSON.parse(await readFile(join(at(), "manifest.json"), "utf8"));
     expect(manifest).toMatchObject({
-      schema: 1, kind: "neurons", axes: { scores: ["instances", "layers", "units"] }, arrays: { scores: { shape: [2, 2, 2] } },
-      result: { unit: "test unit", provenance: { method: "integratedGradients", options: { seed: 42 }, modelHash: "model", dataHashes: { train: "t" }, versions: { libtorch: "2.13.0" } } },
+      schema: 1,
+      kind: "neurons",
+      axes: { scores: ["instances", "layers", "units"] },
+      arrays: { scores: { shape: [2, 2, 2] } },
+      result: {
+        unit: "test unit",
+        provenance: {
+          method: "integratedGradients",
+          options: { seed: 42 },
+          modelHash: "model",
+          dataHashes: { train: "t" },
+          versions: { libtorch: "2.13.0" },
+        },
+      },
     });
     expect(manifest.sign).toMatch(/raises the target/);
   });
@@ -84,8 +124,15 @@ describe("save and load", () => {
   });
 
   test("a large result is written and read without holding the event loop", async () => {
-    const large = neuronsOf([[]], 1, { scores: new Float32Array(40 * 24 * 16384).map((_, index) => index), instances: 40, layers: 24, units: 16384,
-      instanceIds: Array.from({ length: 40 }, (_, index) => `t${index}`), targetValues: new Float64Array(40), targetLabels: new Int32Array(40) });
+    const large = neuronsOf([[]], 1, {
+      scores: new Float32Array(40 * 24 * 16384).map((_, index) => index),
+      instances: 40,
+      layers: 24,
+      units: 16384,
+      instanceIds: Array.from({ length: 40 }, (_, index) => `t${index}`),
+      targetValues: new Float64Array(40),
+      targetLabels: new Int32Array(40),
+    });
     let loaded = large;
     let attempt = 0;
     const held = await shortestHold(async () => {
@@ -113,7 +160,9 @@ describe("load refuses", () => {
   test("a folder without a result", () => rejects("missing", () => load(at("none")), /none/));
 
   test("a manifest of another program, and one of a newer schema", async () => {
-    await editManifest((manifest) => { manifest.format = "else"; });
+    await editManifest((manifest) => {
+      manifest.format = "else";
+    });
     await rejects("invalid", () => load(at()), /"else"/);
     await save(influences, at("newer"));
     await writeFile(join(at("newer"), "manifest.json"), JSON.stringify({ format: "attribution-result", schema: 2 }));
@@ -121,7 +170,9 @@ describe("load refuses", () => {
   });
 
   test("a manifest that was edited, cut short or is no JSON object", async () => {
-    await editManifest((manifest) => { manifest.sign = "other"; }, "as it is");
+    await editManifest((manifest) => {
+      manifest.sign = "other";
+    }, "as it is");
     await rejects("corrupt", () => load(at()), /changed/);
     await truncate(join(at(), "manifest.json"), 100);
     await rejects("corrupt", () => load(at()));
@@ -146,15 +197,62 @@ describe("load refuses", () => {
   });
 
   test.each<[string, (manifest: Edited) => void]>([
-    ["an array that is not stored", (manifest) => { manifest.result.scores = { $tensor: "other" }; }],
-    ["an array named as an inherited property", (manifest) => { manifest.result.scores = { $tensor: "toString" }; }],
-    ["a count that does not fit", (manifest) => { manifest.result.train = 7; }],
-    ["a list of arrays that is none", (manifest) => { manifest.arrays = [null]; }],
-    ["a result that is a number", (manifest) => { Object.assign(manifest, { result: 5 }); }],
-    ["a kind that is not the result's", (manifest) => { manifest.kind = "neurons"; }],
-    ["texts instead of hashes", (manifest) => { manifest.result.provenance.dataHashes = { train: 1 }; }],
-    ["a field named $else", (manifest) => { manifest.result.inner = { a: 1, $else: 1 }; }],
-    ["deep nesting", (manifest) => { let deep: unknown = 1; for (let i = 0; i < 200; i++) deep = [deep]; manifest.result.deep = deep; }],
+    [
+      "an array that is not stored",
+      (manifest) => {
+        manifest.result.scores = { $tensor: "other" };
+      },
+    ],
+    [
+      "an array named as an inherited property",
+      (manifest) => {
+        manifest.result.scores = { $tensor: "toString" };
+      },
+    ],
+    [
+      "a count that does not fit",
+      (manifest) => {
+        manifest.result.train = 7;
+      },
+    ],
+    [
+      "a list of arrays that is none",
+      (manifest) => {
+        manifest.arrays = [null];
+      },
+    ],
+    [
+      "a result that is a number",
+      (manifest) => {
+        Object.assign(manifest, { result: 5 });
+      },
+    ],
+    [
+      "a kind that is not the result's",
+      (manifest) => {
+        manifest.kind = "neurons";
+      },
+    ],
+    [
+      "texts instead of hashes",
+      (manifest) => {
+        manifest.result.provenance.dataHashes = { train: 1 };
+      },
+    ],
+    [
+      "a field named $else",
+      (manifest) => {
+        manifest.result.inner = { a: 1, $else: 1 };
+      },
+    ],
+    [
+      "deep nesting",
+      (manifest) => {
+        let deep: unknown = 1;
+        for (let i = 0; i < 200; i++) deep = [deep];
+        manifest.result.deep = deep;
+      },
+    ],
   ])("a resealed manifest with %s", async (_, edit) => {
     await editManifest(edit);
     const manifest = JSON.parse(await readFile(join(at(), "manifest.json"), "utf8"));
@@ -163,7 +261,9 @@ describe("load refuses", () => {
   });
 
   test("a prototype in the manifest pollutes nothing", async () => {
-    await editManifest((manifest) => { manifest.result = JSON.parse('{"__proto__": {"polluted": 1}}'); });
+    await editManifest((manifest) => {
+      manifest.result = JSON.parse('{"__proto__": {"polluted": 1}}');
+    });
     await relink(JSON.parse(await readFile(join(at(), "manifest.json"), "utf8")));
     await rejects("corrupt", () => load(at()));
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
@@ -180,9 +280,19 @@ describe("load refuses", () => {
     await save(influences, at());
     await rejects("mismatch", () => load(at(), { kind: "neurons" }), /"kind" "neurons" but it has "instances"/);
     await rejects("mismatch", () => load(at(), { expected: { modelHash: "x" } }), /"modelHash"/);
-    await rejects("mismatch", () => load(at(), { expected: { dataHashes: { train: "x" } } }), /"dataHashes.train" "x" but it has "t"/);
-    await rejects("mismatch", () => load(at(), { expected: { options: { seed: 60 } } }), /"options.seed" 60 but it has 42/);
+    await rejects(
+      "mismatch",
+      () => load(at(), { expected: { dataHashes: { train: "x" } } }),
+      /"dataHashes.train" "x" but it has "t"/,
+    );
+    await rejects(
+      "mismatch",
+      () => load(at(), { expected: { options: { seed: 60 } } }),
+      /"options.seed" 60 but it has 42/,
+    );
     await rejects("unknown", () => load(at(), { sort: "x" } as never), /sort/);
-    await expect(load(at(), { kind: "instances", expected: { method: "influence", options: { seed: 42 } } })).resolves.toBeDefined();
+    await expect(
+      load(at(), { kind: "instances", expected: { method: "influence", options: { seed: 42 } } }),
+    ).resolves.toBeDefined();
   });
 });

@@ -5,16 +5,45 @@ import { instancesOf, neuronsOf } from "./sample";
 import { refuses } from "./refuses";
 
 const bySorting = (scores: ArrayLike<number>, k: number) =>
-  Array.from(scores, (score, index) => ({ score, index })).sort((a, b) => b.score - a.score || a.index - b.index).slice(0, k).map(({ index }) => index);
+  Array.from(scores, (score, index) => ({ score, index }))
+    .sort((a, b) => b.score - a.score || a.index - b.index)
+    .slice(0, k)
+    .map(({ index }) => index);
 
 describe("top", () => {
   test("ranks the training instances of a query by score with their ids", () => {
-    expect(top(instancesOf([[9, 9, 9], [1, 3, 2]]), 1, 2)).toEqual([{ index: 1, score: 3, id: "t1" }, { index: 2, score: 2, id: "t2" }]);
+    expect(
+      top(
+        instancesOf([
+          [9, 9, 9],
+          [1, 3, 2],
+        ]),
+        1,
+        2,
+      ),
+    ).toEqual([
+      { index: 1, score: 3, id: "t1" },
+      { index: 2, score: 2, id: "t2" },
+    ]);
   });
 
   test("ranks the units of an instance with their layers", () => {
-    expect(top(neuronsOf([[0, 0, 0, 0], [1, -3, 2, 4]], 2), 1, 3)).toEqual([
-      { index: 3, score: 4, layer: 1, unit: 1 }, { index: 2, score: 2, layer: 1, unit: 0 }, { index: 0, score: 1, layer: 0, unit: 0 },
+    expect(
+      top(
+        neuronsOf(
+          [
+            [0, 0, 0, 0],
+            [1, -3, 2, 4],
+          ],
+          2,
+        ),
+        1,
+        3,
+      ),
+    ).toEqual([
+      { index: 3, score: 4, layer: 1, unit: 1 },
+      { index: 2, score: 2, layer: 1, unit: 0 },
+      { index: 0, score: 1, layer: 0, unit: 0 },
     ]);
   });
 

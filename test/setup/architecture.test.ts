@@ -21,7 +21,7 @@ const libRows = [
   ["cli"],
   ["index"],
 ];
-const nativeRows = [["storage"], ["model"], ["training"], ["instance", "neuron"], ["engine"], ["addon"]];
+const nativeRows = [["core"], ["storage"], ["model"], ["training"], ["instance", "neuron"], ["engine"], ["addon"]];
 
 interface Use {
   readonly file: string;
@@ -39,7 +39,11 @@ function importsIn(folder: string): Use[] {
   const importing = /(?:\bfrom|\bimport|\bimport\(|\brequire\()\s*"([^"]+)"/g;
   return filesIn(folder, /\.ts$/).flatMap((file) =>
     [...readFileSync(join(root, file), "utf8").matchAll(importing)].map(([, name = ""]) => {
-      const target = name.startsWith(".") ? relative(root, resolve(root, dirname(file), name)).split(sep).join("/") : name;
+      const target = name.startsWith(".")
+        ? relative(root, resolve(root, dirname(file), name))
+            .split(sep)
+            .join("/")
+        : name;
       return { file, target };
     }),
   );
@@ -47,7 +51,9 @@ function importsIn(folder: string): Use[] {
 
 function includesIn(folder: string): Use[] {
   return filesIn(folder, /\.(cpp|h)$/).flatMap((file) =>
-    [...readFileSync(join(root, file), "utf8").matchAll(/^\s*#\s*include\s+["<]([^">]+)[">]/gm)].map(([, target = ""]) => ({ file, target })),
+    [...readFileSync(join(root, file), "utf8").matchAll(/^\s*#\s*include\s+["<]([^">]+)[">]/gm)].map(
+      ([, target = ""]) => ({ file, target }),
+    ),
   );
 }
 
@@ -87,22 +93,36 @@ describe("the tree of lib/", () => {
 
   test("alignment and analysis never touch a model", () => {
     const pure = libUses.filter(({ file }) => ["alignment", "analysis"].includes(roomOf(file)));
-    expect(pure.filter(({ target }) => ["lib/native", "lib/model"].some((room) => target === room || target.startsWith(`${room}/`))).map(shown)).toEqual([]);
+    expect(
+      pure
+        .filter(({ target }) =>
+          ["lib/native", "lib/model"].some((room) => target === room || target.startsWith(`${room}/`)),
+        )
+        .map(shown),
+    ).toEqual([]);
   });
 
   test("one file loads the addon", () => {
-    const loading = filesIn("lib", /\.ts$/).filter((file) => /node-gyp-build|process\.dlopen|\.node"/.test(readFileSync(join(root, file), "utf8")));
+    const loading = filesIn("lib", /\.ts$/).filter((file) =>
+      /node-gyp-build|process\.dlopen|\.node"/.test(readFileSync(join(root, file), "utf8")),
+    );
     expect(loading).toEqual(["lib/native.ts"]);
   });
 
   test("types import types only", () => {
-    expect(importsIn("types").filter(({ target }) => !target.startsWith("types/")).map(shown)).toEqual([]);
+    expect(
+      importsIn("types")
+        .filter(({ target }) => !target.startsWith("types/"))
+        .map(shown),
+    ).toEqual([]);
   });
 });
 
 describe("the tree of native/", () => {
   const rooms = nativeRows.flat();
-  const within = nativeUses.filter(({ target }) => rooms.includes(target.split("/")[0] ?? "")).map(({ file, target }) => ({ file, target: `native/${target}` }));
+  const within = nativeUses
+    .filter(({ target }) => rooms.includes(target.split("/")[0] ?? ""))
+    .map(({ file, target }) => ({ file, target: `native/${target}` }));
 
   test("every room has its place in the order", () => {
     const found = new Set(filesIn("native", /\.(cpp|h)$/).map(roomOf));

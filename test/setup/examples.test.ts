@@ -18,25 +18,43 @@ declare const truth: readonly number[][], flipped: readonly number[], losses: Fl
 declare const { title, summary, facts, sections }: Report;
 `;
 const names = Object.keys(attribution);
-const types = [...new Set([...given.matchAll(/: ([A-Z]\w+)|([A-Z]\w+)\[/g)].map(([, plain, listed]) => plain ?? listed))].filter((name) => name !== "Float64Array");
+const types = [
+  ...new Set([...given.matchAll(/: ([A-Z]\w+)|([A-Z]\w+)\[/g)].map(([, plain, listed]) => plain ?? listed)),
+].filter((name) => name !== "Float64Array");
 const header = `import { ${[...names, ...types.map((name) => `type ${name}`)].join(", ")} } from "attribution";\nimport { readFile } from "node:fs/promises";\n`;
 
-interface Example { readonly from: string; readonly name: string; readonly code: string }
+interface Example {
+  readonly from: string;
+  readonly name: string;
+  readonly code: string;
+}
 
 /** The examples of a file's documentation, with what each documents. */
 function examplesIn(file: string): Example[] {
   const source = readFileSync(join(root, file), "utf8");
-  return [...source.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*export (?:async )?function\*? (\w+)/g)].flatMap(([, comment, name]) => {
-    const text = comment.replace(/^\s*\* ?/gm, "");
-    return [...text.matchAll(/@example\s+([\s\S]*?)(?=\n@\w|$(?![\s\S]))/g)].map(([, code]) => ({ from: file, name, code: code.trim() }));
-  });
+  return [...source.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*export (?:async )?function\*? (\w+)/g)].flatMap(
+    ([, comment, name]) => {
+      const text = comment.replace(/^\s*\* ?/gm, "");
+      return [...text.matchAll(/@example\s+([\s\S]*?)(?=\n@\w|$(?![\s\S]))/g)].map(([, code]) => ({
+        from: file,
+        name,
+        code: code.trim(),
+      }));
+    },
+  );
 }
 
 function programsIn(file: string): Example[] {
-  return [...readFileSync(join(root, file), "utf8").matchAll(/```(?:ts|js)\n([\s\S]*?)```/g)].map(([, code], at) => ({ from: file, name: `program ${at + 1}`, code }));
+  return [...readFileSync(join(root, file), "utf8").matchAll(/```(?:ts|js)\n([\s\S]*?)```/g)].map(([, code], at) => ({
+    from: file,
+    name: `program ${at + 1}`,
+    code,
+  }));
 }
 
-const sources = readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts") && !name.startsWith("cli")).map((name) => `lib/${name}`);
+const sources = readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts") && !name.startsWith("cli"))
+  .map((name) => `lib/${name}`);
 const examples = sources.flatMap(examplesIn);
 
 /** A program with imports of its own stands as it is; another goes on from the names given. */
@@ -48,10 +66,18 @@ function fileOf({ code }: Example): string {
 /** What the compiler says of each. */
 function complaints(checked: readonly Example[]): string[] {
   const options: ts.CompilerOptions = {
-    strict: true, noEmit: true, skipLibCheck: true, target: ts.ScriptTarget.ES2022, lib: ["lib.es2022.d.ts", "lib.esnext.disposable.d.ts"],
-    module: ts.ModuleKind.Node18, types: ["node"], paths: { attribution: [join(root, "lib/index.ts")] },
+    strict: true,
+    noEmit: true,
+    skipLibCheck: true,
+    target: ts.ScriptTarget.ES2022,
+    lib: ["lib.es2022.d.ts", "lib.esnext.disposable.d.ts"],
+    module: ts.ModuleKind.Node18,
+    types: ["node"],
+    paths: { attribution: [join(root, "lib/index.ts")] },
   };
-  const files = new Map(checked.map((example, at) => [join(root, "test", `example-${at}.ts`), { example, text: fileOf(example) }]));
+  const files = new Map(
+    checked.map((example, at) => [join(root, "test", `example-${at}.ts`), { example, text: fileOf(example) }]),
+  );
   const host = ts.createCompilerHost(options);
   const [readFile, fileExists] = [host.readFile.bind(host), host.fileExists.bind(host)];
   host.readFile = (name) => files.get(name)?.text ?? readFile(name);
@@ -59,7 +85,9 @@ function complaints(checked: readonly Example[]): string[] {
   const program = ts.createProgram([...files.keys()], options, host);
   return [...files].flatMap(([name, { example }]) => {
     const file = program.getSourceFile(name);
-    return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map(({ messageText }) => `${example.from}, ${example.name}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`);
+    return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map(
+      ({ messageText }) => `${example.from}, ${example.name}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`,
+    );
   });
 }
 
@@ -70,5 +98,7 @@ test("every public function has an example", () => {
 
 test("every example and every program of README.md compiles, and a wrong one does not", () => {
   const wrong = { from: "here", name: "wrong", code: "await bm25(train, queries, { k2: 1 });" };
-  expect(complaints([...examples, ...programsIn("README.md"), wrong])).toEqual([expect.stringMatching(/^here, wrong: .*'k2'/)]);
+  expect(complaints([...examples, ...programsIn("README.md"), wrong])).toEqual([
+    expect.stringMatching(/^here, wrong: .*'k2'/),
+  ]);
 });

@@ -1,10 +1,25 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 
 const root = resolve(__dirname, "../..");
-const stamp = JSON.parse(readFileSync(join(root, "build/Release/attribution.json"), "utf8")) as { libtorch: string; version: string };
+const stamp = JSON.parse(readFileSync(join(root, "build/Release/attribution.json"), "utf8")) as {
+  libtorch: string;
+  version: string;
+};
 
 // Each test sets up a copy of the package that has no build and no libtorch, with a PATH that holds `programs` and nothing else.
 let copy: string;
@@ -14,7 +29,8 @@ beforeEach(() => {
   copy = realpathSync(mkdtempSync(join(tmpdir(), "attribution-setup-")));
   bin = join(copy, "bin");
   mkdirSync(bin);
-  for (const name of ["package.json", "CMakeLists.txt", "native"]) cpSync(join(root, name), join(copy, name), { recursive: true });
+  for (const name of ["package.json", "CMakeLists.txt", "native"])
+    cpSync(join(root, name), join(copy, name), { recursive: true });
   symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
 });
 
@@ -47,7 +63,9 @@ describe("npm install says once what is wrong and how to mend it", () => {
   test("with a LIBTORCH that does not exist", () => {
     const { code, stderr } = install({ LIBTORCH: "/nowhere/libtorch" });
     expect(code).toBe(1);
-    expect(stderr).toContain("Expected a libtorch folder by LIBTORCH=/nowhere/libtorch, but /nowhere/libtorch does not exist.");
+    expect(stderr).toContain(
+      "Expected a libtorch folder by LIBTORCH=/nowhere/libtorch, but /nowhere/libtorch does not exist.",
+    );
     expect(stderr).toMatch(ways);
   });
 
@@ -97,7 +115,10 @@ describe("npm install says once what is wrong and how to mend it", () => {
   });
 
   test("without network", () => {
-    script("python3", 'case "$*" in *--version) exit 0;; esac; echo "ERROR: No matching distribution found" >&2; exit 1');
+    script(
+      "python3",
+      'case "$*" in *--version) exit 0;; esac; echo "ERROR: No matching distribution found" >&2; exit 1',
+    );
     const { code, stderr } = install();
     expect(code).toBe(1);
     expect(stderr).toContain("pip could not download torch==");
@@ -137,7 +158,10 @@ with zipfile.ZipFile(folder + "/torch.whl", "w") as archive:
 
   test("without Python's own library, and leaves nothing else behind", () => {
     writeFileSync(join(copy, "pip.py"), wheel);
-    script("python3", `case "$*" in *--version) exit 0;; *download*) exec ${python} ${join(copy, "pip.py")} "$@";; esac; exec ${python} "$@"`);
+    script(
+      "python3",
+      `case "$*" in *--version) exit 0;; *download*) exec ${python} ${join(copy, "pip.py")} "$@";; esac; exec ${python} "$@"`,
+    );
     const { stdout, stderr } = install();
     expect(stdout).toContain("is in place");
     expect(stderr).toContain("There is no C++ compiler"); // and so goes on to the next step
@@ -153,7 +177,10 @@ with zipfile.ZipFile(folder + "/torch.whl", "w") as archive:
     mkdirSync(join(dependency, ".."), { recursive: true });
     cpSync(join(copy, "native"), join(dependency, "native"), { recursive: true });
     script("python3", 'case "$*" in *--version) exit 0;; esac; exit 1');
-    const answer = spawnSync(process.execPath, [join(dependency, "native/setup/install.mjs")], { env: { PATH: bin, HOME: copy }, encoding: "utf8" });
+    const answer = spawnSync(process.execPath, [join(dependency, "native/setup/install.mjs")], {
+      env: { PATH: bin, HOME: copy },
+      encoding: "utf8",
+    });
     expect(answer.stdout).toContain(`to ${join(copy, ".cache/attribution/libtorch-")}`);
     expect(existsSync(join(dependency, ".libtorch"))).toBe(false);
   });
@@ -161,7 +188,10 @@ with zipfile.ZipFile(folder + "/torch.whl", "w") as archive:
 
 test("npm install takes under a second where nothing is left to do", () => {
   const started = performance.now();
-  const answer = spawnSync(process.execPath, [join(root, "native/setup/install.mjs")], { env: { PATH: bin, LIBTORCH: stamp.libtorch }, encoding: "utf8" });
+  const answer = spawnSync(process.execPath, [join(root, "native/setup/install.mjs")], {
+    env: { PATH: bin, LIBTORCH: stamp.libtorch },
+    encoding: "utf8",
+  });
   expect(answer.stdout).toContain("up to date");
   expect(performance.now() - started).toBeLessThan(1000);
 });

@@ -26,10 +26,18 @@ export function safetensorsBytes(header: unknown, data: number | Buffer, length?
   return Buffer.concat([prefix, json, typeof data === "number" ? Buffer.alloc(data) : data]);
 }
 
-export interface Member { readonly name: string; readonly data: Buffer; readonly method?: number; readonly size?: number }
+export interface Member {
+  readonly name: string;
+  readonly data: Buffer;
+  readonly method?: number;
+  readonly size?: number;
+}
 
 /** An archive of stored members, as torch.save writes it. With `wide`, its sizes are in zip64 fields. */
-export function zipBytes(members: readonly Member[], { wide = false, count }: { wide?: boolean; count?: number } = {}): Buffer {
+export function zipBytes(
+  members: readonly Member[],
+  { wide = false, count }: { wide?: boolean; count?: number } = {},
+): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let at = 0;
@@ -96,30 +104,62 @@ export const pickle = {
     return bytes;
   },
   tuple: (...items: Buffer[]): Buffer => Buffer.concat([Buffer.from("("), ...items, Buffer.from("t")]),
-  call: (name: string, ...values: Buffer[]): Buffer => Buffer.concat([pickle.global(name), pickle.tuple(...values), Buffer.from("R")]),
+  call: (name: string, ...values: Buffer[]): Buffer =>
+    Buffer.concat([pickle.global(name), pickle.tuple(...values), Buffer.from("R")]),
   dict: (entries: Readonly<Record<string, Buffer>>): Buffer =>
-    Buffer.concat([Buffer.from("}("), ...Object.entries(entries).flatMap(([key, value]) => [pickle.text(key), value]), Buffer.from("u")]),
+    Buffer.concat([
+      Buffer.from("}("),
+      ...Object.entries(entries).flatMap(([key, value]) => [pickle.text(key), value]),
+      Buffer.from("u"),
+    ]),
   whole: (value: Buffer): Buffer => Buffer.concat([Buffer.from([0x80, 2]), value, Buffer.from(".")]),
 };
 
 export interface StoredFields {
-  readonly type?: string; readonly key?: string; readonly elements?: number; readonly offset?: number;
-  readonly shape?: readonly number[]; readonly strides?: readonly number[];
+  readonly type?: string;
+  readonly key?: string;
+  readonly elements?: number;
+  readonly offset?: number;
+  readonly shape?: readonly number[];
+  readonly strides?: readonly number[];
 }
 
 /** The call that rebuilds a tensor of a storage. */
-export function pickledTensor({ type = "torch.FloatStorage", key = "0", elements = 6, offset = 0, shape = [2, 3], strides = [3, 1] }: StoredFields = {}): Buffer {
-  const id = pickle.tuple(pickle.text("storage"), pickle.global(type), pickle.text(key), pickle.text("cpu"), pickle.number(elements));
+export function pickledTensor({
+  type = "torch.FloatStorage",
+  key = "0",
+  elements = 6,
+  offset = 0,
+  shape = [2, 3],
+  strides = [3, 1],
+}: StoredFields = {}): Buffer {
+  const id = pickle.tuple(
+    pickle.text("storage"),
+    pickle.global(type),
+    pickle.text(key),
+    pickle.text("cpu"),
+    pickle.number(elements),
+  );
   const sizes = (values: readonly number[]) => pickle.tuple(...values.map(pickle.number));
-  return pickle.call("torch._utils._rebuild_tensor_v2", Buffer.concat([id, Buffer.from("Q")]), pickle.number(offset), sizes(shape), sizes(strides),
-    Buffer.from([0x89]), pickle.call("collections.OrderedDict"));
+  return pickle.call(
+    "torch._utils._rebuild_tensor_v2",
+    Buffer.concat([id, Buffer.from("Q")]),
+    pickle.number(offset),
+    sizes(shape),
+    sizes(strides),
+    Buffer.from([0x89]),
+    pickle.call("collections.OrderedDict"),
+  );
 }
 
 /** A pytorch_model.bin whose pickle is `value`, with one storage of 24 bytes. */
 export function binBytes(value: Buffer, storage = Buffer.alloc(24), wide = false): Buffer {
-  return zipBytes([
-    { name: "archive/data.pkl", data: pickle.whole(value) },
-    { name: "archive/byteorder", data: Buffer.from("little") },
-    { name: "archive/data/0", data: storage },
-  ], { wide });
+  return zipBytes(
+    [
+      { name: "archive/data.pkl", data: pickle.whole(value) },
+      { name: "archive/byteorder", data: Buffer.from("little") },
+      { name: "archive/data/0", data: storage },
+    ],
+    { wide },
+  );
 }

@@ -9,7 +9,11 @@ const readTensor = (fields: StoredFields) => read(binBytes(pickle.dict({ a: pick
 describe("pytorch_model.bin", () => {
   test.each([false, true])("gives the place of every tensor (zip64: %s)", async (wide) => {
     const storage = Buffer.from(Float32Array.of(1, 2, 3, 4, 5, 6).buffer);
-    const bytes = binBytes(pickle.dict({ whole: pickledTensor(), part: pickledTensor({ offset: 2, shape: [4], strides: [1] }) }), storage, wide);
+    const bytes = binBytes(
+      pickle.dict({ whole: pickledTensor(), part: pickledTensor({ offset: 2, shape: [4], strides: [1] }) }),
+      storage,
+      wide,
+    );
     const tensors = await read(bytes);
     const start = bytes.indexOf(storage);
     expect(tensors.map(({ file: _, ...rest }) => rest)).toEqual([
@@ -19,25 +23,58 @@ describe("pytorch_model.bin", () => {
   });
 
   test("may hold parameters, an ordered dictionary with state, and buffers of whole numbers", async () => {
-    const parameter = pickle.call("torch._utils._rebuild_parameter", pickledTensor(), Buffer.from([0x88]), pickle.call("collections.OrderedDict"));
+    const parameter = pickle.call(
+      "torch._utils._rebuild_parameter",
+      pickledTensor(),
+      Buffer.from([0x88]),
+      pickle.call("collections.OrderedDict"),
+    );
     const mask = pickledTensor({ type: "torch.BoolStorage", elements: 24, shape: [24], strides: [1] });
-    const entries = Buffer.concat([Buffer.from("("), pickle.text("a"), parameter, pickle.text("mask"), mask, Buffer.from("u")]);
+    const entries = Buffer.concat([
+      Buffer.from("("),
+      pickle.text("a"),
+      parameter,
+      pickle.text("mask"),
+      mask,
+      Buffer.from("u"),
+    ]);
     const state = pickle.dict({ _metadata: pickle.call("collections.OrderedDict") });
-    const tensors = await read(binBytes(Buffer.concat([pickle.call("collections.OrderedDict"), entries, state, Buffer.from("b")])));
-    expect(tensors.map(({ name, dtype }) => [name, dtype])).toEqual([["a", "F32"], ["mask", "BOOL"]]);
+    const tensors = await read(
+      binBytes(Buffer.concat([pickle.call("collections.OrderedDict"), entries, state, Buffer.from("b")])),
+    );
+    expect(tensors.map(({ name, dtype }) => [name, dtype])).toEqual([
+      ["a", "F32"],
+      ["mask", "BOOL"],
+    ]);
   });
 
-  test.each(["os.system", "builtins.eval", "torch.load", "torch._utils._rebuild_qtensor", "collections.OrderedDict.fromkeys", "numpy.core.multiarray._reconstruct"])(
-    "is refused when its pickle asks for %s", async (name) => {
-      const value = pickle.call(name, pickle.text("echo"));
-      await expect(read(binBytes(value))).rejects.toMatchObject(refusal("corrupt", new RegExp(`asks for "${name.replaceAll(".", "\\.")}"`)));
-    });
+  test.each([
+    "os.system",
+    "builtins.eval",
+    "torch.load",
+    "torch._utils._rebuild_qtensor",
+    "collections.OrderedDict.fromkeys",
+    "numpy.core.multiarray._reconstruct",
+  ])("is refused when its pickle asks for %s", async (name) => {
+    const value = pickle.call(name, pickle.text("echo"));
+    await expect(read(binBytes(value))).rejects.toMatchObject(
+      refusal("corrupt", new RegExp(`asks for "${name.replaceAll(".", "\\.")}"`)),
+    );
+  });
 
   test.each<[string, Buffer, RegExp]>([
     ["calls a storage type", pickle.call("torch.FloatStorage"), /calls torch.FloatStorage/],
-    ["calls something that is no function", Buffer.concat([pickle.text("a"), pickle.tuple(), Buffer.from("R")]), /no function/],
+    [
+      "calls something that is no function",
+      Buffer.concat([pickle.text("a"), pickle.tuple(), Buffer.from("R")]),
+      /no function/,
+    ],
     ["refers to something that is no storage", Buffer.concat([pickle.text("a"), Buffer.from("Q")]), /no storage/],
-    ["uses an operation that makes objects", Buffer.concat([pickle.global("collections.OrderedDict"), Buffer.from(")"), Buffer.from([0x81])]), /0x81/],
+    [
+      "uses an operation that makes objects",
+      Buffer.concat([pickle.global("collections.OrderedDict"), Buffer.from(")"), Buffer.from([0x81])]),
+      /0x81/,
+    ],
     ["makes an instance", Buffer.from("(i__main__\nX\n"), /0x69/],
     ["is empty", Buffer.alloc(0), /more than it has/],
     ["pops what is not there", Buffer.from("R"), /more than it has/],
@@ -50,7 +87,11 @@ describe("pytorch_model.bin", () => {
     ["has an absurd text", Buffer.from([0x58, 0xff, 0xff, 0xff, 0xff]), /text of 4294967295 bytes/],
     ["nests without end", Buffer.alloc(2_000, "("), /nested deeper/],
     ["makes objects without end", Buffer.alloc(1_100_000, "}"), /more than 1000000 objects/],
-    ["has a name that is no text", Buffer.concat([Buffer.from("}("), pickle.number(1), pickledTensor(), Buffer.from("u")]), /no text/],
+    [
+      "has a name that is no text",
+      Buffer.concat([Buffer.from("}("), pickle.number(1), pickledTensor(), Buffer.from("u")]),
+      /no text/,
+    ],
     ["sets state on a list", Buffer.from("]Nb"), /no dictionary/],
   ])("is refused when its pickle %s", async (_name, value, words) => {
     await expect(read(binBytes(value))).rejects.toMatchObject(refusal("corrupt", words));
@@ -58,8 +99,18 @@ describe("pytorch_model.bin", () => {
 
   test.each<[string, StoredFields, "corrupt" | "unsupported", RegExp]>([
     ["goes beyond its storage", { offset: 1 }, "corrupt", /beyond its storage/],
-    ["claims a storage larger than its member", { elements: 600, shape: [600], strides: [1] }, "corrupt", /beyond its storage/],
-    ["has sizes that overflow", { shape: [2 ** 30, 2 ** 30, 2 ** 30], strides: [1, 1, 1] }, "corrupt", /beyond its storage/],
+    [
+      "claims a storage larger than its member",
+      { elements: 600, shape: [600], strides: [1] },
+      "corrupt",
+      /beyond its storage/,
+    ],
+    [
+      "has sizes that overflow",
+      { shape: [2 ** 30, 2 ** 30, 2 ** 30], strides: [1, 1, 1] },
+      "corrupt",
+      /beyond its storage/,
+    ],
     ["has a negative size", { shape: [-2, 3] }, "corrupt", /rebuilds a tensor/],
     ["has a negative offset", { offset: -1 }, "corrupt", /rebuilds a tensor/],
     ["has fewer strides than sizes", { strides: [1] }, "corrupt", /rebuilds a tensor/],
@@ -76,14 +127,63 @@ describe("pytorch_model.bin", () => {
     ["is text", Buffer.from("weights"), "corrupt", /no archive/],
     ["is in the old format", Buffer.from([0x80, 2, 0x8a, 10]), "unsupported", /before 1\.6/],
     ["has no directory", Buffer.concat([Buffer.from("PK\x03\x04"), Buffer.alloc(100)]), "corrupt", /no directory/],
-    ["has no pickle", zipBytes([{ name: "archive/data/0", data: Buffer.alloc(4) }]), "corrupt", /expected one data.pkl/],
-    ["has two pickles", zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4) }, { name: "b/data.pkl", data: Buffer.alloc(4) }]), "corrupt", /found 2/],
-    ["has a member twice", zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4) }, { name: "a/data.pkl", data: Buffer.alloc(4) }]), "corrupt", /two members/],
-    ["is compressed", zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4), method: 8 }]), "unsupported", /compressed/],
-    ["has a member that goes beyond the end", zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4), size: 5_000 }]), "corrupt", /beyond the end/],
-    ["claims sizes beyond all files", zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4), size: 2 ** 52 }], { wide: true }), "corrupt", /beyond the end/],
-    ["claims a million members", zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4) }], { wide: true, count: 1e6 }), "corrupt", /1000000 members/],
-    ["is big-endian", zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4) }, { name: "a/byteorder", data: Buffer.from("big") }]), "unsupported", /big-endian/],
+    [
+      "has no pickle",
+      zipBytes([{ name: "archive/data/0", data: Buffer.alloc(4) }]),
+      "corrupt",
+      /expected one data.pkl/,
+    ],
+    [
+      "has two pickles",
+      zipBytes([
+        { name: "a/data.pkl", data: Buffer.alloc(4) },
+        { name: "b/data.pkl", data: Buffer.alloc(4) },
+      ]),
+      "corrupt",
+      /found 2/,
+    ],
+    [
+      "has a member twice",
+      zipBytes([
+        { name: "a/data.pkl", data: Buffer.alloc(4) },
+        { name: "a/data.pkl", data: Buffer.alloc(4) },
+      ]),
+      "corrupt",
+      /two members/,
+    ],
+    [
+      "is compressed",
+      zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4), method: 8 }]),
+      "unsupported",
+      /compressed/,
+    ],
+    [
+      "has a member that goes beyond the end",
+      zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4), size: 5_000 }]),
+      "corrupt",
+      /beyond the end/,
+    ],
+    [
+      "claims sizes beyond all files",
+      zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4), size: 2 ** 52 }], { wide: true }),
+      "corrupt",
+      /beyond the end/,
+    ],
+    [
+      "claims a million members",
+      zipBytes([{ name: "a/data.pkl", data: Buffer.alloc(4) }], { wide: true, count: 1e6 }),
+      "corrupt",
+      /1000000 members/,
+    ],
+    [
+      "is big-endian",
+      zipBytes([
+        { name: "a/data.pkl", data: Buffer.alloc(4) },
+        { name: "a/byteorder", data: Buffer.from("big") },
+      ]),
+      "unsupported",
+      /big-endian/,
+    ],
   ])("is refused when the file %s", async (_name, bytes, code, words) => {
     await expect(read(bytes)).rejects.toMatchObject(refusal(code, words));
   });
@@ -99,8 +199,11 @@ describe("pytorch_model.bin", () => {
     const whole = binBytes(pickle.dict({ a: pickledTensor() }));
     for (let at = 0; at < whole.length; at++) {
       const changed = Buffer.from(whole);
-      changed[at] = (changed[at]) ^ (1 << at % 8);
-      const outcome = await read(changed).then(() => "read", (error: { name: string }) => error.name);
+      changed[at] = changed[at] ^ (1 << (at % 8));
+      const outcome = await read(changed).then(
+        () => "read",
+        (error: { name: string }) => error.name,
+      );
       expect(["read", "AttributionError"]).toContain(outcome);
     }
   });

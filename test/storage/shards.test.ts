@@ -6,15 +6,21 @@ import { fileOf, safetensorsBytes, scratch } from "./bytes";
 import { refusal } from "./refusal";
 
 const root = scratch();
-const shard = (...names: string[]) => safetensorsBytes(
-  Object.fromEntries(names.map((name, i) => [name, { dtype: "F32", shape: [1], data_offsets: [4 * i, 4 * i + 4] }])), 4 * names.length);
+const shard = (...names: string[]) =>
+  safetensorsBytes(
+    Object.fromEntries(names.map((name, i) => [name, { dtype: "F32", shape: [1], data_offsets: [4 * i, 4 * i + 4] }])),
+    4 * names.length,
+  );
 let cases = 0;
 
 function indexOf(map: unknown, files: Readonly<Record<string, Buffer>>): string {
   const directory = join(root, `case-${cases++}`);
   mkdirSync(directory);
   for (const [name, bytes] of Object.entries(files)) fileOf(directory, bytes, name);
-  writeFileSync(join(directory, "index.json"), typeof map === "string" ? map : JSON.stringify({ metadata: {}, weight_map: map }));
+  writeFileSync(
+    join(directory, "index.json"),
+    typeof map === "string" ? map : JSON.stringify({ metadata: {}, weight_map: map }),
+  );
   return join(directory, "index.json");
 }
 
@@ -23,10 +29,15 @@ test("a sharded checkpoint lists the tensors of all its files", async () => {
   expect((await readShards(index, readSafetensors)).map(({ name }) => name).sort()).toEqual(["a", "b", "c"]);
 });
 
-test.each(["../one", "/etc/passwd", "a/b", "a\\b", "..", "", ".hidden", "C:one", "a\u0000b"])("the file name %j in an index is refused", async (name) => {
-  const index = indexOf({ a: name }, { one: shard("a") });
-  await expect(readShards(index, readSafetensors)).rejects.toMatchObject(refusal("corrupt", /file name beside the index/));
-});
+test.each(["../one", "/etc/passwd", "a/b", "a\\b", "..", "", ".hidden", "C:one", "a\u0000b"])(
+  "the file name %j in an index is refused",
+  async (name) => {
+    const index = indexOf({ a: name }, { one: shard("a") });
+    await expect(readShards(index, readSafetensors)).rejects.toMatchObject(
+      refusal("corrupt", /file name beside the index/),
+    );
+  },
+);
 
 test.each<[string, unknown, "corrupt" | "missing", RegExp]>([
   ["names a file that is not there", { a: "absent" }, "missing", /"absent"/],

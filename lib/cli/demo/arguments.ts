@@ -33,7 +33,16 @@ export interface DemoArguments {
   readonly queries: number | undefined;
   readonly tuningTest: boolean;
   /** Undefined runs the countries demo. */
-  readonly own: { readonly model: string; readonly data: string; readonly test?: string; readonly epochs: number; readonly learningRate: number; readonly batchSize: number } | undefined;
+  readonly own:
+    | {
+        readonly model: string;
+        readonly data: string;
+        readonly test?: string;
+        readonly epochs: number;
+        readonly learningRate: number;
+        readonly batchSize: number;
+      }
+    | undefined;
 }
 
 const ownOnly = ["test", "epochs", "learning-rate", "batch-size"] as const;
@@ -43,15 +52,30 @@ export function readArguments(given: readonly string[]): DemoArguments | "help" 
   const values = parsed(given);
   if (values.help === true) return "help";
   const { model, data, test } = values;
-  if ((model === undefined) !== (data === undefined)) throw new AttributionError("invalid", "--model DIR and --data FILE go together: give both, or neither for the claims about countries");
+  if ((model === undefined) !== (data === undefined))
+    throw new AttributionError(
+      "invalid",
+      "--model DIR and --data FILE go together: give both, or neither for the claims about countries",
+    );
   const stray = model === undefined ? ownOnly.find((name) => values[name] !== undefined) : undefined;
-  if (stray !== undefined) throw new AttributionError("invalid", `--${stray} is for your own model: give --model DIR and --data FILE with it`);
+  if (stray !== undefined)
+    throw new AttributionError("invalid", `--${stray} is for your own model: give --model DIR and --data FILE with it`);
   return {
-    out: values.out ?? "attribution-report", seed: wholeNumber("seed", values.seed, 0) ?? 42, queries: wholeNumber("queries", values.queries, 1), tuningTest: values["no-tuning-test"] !== true,
-    own: model === undefined || data === undefined ? undefined : {
-      model, data, ...(test === undefined ? {} : { test }), epochs: wholeNumber("epochs", values.epochs, 0) ?? 3,
-      learningRate: positive("learning-rate", values["learning-rate"]) ?? 2e-5, batchSize: wholeNumber("batch-size", values["batch-size"], 1) ?? 8,
-    },
+    out: values.out ?? "attribution-report",
+    seed: wholeNumber("seed", values.seed, 0) ?? 42,
+    queries: wholeNumber("queries", values.queries, 1),
+    tuningTest: values["no-tuning-test"] !== true,
+    own:
+      model === undefined || data === undefined
+        ? undefined
+        : {
+            model,
+            data,
+            ...(test === undefined ? {} : { test }),
+            epochs: wholeNumber("epochs", values.epochs, 0) ?? 3,
+            learningRate: positive("learning-rate", values["learning-rate"]) ?? 2e-5,
+            batchSize: wholeNumber("batch-size", values["batch-size"], 1) ?? 8,
+          },
   };
 }
 
@@ -59,21 +83,37 @@ function parsed(given: readonly string[]) {
   const text = { type: "string" } as const;
   try {
     return parseArgs({
-      args: [...given], strict: true, allowPositionals: false,
+      args: [...given],
+      strict: true,
+      allowPositionals: false,
       options: {
-        out: text, seed: text, queries: text, model: text, data: text, test: text, epochs: text, "learning-rate": text, "batch-size": text,
-        "no-tuning-test": { type: "boolean" }, help: { type: "boolean", short: "h" },
+        out: text,
+        seed: text,
+        queries: text,
+        model: text,
+        data: text,
+        test: text,
+        epochs: text,
+        "learning-rate": text,
+        "batch-size": text,
+        "no-tuning-test": { type: "boolean" },
+        help: { type: "boolean", short: "h" },
       },
     }).values;
   } catch (cause) {
-    throw new AttributionError("invalid", `${(cause as Error).message.split(". ")[0]}. See npm run demo -- --help`, { cause });
+    throw new AttributionError("invalid", `${(cause as Error).message.split(". ")[0]}. See npm run demo -- --help`, {
+      cause,
+    });
   }
 }
 
 function wholeNumber(name: string, value: string | undefined, least: number): number | undefined {
   if (value === undefined) return undefined;
   if (/^\d{1,15}$/.test(value) && Number(value) >= least) return Number(value);
-  throw new AttributionError("invalid", `Expected --${name} to be a whole number of at least ${least} but received "${value}"`);
+  throw new AttributionError(
+    "invalid",
+    `Expected --${name} to be a whole number of at least ${least} but received "${value}"`,
+  );
 }
 
 function positive(name: string, value: string | undefined): number | undefined {

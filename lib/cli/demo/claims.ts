@@ -42,9 +42,11 @@ export function truthOf(train: readonly Claim[], queries: readonly Claim[]): Tru
   train.forEach(({ fact }, index) => {
     if (fact !== undefined) stating.set(fact, [...(stating.get(fact) ?? []), index]);
   });
-  const sameFact = queries.map(({ fact }) => (fact === undefined ? [] : stating.get(fact) ?? []));
+  const sameFact = queries.map(({ fact }) => (fact === undefined ? [] : (stating.get(fact) ?? [])));
   if (sameFact.every((claims) => claims.length === 0)) return undefined;
-  const sameClaim = sameFact.map((claims, query) => claims.filter((index) => train[index].label === queries[query].label));
+  const sameClaim = sameFact.map((claims, query) =>
+    claims.filter((index) => train[index].label === queries[query].label),
+  );
   return { sameFact, sameClaim };
 }
 
@@ -68,7 +70,16 @@ export function majorityShare(claims: readonly Claim[]): number {
   return Math.max(...counts.values()) / claims.length;
 }
 
-export async function datasetOf(claims: readonly Claim[], labels: readonly string[], name: string, call: CallOptions = {}): Promise<Dataset> {
-  const rows = claims.map(({ id, text, evidence, label }) => ({ id, fields: { claim: text, ...(evidence === undefined ? {} : { evidence }) }, label }));
+export async function datasetOf(
+  claims: readonly Claim[],
+  labels: readonly string[],
+  name: string,
+  call: CallOptions = {},
+): Promise<Dataset> {
+  const rows = claims.map(({ id, text, evidence, label }) => ({
+    id,
+    fields: { claim: text, ...(evidence === undefined ? {} : { evidence }) },
+    label,
+  }));
   return createDataset(rows, { name, labels, ...call });
 }

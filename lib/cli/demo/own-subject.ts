@@ -24,12 +24,20 @@ export interface OwnOptions {
 
 export async function ownSubject(session: Session, options: OwnOptions): Promise<Subject> {
   const data = await ownClaims(options, session.seed);
-  const base = await session.step("Loading the model", (call) => loadModel(options.model, { head: { kind: "classification", labels: data.labels }, seed: session.seed, ...call }),
-    ({ architecture, parameters }) => `${architecture.family}, ${parameters} parameters`);
+  const base = await session.step(
+    "Loading the model",
+    (call) =>
+      loadModel(options.model, { head: { kind: "classification", labels: data.labels }, seed: session.seed, ...call }),
+    ({ architecture, parameters }) => `${architecture.family}, ${parameters} parameters`,
+  );
   const { epochs, batchSize, learningRate } = options;
   return tunedSubject(session, {
-    name: `the model ${options.model}${epochs === 0 ? "" : `, tuned for ${epochs} epochs`}`, data, base, queries: options.queries,
-    recipe: ownRecipe(options), tuning: { epochs, batchSize, learningRate, keep: "last" },
+    name: `the model ${options.model}${epochs === 0 ? "" : `, tuned for ${epochs} epochs`}`,
+    data,
+    base,
+    queries: options.queries,
+    recipe: ownRecipe(options),
+    tuning: { epochs, batchSize, learningRate, keep: "last" },
   });
 }
 
@@ -39,35 +47,70 @@ function ownRecipe({ tuningTest }: OwnOptions): Recipe {
     gradients: { parameters: "head", words: "head" },
     store: { parameters: "linear", rank: 16, words: "all blocks, rank 16" },
     influences: [{ inverse: "ekfac", parameters: "head", words: "EK-FAC, head" }],
-    trainNodes: 10, neuronSizes: [1, 2, 5, 10, 20, 50, 100], headSizes: [1, 2, 5, 10, 20, 50], controls: 5,
-    tuningTest: tuningTest ? { fractions: [0.3], seeds: [42] } : undefined, cards: 6, conflicts: 5,
+    trainNodes: 10,
+    neuronSizes: [1, 2, 5, 10, 20, 50, 100],
+    headSizes: [1, 2, 5, 10, 20, 50],
+    controls: 5,
+    tuningTest: tuningTest ? { fractions: [0.3], seeds: [42] } : undefined,
+    cards: 6,
+    conflicts: 5,
   };
 }
 
-const heldOutShows = "Held-out claims took no part in training: only where the model beats the baseline on them has it learned something to attribute.";
+const heldOutShows =
+  "Held-out claims took no part in training: only where the model beats the baseline on them has it learned something to attribute.";
 
 /** Rows without a label are left out; those of `data` that are not held out are the training claims. */
 export async function ownClaims({ data, test }: Pick<OwnOptions, "data" | "test">, seed: number): Promise<ClaimData> {
   const rows = await loadDataset("jsonl", { path: data, onlyLabelled: true });
-  if (rows.labels.length < 2) throw new AttributionError("invalid", `${data}: expected at least two different labels but found ${rows.labels.join(", ") || "none"}`);
+  if (rows.labels.length < 2)
+    throw new AttributionError(
+      "invalid",
+      `${data}: expected at least two different labels but found ${rows.labels.join(", ") || "none"}`,
+    );
   const claims = claimsOf(rows, data);
   if (test !== undefined) {
     const other = await loadDataset("jsonl", { path: test, onlyLabelled: true, labels: rows.labels });
-    return { name: data, origin: `${data}, tested on ${test}`, heldOutShows, labels: rows.labels, train: claims, heldOut: claimsOf(other, test) };
+    return {
+      name: data,
+      origin: `${data}, tested on ${test}`,
+      heldOutShows,
+      labels: rows.labels,
+      train: claims,
+      heldOut: claimsOf(other, test),
+    };
   }
-  if (claims.length < 10) throw new AttributionError("invalid", `${data} has ${claims.length} labelled claims; at least 10 are needed to hold some out (or give --test FILE)`);
+  if (claims.length < 10)
+    throw new AttributionError(
+      "invalid",
+      `${data} has ${claims.length} labelled claims; at least 10 are needed to hold some out (or give --test FILE)`,
+    );
   const mixed = shuffle(claims, createRandom(seed, 4));
   const held = Math.min(200, Math.round(mixed.length / 5));
-  return { name: data, origin: `${data}, ${held} of its claims held out`, heldOutShows, labels: rows.labels, train: mixed.slice(held), heldOut: mixed.slice(0, held) };
+  return {
+    name: data,
+    origin: `${data}, ${held} of its claims held out`,
+    heldOutShows,
+    labels: rows.labels,
+    train: mixed.slice(held),
+    heldOut: mixed.slice(0, held),
+  };
 }
 
 function claimsOf({ rows }: Dataset, path: string): Claim[] {
   return rows.map(({ id, fields, label }: Row) => {
     const { claim, evidence, fact } = fields;
-    if (typeof claim !== "string") throw new AttributionError("missing", `${path}: the row "${id}" has no "claim"; each line is an object such as {"claim": "…", "label": "Supported"}`);
+    if (typeof claim !== "string")
+      throw new AttributionError(
+        "missing",
+        `${path}: the row "${id}" has no "claim"; each line is an object such as {"claim": "…", "label": "Supported"}`,
+      );
     return {
-      id, text: claim, label,
-      ...(typeof evidence === "string" && evidence !== "" ? { evidence } : {}), ...(typeof fact === "string" && fact !== "" ? { fact } : {}),
+      id,
+      text: claim,
+      label,
+      ...(typeof evidence === "string" && evidence !== "" ? { evidence } : {}),
+      ...(typeof fact === "string" && fact !== "" ? { fact } : {}),
     };
   });
 }

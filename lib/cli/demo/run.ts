@@ -32,5 +32,9 @@ export function reportFile(out: string): string {
 
 /** The report without what differs from run to run: times. */
 export function reproducible({ facts, ...report }: Report): Report {
-  return { ...report, facts: facts.filter(({ name }) => name !== "Time"), sections: report.sections.filter(({ title }) => title !== timesTitle) };
+  return {
+    ...report,
+    facts: facts.filter(({ name }) => name !== "Time"),
+    sections: report.sections.filter(({ title }) => title !== timesTitle),
+  };
 }

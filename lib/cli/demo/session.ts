@@ -4,7 +4,10 @@ import { textTable } from "../table";
 import type { CallOptions } from "../../../types/common";
 import type { ReportSection } from "../../../types/report";
 
-export interface StepTime { readonly title: string; readonly seconds: number }
+export interface StepTime {
+  readonly title: string;
+  readonly seconds: number;
+}
 
 export interface Session {
   readonly seed: number;
@@ -28,7 +31,9 @@ export function startSession({ seed, signal, write, startStep }: SessionOptions)
   const times: StepTime[] = [];
   const say = (text: string): void => write(`${text}\n`);
   return {
-    seed, times, say,
+    seed,
+    times,
+    say,
     step: async (title, work, outcome) => {
       const started = performance.now();
       const step = startStep(title);
@@ -39,7 +44,19 @@ export function startSession({ seed, signal, write, startStep }: SessionOptions)
     },
     show: ({ title, explanation, blocks }) => {
       const tables = blocks.filter((block) => block.kind === "table");
-      if (tables.length > 0) say(["", `── ${title}`, wrapped(explanation), "", tables.map((table) => textTable({ ...table, notes: table.notes?.map((note) => wrapped(note)) })).join("\n\n"), ""].join("\n"));
+      if (tables.length > 0)
+        say(
+          [
+            "",
+            `── ${title}`,
+            wrapped(explanation),
+            "",
+            tables
+              .map((table) => textTable({ ...table, notes: table.notes?.map((note) => wrapped(note)) }))
+              .join("\n\n"),
+            "",
+          ].join("\n"),
+        );
     },
   };
 }

@@ -2,7 +2,7 @@
 import type { Evaluation } from "../../model/evaluate";
 import type { FineTuned, FineTuneOptions } from "../../model/fine-tune";
 import type { InfluenceOptions } from "../../instance/influence";
-import type { Parameters } from "../../instance/parameters";
+import type { Parameters } from "../../instance/gradients/parameters";
 import type { Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
 import type { Claim, ClaimData, Truth } from "./claims";

@@ -4,12 +4,22 @@ import type { Tokenizer } from "../../../types/data";
 
 /** Words that the texts do not hold become one unknown token. */
 export async function wordTokenizer(texts: readonly string[]): Promise<Tokenizer> {
-  const vocab = new Map<string, number>([["<pad>", 0], ["<unk>", 1]]);
+  const vocab = new Map<string, number>([
+    ["<pad>", 0],
+    ["<unk>", 1],
+  ]);
   for (const text of texts) for (const word of wordsOf(text)) if (!vocab.has(word)) vocab.set(word, vocab.size);
   return createTokenizer(
     {
-      version: "1.0", truncation: null, padding: null, added_tokens: [], normalizer: { type: "Lowercase" }, pre_tokenizer: { type: "Whitespace" },
-      post_processor: null, decoder: null, model: { type: "WordLevel", vocab, unk_token: "<unk>" },
+      version: "1.0",
+      truncation: null,
+      padding: null,
+      added_tokens: [],
+      normalizer: { type: "Lowercase" },
+      pre_tokenizer: { type: "Whitespace" },
+      post_processor: null,
+      decoder: null,
+      model: { type: "WordLevel", vocab, unk_token: "<unk>" },
     },
     { pad_token: "<pad>", unk_token: "<unk>" },
   );

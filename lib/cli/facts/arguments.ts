@@ -24,20 +24,36 @@ export interface FactsArguments {
 export function readFactsArguments(given: readonly string[]): FactsArguments | "help" {
   const values = parsed(given);
   if (values.help === true) return "help";
-  return { out: values.out ?? "attribution-facts", seed: wholeNumber("seed", values.seed, 0) ?? 42, facts: wholeNumber("facts", values.facts, 2) ?? 6 };
+  return {
+    out: values.out ?? "attribution-facts",
+    seed: wholeNumber("seed", values.seed, 0) ?? 42,
+    facts: wholeNumber("facts", values.facts, 2) ?? 6,
+  };
 }
 
 function parsed(given: readonly string[]) {
   const text = { type: "string" } as const;
   try {
-    return parseArgs({ args: [...given], strict: true, allowPositionals: false, options: { out: text, seed: text, facts: text, help: { type: "boolean", short: "h" } } }).values;
+    return parseArgs({
+      args: [...given],
+      strict: true,
+      allowPositionals: false,
+      options: { out: text, seed: text, facts: text, help: { type: "boolean", short: "h" } },
+    }).values;
   } catch (cause) {
-    throw new AttributionError("invalid", `${(cause as Error).message.split(". ")[0]}. See npm run demo -- facts --help`, { cause });
+    throw new AttributionError(
+      "invalid",
+      `${(cause as Error).message.split(". ")[0]}. See npm run demo -- facts --help`,
+      { cause },
+    );
   }
 }
 
 function wholeNumber(name: string, value: string | undefined, least: number): number | undefined {
   if (value === undefined) return undefined;
   if (/^\d{1,15}$/.test(value) && Number(value) >= least) return Number(value);
-  throw new AttributionError("invalid", `Expected --${name} to be a whole number of at least ${least} but received "${value}"`);
+  throw new AttributionError(
+    "invalid",
+    `Expected --${name} to be a whole number of at least ${least} but received "${value}"`,
+  );
 }

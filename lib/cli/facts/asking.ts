@@ -38,22 +38,38 @@ export interface KeptFacts {
 export async function ask(session: Session, model: Model, quiz: Quiz): Promise<Answers> {
   const { questions, first, wholeAnswers } = await questionsOf(model, quiz);
   const { predictions } = await session.step(
-    `Asking ${quiz.facts.length} facts in several phrasings`, (call) => evaluate(model, questions, call),
+    `Asking ${quiz.facts.length} facts in several phrasings`,
+    (call) => evaluate(model, questions, call),
     ({ accuracy }) => `${(100 * accuracy).toFixed(1)} % of ${questions.size} questions answered right`,
   );
   const isRight = (question: number): boolean => predictions[question] === questions.labels[question];
-  const right = quiz.facts.map(({ relation }, fact) => quiz.relations[relation].phrasings.map((_, phrasing) => isRight(first[fact] + phrasing)));
+  const right = quiz.facts.map(({ relation }, fact) =>
+    quiz.relations[relation].phrasings.map((_, phrasing) => isRight(first[fact] + phrasing)),
+  );
   return { questions, right, first, wholeAnswers };
 }
 
 async function questionsOf({ tokenizer }: Model, quiz: Quiz): Promise<Omit<Answers, "right">> {
   const answers = await tokenizer.encode(quiz.facts.map(({ answer }) => ` ${answer}`));
-  const all = quiz.facts.flatMap((fact, number) => quiz.relations[fact.relation].phrasings.map((_, phrasing) => ({ fact, number, phrasing, text: asked(quiz, fact, phrasing) })));
+  const all = quiz.facts.flatMap((fact, number) =>
+    quiz.relations[fact.relation].phrasings.map((_, phrasing) => ({
+      fact,
+      number,
+      phrasing,
+      text: asked(quiz, fact, phrasing),
+    })),
+  );
   const rows = await tokenizer.encode(all.map(({ text }) => quiz.start + text));
   const first: number[] = [];
-  all.forEach(({ number, phrasing }, question) => { if (phrasing === 0) first[number] = question; });
+  all.forEach(({ number, phrasing }, question) => {
+    if (phrasing === 0) first[number] = question;
+  });
   const questions = createInstances({
-    kind: "causalLM", rows, labels: all.map(({ number }) => answers[number][0]), ids: all.map(({ fact, phrasing }) => `${fact.id}, phrasing ${phrasing + 1}`), texts: all.map(({ text }) => text),
+    kind: "causalLM",
+    rows,
+    labels: all.map(({ number }) => answers[number][0]),
+    ids: all.map(({ fact, phrasing }) => `${fact.id}, phrasing ${phrasing + 1}`),
+    texts: all.map(({ text }) => text),
   });
   return { questions, first, wholeAnswers: answers.filter(({ length }) => length === 1).length };
 }
@@ -77,14 +93,29 @@ export function knownFacts({ right }: Answers, { enough }: Keeping): number[] {
 /** Known facts to work on, drawn by the seed; "missing" with fewer than two. */
 export function keep(quiz: Quiz, answers: Answers, keeping: Keeping, seed: number): KeptFacts {
   const known = knownFacts(answers, keeping);
-  const piles = quiz.relations.map((_, relation) => shuffle(known.filter((fact) => quiz.facts[fact].relation === relation), createRandom(seed, 11, relation)));
-  const order = Array.from({ length: known.length }, (_, round) => piles.flatMap((pile) => pile.slice(round, round + 1))).flat();
-  if (order.length < 2) throw new AttributionError("missing", `The model knows ${order.length} of ${quiz.facts.length} facts in at least ${keeping.enough} phrasings; two are needed to compare`);
+  const piles = quiz.relations.map((_, relation) =>
+    shuffle(
+      known.filter((fact) => quiz.facts[fact].relation === relation),
+      createRandom(seed, 11, relation),
+    ),
+  );
+  const order = Array.from({ length: known.length }, (_, round) =>
+    piles.flatMap((pile) => pile.slice(round, round + 1)),
+  ).flat();
+  if (order.length < 2)
+    throw new AttributionError(
+      "missing",
+      `The model knows ${order.length} of ${quiz.facts.length} facts in at least ${keeping.enough} phrasings; two are needed to compare`,
+    );
   const all = order.map((fact) => {
-    const right = shuffle(answers.right[fact].flatMap((isRight, phrasing) => (isRight ? [answers.first[fact] + phrasing] : [])), createRandom(seed, 12, fact));
+    const right = shuffle(
+      answers.right[fact].flatMap((isRight, phrasing) => (isRight ? [answers.first[fact] + phrasing] : [])),
+      createRandom(seed, 12, fact),
+    );
     return { ...quiz.facts[fact], keptOut: right.slice(0, keeping.keptOut), refining: right.slice(keeping.keptOut) };
   });
-  const attributed = keeping.facts, compared = attributed + keeping.negatives;
+  const attributed = keeping.facts,
+    compared = attributed + keeping.negatives;
   return { facts: all.slice(0, attributed), negatives: all.slice(attributed, compared), unseen: all.slice(compared) };
 }
 

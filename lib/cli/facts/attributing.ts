@@ -44,35 +44,73 @@ export interface Refining {
   readonly negativeFraction: number;
 }
 
-export async function attribute(session: Session, model: Model, answers: Answers, kept: KeptFacts, nodes: number, refining: Refining): Promise<Attributed> {
+export async function attribute(
+  session: Session,
+  model: Model,
+  answers: Answers,
+  kept: KeptFacts,
+  nodes: number,
+  refining: Refining,
+): Promise<Attributed> {
   const { facts, negatives } = kept;
   const factOf = facts.flatMap((fact, number) => fact.refining.map(() => number));
   const rows = facts.map((_, number) => factOf.flatMap((fact, row) => (fact === number ? [row] : [])));
   const own = facts.flatMap((fact) => fact.refining);
   const all = questionsAt(answers, [...own, ...negatives.map((fact) => fact.refining[0])]);
-  const found = await session.step(`Integrated gradients of ${all.size} questions, neurons and heads`, (call) => integratedGradients(model, all, { site: "both", of: "gold", nodes, completeness, ...call }));
+  const found = await session.step(`Integrated gradients of ${all.size} questions, neurons and heads`, (call) =>
+    integratedGradients(model, all, { site: "both", of: "gold", nodes, completeness, ...call }),
+  );
   const sample = questionsAt(answers, facts[0].refining.slice(0, 1));
   const gap = await session.step("Completeness of integrated gradients", (call) => gapOf(model, sample, nodes, call));
-  const scores = rowsOf(found, own.map((_, row) => row));
-  return { questions: questionsAt(answers, own), factOf, rows, scores, units: unitsOf(answers, kept, found, rows, refining), gap };
+  const scores = rowsOf(
+    found,
+    own.map((_, row) => row),
+  );
+  return {
+    questions: questionsAt(answers, own),
+    factOf,
+    rows,
+    scores,
+    units: unitsOf(answers, kept, found, rows, refining),
+    gap,
+  };
 }
 
-function unitsOf(answers: Answers, { facts, negatives }: KeptFacts, found: NeuronAttribution, rows: readonly (readonly number[])[], refining: Refining): Attributed["units"] {
+function unitsOf(
+  answers: Answers,
+  { facts, negatives }: KeptFacts,
+  found: NeuronAttribution,
+  rows: readonly (readonly number[])[],
+  refining: Refining,
+): Attributed["units"] {
   const { fractionOfMaximum, share, most, specificFraction, negativeFraction } = refining;
   const attributions = rows.map((own) => rowsOf(found, own));
   const alone = negatives.map((_, at) => rowsOf(found, [rows.flat().length + at]));
-  const first = (refined: readonly { readonly index: number }[]) => Int32Array.from(refined.slice(0, most), ({ index }) => index);
+  const first = (refined: readonly { readonly index: number }[]) =>
+    Int32Array.from(refined.slice(0, most), ({ index }) => index);
   const specific = facts.map((fact, at) => {
-    const others = [...facts, ...negatives].flatMap((other, i) => (sameAnswer(answers, fact, other) ? [] : [[...attributions, ...alone][i]]));
-    const left = others.length === 0 ? {} : { negatives: others, negativeSelect: { fractionOfMaximum: negativeFraction } };
+    const others = [...facts, ...negatives].flatMap((other, i) =>
+      sameAnswer(answers, fact, other) ? [] : [[...attributions, ...alone][i]],
+    );
+    const left =
+      others.length === 0 ? {} : { negatives: others, negativeSelect: { fractionOfMaximum: negativeFraction } };
     return first(refineNeurons(attributions[at], { select: { fractionOfMaximum: specificFraction }, share, ...left }));
   });
-  return { refined: attributions.map((own) => first(refineNeurons(own, { select: { fractionOfMaximum }, share }))), specific };
+  return {
+    refined: attributions.map((own) => first(refineNeurons(own, { select: { fractionOfMaximum }, share }))),
+    specific,
+  };
 }
 
 /** The worst and the median layer's gap as shares of the probability. */
 async function gapOf(model: Model, questions: Instances, nodes: number, call: object): Promise<Attributed["gap"]> {
-  const { completenessGap, targetValues } = await integratedGradients(model, questions, { site: "neurons", of: "gold", nodes, completeness, ...call });
+  const { completenessGap, targetValues } = await integratedGradients(model, questions, {
+    site: "neurons",
+    of: "gold",
+    nodes,
+    completeness,
+    ...call,
+  });
   const shares = completenessGap.map((gap) => Math.abs(gap) / targetValues[0]);
   const layer = shares.indexOf(Math.max(...shares));
   return { layer, worst: shares[layer], median: quantile(shares.sort(), 0.5) };

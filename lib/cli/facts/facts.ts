@@ -54,8 +54,12 @@ const countries = 80;
 
 export function factsSize(facts: number): FactsSize {
   return {
-    keeping: { facts, negatives: 8, enough: 4, keptOut: 2 }, nodes: 6,
-    refining: { fractionOfMaximum: 0.1, share: 0.5, most: 10, specificFraction: 0.02, negativeFraction: 0.05 }, top: 20, tokens: 8, controls: 5,
+    keeping: { facts, negatives: 8, enough: 4, keptOut: 2 },
+    nodes: 6,
+    refining: { fractionOfMaximum: 0.1, share: 0.5, most: 10, specificFraction: 0.02, negativeFraction: 0.05 },
+    top: 20,
+    tokens: 8,
+    controls: 5,
     curves: { neurons: [1, 2, 5, 10, 100, 1000, 10_000], heads: [1, 2, 5, 10, 20, 100], controls: 3 },
   };
 }
@@ -63,14 +67,32 @@ export function factsSize(facts: number): FactsSize {
 export async function runFacts(args: readonly string[], signal?: AbortSignal): Promise<void> {
   const chosen = readFactsArguments(args);
   if (chosen === "help") return void process.stdout.write(help);
-  const session = startSession({ seed: chosen.seed, write: (text) => process.stdout.write(text), startStep: progressSteps(), ...(signal === undefined ? {} : { signal }) });
+  const session = startSession({
+    seed: chosen.seed,
+    write: (text) => process.stdout.write(text),
+    startStep: progressSteps(),
+    ...(signal === undefined ? {} : { signal }),
+  });
   const path = await fetchSmolLM2(signal === undefined ? {} : { signal });
   using model = await session.step("Loading SmolLM2-135M-Instruct", (call) => loadModel(path, call));
-  await factsDemo(session, { model, modelName: "SmolLM2-135M-Instruct (Q4_1 GGUF)", quiz: await countryQuiz(countries), size: factsSize(chosen.facts) }, chosen.out);
+  await factsDemo(
+    session,
+    {
+      model,
+      modelName: "SmolLM2-135M-Instruct (Q4_1 GGUF)",
+      quiz: await countryQuiz(countries),
+      size: factsSize(chosen.facts),
+    },
+    chosen.out,
+  );
 }
 
 /** Runs everything on a model, shows the tables and writes the report. */
-export async function factsDemo(session: Session, given: Pick<FactsFindings, "model" | "modelName" | "quiz" | "size">, out: string): Promise<Report> {
+export async function factsDemo(
+  session: Session,
+  given: Pick<FactsFindings, "model" | "modelName" | "quiz" | "size">,
+  out: string,
+): Promise<Report> {
   const findings = await findAll(session, given);
   const sections = sectionsOf(findings);
   const report = reportOf(session, findings, sections);
@@ -82,7 +104,10 @@ export async function factsDemo(session: Session, given: Pick<FactsFindings, "mo
   return report;
 }
 
-async function findAll(session: Session, given: Pick<FactsFindings, "model" | "modelName" | "quiz" | "size">): Promise<FactsFindings> {
+async function findAll(
+  session: Session,
+  given: Pick<FactsFindings, "model" | "modelName" | "quiz" | "size">,
+): Promise<FactsFindings> {
   const { model, quiz, size } = given;
   const answers = await ask(session, model, quiz);
   const kept = keep(quiz, answers, size.keeping, session.seed);

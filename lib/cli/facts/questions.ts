@@ -29,11 +29,23 @@ export interface Quiz {
 const relations: readonly Relation[] = [
   {
     name: "capital",
-    phrasings: ["The capital of {s} is", "The capital city of {s} is", "The capital of the country {s} is the city of", "{s}, whose capital is", "{s}'s capital city is"],
+    phrasings: [
+      "The capital of {s} is",
+      "The capital city of {s} is",
+      "The capital of the country {s} is the city of",
+      "{s}, whose capital is",
+      "{s}'s capital city is",
+    ],
   },
   {
     name: "language",
-    phrasings: ["The official language of {s} is", "The national language of {s} is", "In {s}, the official language is", "The official and most widely spoken language of {s} is", "People in {s} speak"],
+    phrasings: [
+      "The official language of {s} is",
+      "The national language of {s} is",
+      "In {s}, the official language is",
+      "The official and most widely spoken language of {s} is",
+      "People in {s} speak",
+    ],
   },
 ];
 
@@ -42,15 +54,24 @@ export const smolLM2Start = "<|endoftext|>";
 
 /** The capitals and languages of the largest countries, of those that have one each, unless the country's name says it. */
 export async function countryQuiz(countries: number): Promise<Quiz> {
-  const largest = (await readCountries()).filter(({ unMember }) => unMember).sort((a, b) => b.area - a.area).slice(0, countries);
-  const facts = relations.flatMap(({ name }, relation) => largest.flatMap((country): Fact[] => {
-    const subject = nameOf(country);
-    const values = name === "capital" ? country.capital : Object.values(country.languages);
-    return values.length !== 1 || subject.includes(values[0]) || values[0].includes(country.name.common) ? [] : [{ id: `${name} of ${subject}`, subject, relation, answer: values[0] }];
-  }));
+  const largest = (await readCountries())
+    .filter(({ unMember }) => unMember)
+    .sort((a, b) => b.area - a.area)
+    .slice(0, countries);
+  const facts = relations.flatMap(({ name }, relation) =>
+    largest.flatMap((country): Fact[] => {
+      const subject = nameOf(country);
+      const values = name === "capital" ? country.capital : Object.values(country.languages);
+      return values.length !== 1 || subject.includes(values[0]) || values[0].includes(country.name.common)
+        ? []
+        : [{ id: `${name} of ${subject}`, subject, relation, answer: values[0] }];
+    }),
+  );
   return {
     origin: `${facts.length} facts about the ${largest.length} largest countries from the npm package world-countries (M. Le Doze and contributors, ODbL)`,
-    relations, facts, start: smolLM2Start,
+    relations,
+    facts,
+    start: smolLM2Start,
   };
 }
 
@@ -59,4 +80,3 @@ export function asked({ relations: all }: Quiz, { subject, relation }: Fact, phr
   const text = all[relation].phrasings[phrasing].replace("{s}", subject).replace("the the ", "the ");
   return text[0].toUpperCase() + text.slice(1);
 }
-

@@ -18,9 +18,20 @@ export interface Shared {
   readonly share: Estimate;
 }
 
-const kinds = ["two phrasings of one fact", "two facts of one relation, same phrasing", "two facts of one relation, other phrasing", "two facts of two relations"] as const;
+const kinds = [
+  "two phrasings of one fact",
+  "two facts of one relation, same phrasing",
+  "two facts of one relation, other phrasing",
+  "two facts of two relations",
+] as const;
 
-export function sharedUnits(shape: Architecture, facts: readonly KnownFact[], { scores, factOf, questions }: Attributed, k: number, seed: number): Shared[] {
+export function sharedUnits(
+  shape: Architecture,
+  facts: readonly KnownFact[],
+  { scores, factOf, questions }: Attributed,
+  k: number,
+  seed: number,
+): Shared[] {
   const tops = factOf.map((_, row) => topIndices(rowScores(scores, row), k));
   const phrasing = questions.ids.map((id) => id.slice(id.lastIndexOf(" ")));
   const kindOf = (a: number, b: number): number => {
@@ -29,15 +40,23 @@ export function sharedUnits(shape: Architecture, facts: readonly KnownFact[], { 
     return phrasing[a] === phrasing[b] ? 1 : 2;
   };
   const found = kinds.flatMap((pairs, kind): Shared[] => {
-    const perRow = tops.map((own, row) => tops.flatMap((other, at) => (at !== row && kindOf(row, at) === kind ? [sharedShare(own, other)] : [])));
+    const perRow = tops.map((own, row) =>
+      tops.flatMap((other, at) => (at !== row && kindOf(row, at) === kind ? [sharedShare(own, other)] : [])),
+    );
     return estimated(pairs, perRow, seed, 2); // each pair is counted from both sides
   });
-  const random = tops.map((own, row) => tops.flatMap((_, at) => (at < row ? [sharedShare(own, randomLike(shape, tops[at], createRandom(seed, 31, row, at)))] : [])));
+  const random = tops.map((own, row) =>
+    tops.flatMap((_, at) =>
+      at < row ? [sharedShare(own, randomLike(shape, tops[at], createRandom(seed, 31, row, at)))] : [],
+    ),
+  );
   return [...found, ...estimated("a question and random units of another's layers", random, seed, 1)];
 }
 
 function estimated(pairs: string, perRow: readonly (readonly number[])[], seed: number, times: number): Shared[] {
-  const means = perRow.flatMap((shares) => (shares.length === 0 ? [] : [shares.reduce((sum, share) => sum + share, 0) / shares.length]));
+  const means = perRow.flatMap((shares) =>
+    shares.length === 0 ? [] : [shares.reduce((sum, share) => sum + share, 0) / shares.length],
+  );
   const count = perRow.reduce((sum, { length }) => sum + length, 0) / times;
   return means.length === 0 ? [] : [{ pairs, count, share: bootstrapMean(means, { seed }) }];
 }

@@ -5,7 +5,11 @@ import type { NeuronAttribution } from "../../../types/results";
 
 type Shape = Pick<Architecture, "intermediate" | "heads">;
 
-export interface PlacedUnit { readonly site: "neurons" | "heads"; readonly layer: number; readonly unit: number }
+export interface PlacedUnit {
+  readonly site: "neurons" | "heads";
+  readonly layer: number;
+  readonly unit: number;
+}
 
 export function placeOf({ intermediate, heads }: Shape, index: number): PlacedUnit {
   const each = intermediate + heads;
@@ -26,15 +30,21 @@ export function randomLike(shape: Shape, chosen: ArrayLike<number>, random: Rand
     const { site, layer } = placeOf(shape, index);
     const key = `${site} ${layer}`;
     const first = layer * each + (site === "heads" ? shape.intermediate : 0);
-    const group = groups.get(key) ?? { first, size: site === "heads" ? shape.heads : shape.intermediate, own: new Set() };
+    const group = groups.get(key) ?? {
+      first,
+      size: site === "heads" ? shape.heads : shape.intermediate,
+      own: new Set(),
+    };
     group.own.add(index - first);
     groups.set(key, group);
   }
-  return Int32Array.from([...groups.values()].flatMap(({ first, size, own }) => {
-    const others = Array.from({ length: size }, (_, unit) => unit).filter((unit) => !own.has(unit));
-    const pool = others.length >= own.size ? others : Array.from({ length: size }, (_, unit) => unit);
-    return Array.from(sampleWithout(pool.length, own.size, random), (at) => first + pool[at]);
-  }));
+  return Int32Array.from(
+    [...groups.values()].flatMap(({ first, size, own }) => {
+      const others = Array.from({ length: size }, (_, unit) => unit).filter((unit) => !own.has(unit));
+      const pool = others.length >= own.size ? others : Array.from({ length: size }, (_, unit) => unit);
+      return Array.from(sampleWithout(pool.length, own.size, random), (at) => first + pool[at]);
+    }),
+  );
 }
 
 /** One site's scores of an attribution of both. */
@@ -42,7 +52,8 @@ export function siteOf(both: NeuronAttribution, shape: Shape, site: "neurons" | 
   const [from, units] = site === "neurons" ? [0, shape.intermediate] : [shape.intermediate, shape.heads];
   const rows = both.instances * both.layers;
   const scores = new Float32Array(rows * units);
-  for (let row = 0; row < rows; row++) scores.set(both.scores.subarray(row * both.units + from, row * both.units + from + units), row * units);
+  for (let row = 0; row < rows; row++)
+    scores.set(both.scores.subarray(row * both.units + from, row * both.units + from + units), row * units);
   return { ...both, scores, units, site };
 }
 
@@ -52,7 +63,12 @@ export function rowsOf(attribution: NeuronAttribution, rows: readonly number[]):
   const scores = new Float32Array(rows.length * width);
   rows.forEach((row, at) => scores.set(attribution.scores.subarray(row * width, (row + 1) * width), at * width));
   return {
-    ...attribution, scores, instances: rows.length, instanceIds: rows.map((row) => attribution.instanceIds[row]),
-    targetValues: Float64Array.from(rows, (row) => attribution.targetValues[row]), targetLabels: Int32Array.from(rows, (row) => attribution.targetLabels[row]), completenessGap: new Float64Array(0),
+    ...attribution,
+    scores,
+    instances: rows.length,
+    instanceIds: rows.map((row) => attribution.instanceIds[row]),
+    targetValues: Float64Array.from(rows, (row) => attribution.targetValues[row]),
+    targetLabels: Int32Array.from(rows, (row) => attribution.targetLabels[row]),
+    completenessGap: new Float64Array(0),
   };
 }

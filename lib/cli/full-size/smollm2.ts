@@ -36,7 +36,10 @@ const logitTolerance = 1e-4; // DESIGN §5
 const facts = 400;
 
 /** Fetches the model where it is not there yet, and checks it. */
-export async function checkSmolLM2({ python = process.env["ATTRIBUTION_PYTHON"] ?? "python3", repository = resolve(__dirname, "..", "..", "..", "..") }: CheckOptions = {}): Promise<readonly Finding[]> {
+export async function checkSmolLM2({
+  python = process.env["ATTRIBUTION_PYTHON"] ?? "python3",
+  repository = resolve(__dirname, "..", "..", "..", ".."),
+}: CheckOptions = {}): Promise<readonly Finding[]> {
   const path = await fetchSmolLM2();
   libtorchVersion(); // the addon is loaded before anything is measured
   const before = process.memoryUsage.rss();
@@ -44,7 +47,10 @@ export async function checkSmolLM2({ python = process.env["ATTRIBUTION_PYTHON"] 
   using model = loaded;
   return [
     measured("loading, the best of 3", `${seconds.toFixed(2)} s, holds the event loop for ${held.toFixed(0)} ms`),
-    measured("memory, loaded", `${megabytes(process.memoryUsage.rss() - before)} more, at most ${megabytes(process.resourceUsage().maxRSS * 1024)}; weights ${megabytes(4 * model.parameters)}`),
+    measured(
+      "memory, loaded",
+      `${megabytes(process.memoryUsage.rss() - before)} more, at most ${megabytes(process.resourceUsage().maxRSS * 1024)}; weights ${megabytes(4 * model.parameters)}`,
+    ),
     ...(await againstTransformers(model, path, python, repository)),
     await knownFacts(model, repository),
     await speed(model),
@@ -69,9 +75,15 @@ async function againstTransformers(model: Model, path: string, python: string, r
   const work = await mkdtemp(join(tmpdir(), "attribution-smollm2-"));
   try {
     const target = join(work, "golden.safetensors");
-    await promisify(execFile)(python, [join(repository, "test", "full-size", "smollm2.py"), path, target]).catch((cause: unknown) => {
-      throw new AttributionError("missing", `${python} could not run transformers on ${path}: ${(cause as Error).message.trim().split("\n").at(-1)}`, { cause });
-    });
+    await promisify(execFile)(python, [join(repository, "test", "full-size", "smollm2.py"), path, target]).catch(
+      (cause: unknown) => {
+        throw new AttributionError(
+          "missing",
+          `${python} could not run transformers on ${path}: ${(cause as Error).message.trim().split("\n").at(-1)}`,
+          { cause },
+        );
+      },
+    );
     const { tensors, metadata } = await readTensors(target);
     const texts = JSON.parse(metadata["texts"]) as string[];
     const offsets = tensors["rowOffsets"].data;
@@ -80,7 +92,12 @@ async function againstTransformers(model: Model, path: string, python: string, r
     const prefixes = rows[Number(metadata["shortest"])].map((_, i) => i + 1);
     const shortest = Array.from(prefixes, (length) => rows[Number(metadata["shortest"])].slice(0, length));
     return [
-      { what: "texts with the tokenizers package's ids", found: `${same} of ${texts.length}`, wanted: "all", isRight: same === texts.length },
+      {
+        what: "texts with the tokenizers package's ids",
+        found: `${same} of ${texts.length}`,
+        wanted: "all",
+        isRight: same === texts.length,
+      },
       await compareLogits("logits after each text", model, rows, tensors["lastLogits"].data as Float32Array),
       await compareLogits("logits along one text", model, shortest, tensors["shortestLogits"].data as Float32Array),
     ];
@@ -89,21 +106,35 @@ async function againstTransformers(model: Model, path: string, python: string, r
   }
 }
 
-async function compareLogits(what: string, model: Model, rows: readonly Int32Array[], wanted: Float32Array): Promise<Finding> {
+async function compareLogits(
+  what: string,
+  model: Model,
+  rows: readonly Int32Array[],
+  wanted: Float32Array,
+): Promise<Finding> {
   const { logits } = await evaluate(model, createInstances({ kind: "causalLM", rows }), { logits: true });
   const width = model.architecture.vocabulary;
   let [most, agreeing] = [0, 0];
   rows.forEach((_, row) => {
-    const [ours, theirs] = [logits!.subarray(row * width, (row + 1) * width), wanted.subarray(row * width, (row + 1) * width)];
+    const [ours, theirs] = [
+      logits!.subarray(row * width, (row + 1) * width),
+      wanted.subarray(row * width, (row + 1) * width),
+    ];
     const largest = theirs.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
     most = Math.max(most, ours.reduce((a, b, i) => Math.max(a, Math.abs(b - theirs[i])), 0) / largest);
     if (largestAt(ours) === largestAt(theirs)) agreeing++;
   });
   const isRight = most < logitTolerance && agreeing === rows.length;
-  return { what, found: `differ by ${most.toExponential(1)}, same first in ${agreeing} of ${rows.length}`, wanted: `< ${logitTolerance}, all`, isRight };
+  return {
+    what,
+    found: `differ by ${most.toExponential(1)}, same first in ${agreeing} of ${rows.length}`,
+    wanted: `< ${logitTolerance}, all`,
+    isRight,
+  };
 }
 
-const largestAt = (values: Float32Array): number => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+const largestAt = (values: Float32Array): number =>
+  values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
 
 /** How many of the first facts it completes right: the next token is the first one of the answer. */
 async function knownFacts(model: Model, repository: string): Promise<Finding> {
@@ -117,8 +148,16 @@ async function knownFacts(model: Model, repository: string): Promise<Finding> {
   }
   const rows = await model.tokenizer.encode(prompts.slice(0, facts));
   const labels = (await model.tokenizer.encode(answers)).map((ids) => ids[0]);
-  const { accuracy } = await evaluate(model, createInstances({ kind: "causalLM", rows, labels, targets: rows.map(unasked) }));
-  return { what, found: `${(100 * accuracy).toFixed(1)} %`, wanted: "20–26 %", isRight: accuracy > 0.2 && accuracy < 0.26 };
+  const { accuracy } = await evaluate(
+    model,
+    createInstances({ kind: "causalLM", rows, labels, targets: rows.map(unasked) }),
+  );
+  return {
+    what,
+    found: `${(100 * accuracy).toFixed(1)} %`,
+    wanted: "20–26 %",
+    isRight: accuracy > 0.2 && accuracy < 0.26,
+  };
 }
 
 /** Targets that ask for nothing: the next token is read from the last position all the same. */
@@ -126,11 +165,16 @@ const unasked = (row: ArrayLike<number>): Int32Array => new Int32Array(row.lengt
 
 async function speed(model: Model): Promise<Finding> {
   const [count, length] = [2, 512];
-  const rows = Array.from({ length: count }, (_, row) => Int32Array.from({ length }, (_, i) => 100 + ((row * 7919 + i * 104_729) % 40_000)));
+  const rows = Array.from({ length: count }, (_, row) =>
+    Int32Array.from({ length }, (_, i) => 100 + ((row * 7919 + i * 104_729) % 40_000)),
+  );
   const instances = createInstances({ kind: "causalLM", rows, targets: rows.map(unasked) });
   const started = performance.now();
   await evaluate(model, instances);
-  return measured("forward", `${Math.round((count * length * 1000) / (performance.now() - started))} tokens/s in ${count} texts of ${length}`);
+  return measured(
+    "forward",
+    `${Math.round((count * length * 1000) / (performance.now() - started))} tokens/s in ${count} texts of ${length}`,
+  );
 }
 
 /** The longest time between two turns of the event loop since it was called. */
@@ -142,7 +186,12 @@ function watchLoop(): { longest(): number } {
     if (running) setImmediate(turn);
   };
   setImmediate(turn);
-  return { longest: () => { running = false; return most; } };
+  return {
+    longest: () => {
+      running = false;
+      return most;
+    },
+  };
 }
 
 /** The findings as a table. */

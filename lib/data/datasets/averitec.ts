@@ -27,10 +27,12 @@ function claimOf(path: string, { value, line }: JsonRecord): SourceRow {
 
 function evidenceOf(path: string, line: number, value: Readonly<Record<string, unknown>>): string {
   if (value["questions"] === undefined || value["questions"] === null) return "";
-  return arrayAt(path, line, value, "questions").map((item, index) => {
-    const question = objectOf(path, line, item, `question ${index}`);
-    const [first] = arrayAt(path, line, question, "answers");
-    const answer = first === undefined ? "" : textAt(path, line, objectOf(path, line, first, "an answer"), "answer");
-    return `(${index})${textAt(path, line, question, "question")} ${answer}`.trimEnd();
-  }).join(" ");
+  return arrayAt(path, line, value, "questions")
+    .map((item, index) => {
+      const question = objectOf(path, line, item, `question ${index}`);
+      const [first] = arrayAt(path, line, question, "answers");
+      const answer = first === undefined ? "" : textAt(path, line, objectOf(path, line, first, "an answer"), "answer");
+      return `(${index})${textAt(path, line, question, "question")} ${answer}`.trimEnd();
+    })
+    .join(" ");
 }

@@ -11,11 +11,14 @@ export const csqa: DatasetSource = {
 };
 
 function questionOf(path: string, { value, line }: JsonRecord): SourceRow {
-  const question = objectOf(path, line, value["question"], "\"question\"");
+  const question = objectOf(path, line, value["question"], '"question"');
   const choices = arrayAt(path, line, question, "choices").map((item) => objectOf(path, line, item, "a choice"));
   if (choices.length < 2) throw corruptAt(path, line, `expected at least two choices but found ${choices.length}`);
   const key = value["answerKey"];
-  const label = key === undefined || key === null || key === "" ? undefined : choices.findIndex((choice) => choice["label"] === key);
+  const label =
+    key === undefined || key === null || key === ""
+      ? undefined
+      : choices.findIndex((choice) => choice["label"] === key);
   if (label === -1) throw corruptAt(path, line, `has the answer ${JSON.stringify(key)}, which is no choice's label`);
   return {
     id: textAt(path, line, value, "id"),

@@ -26,10 +26,14 @@ function ownRow(path: string, line: number, value: Values, mapping: FieldMapping
   const labelKey = mapping.label === undefined ? "label" : mapping.label;
   const idKey = mapping.id === undefined ? "id" : mapping.id;
   const id = idKey === null ? undefined : valueAt(value, idKey);
-  if (id === undefined && typeof mapping.id === "string") throw corruptAt(path, line, `has no "${mapping.id}", which "id" names`);
-  const fields = mapping.fields === undefined
-    ? allFields(value, [labelKey, idKey])
-    : Object.fromEntries(Object.entries(mapping.fields).map(([name, key]) => [name, fieldAt(path, line, value, key)]));
+  if (id === undefined && typeof mapping.id === "string")
+    throw corruptAt(path, line, `has no "${mapping.id}", which "id" names`);
+  const fields =
+    mapping.fields === undefined
+      ? allFields(value, [labelKey, idKey])
+      : Object.fromEntries(
+          Object.entries(mapping.fields).map(([name, key]) => [name, fieldAt(path, line, value, key)]),
+        );
   return {
     ...idOf(path, line, id),
     fields,
@@ -41,8 +45,13 @@ function ownRow(path: string, line: number, value: Values, mapping: FieldMapping
 /** The value at a key; dots lead into nested objects ("question.stem") where no key is spelt like that. */
 function valueAt(value: Values, key: string): unknown {
   if (Object.hasOwn(value, key)) return value[key];
-  return key.split(".").reduce<unknown>((inner, name) =>
-    typeof inner === "object" && inner !== null && Object.hasOwn(inner, name) ? (inner as Values)[name] : undefined, value);
+  return key
+    .split(".")
+    .reduce<unknown>(
+      (inner, name) =>
+        typeof inner === "object" && inner !== null && Object.hasOwn(inner, name) ? (inner as Values)[name] : undefined,
+      value,
+    );
 }
 
 function fieldAt(path: string, line: number, value: Values, key: string): string | readonly string[] {
@@ -54,7 +63,7 @@ function fieldAt(path: string, line: number, value: Values, key: string): string
 function asField(value: unknown): string | readonly string[] | undefined {
   if (typeof value === "string") return value;
   if (typeof value === "number" || typeof value === "boolean") return String(value);
-  return Array.isArray(value) && value.every((item) => typeof item === "string") ? (value) : undefined;
+  return Array.isArray(value) && value.every((item) => typeof item === "string") ? value : undefined;
 }
 
 function allFields(value: Values, without: readonly (string | null)[]): Record<string, string | readonly string[]> {
@@ -66,7 +75,13 @@ function allFields(value: Values, without: readonly (string | null)[]): Record<s
   return Object.fromEntries(fields);
 }
 
-function labelAt(path: string, line: number, value: Values, key: string, choices: unknown): string | number | undefined {
+function labelAt(
+  path: string,
+  line: number,
+  value: Values,
+  key: string,
+  choices: unknown,
+): string | number | undefined {
   const label = valueAt(value, key);
   if (label === undefined || label === null || label === "") return undefined;
   if (Array.isArray(choices)) return choiceIndex(path, line, label, choices);
@@ -80,5 +95,9 @@ function choiceIndex(path: string, line: number, label: unknown, choices: readon
   if (label === -1) return undefined;
   const index = typeof label === "number" ? label : choices.indexOf(label);
   if (Number.isInteger(index) && index >= 0 && index < choices.length) return index;
-  throw corruptAt(path, line, `has the answer ${JSON.stringify(label)}, which is neither the index nor the text of one of its ${choices.length} choices`);
+  throw corruptAt(
+    path,
+    line,
+    `has the answer ${JSON.stringify(label)}, which is neither the index nor the text of one of its ${choices.length} choices`,
+  );
 }

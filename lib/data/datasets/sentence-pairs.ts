@@ -19,7 +19,12 @@ async function* tabbed(path: string, kept: readonly string[]): AsyncGenerator<So
   const columns = header.map((column) => column.trim());
   if (columns.includes("sentence1") || columns.includes("premise")) yield* pairs(path, readTabbed(path), kept);
   else if (columns.length === 3) yield* headerless(path);
-  else throw corruptAt(path, 1, "expected a header with sentence1 and sentence2, or premise and hypothesis, separated by tabs");
+  else
+    throw corruptAt(
+      path,
+      1,
+      "expected a header with sentence1 and sentence2, or premise and hypothesis, separated by tabs",
+    );
 }
 
 async function firstLine(path: string): Promise<string[]> {
@@ -27,7 +32,11 @@ async function firstLine(path: string): Promise<string[]> {
   return [];
 }
 
-async function* pairs(path: string, records: AsyncGenerator<JsonRecord | TableRow>, kept: readonly string[]): AsyncGenerator<SourceRow> {
+async function* pairs(
+  path: string,
+  records: AsyncGenerator<JsonRecord | TableRow>,
+  kept: readonly string[],
+): AsyncGenerator<SourceRow> {
   for await (const { value, line } of records) {
     const official = "sentence1" in value;
     const id = value["pairID"] ?? value["id"] ?? value["idx"] ?? value["uid"];
@@ -36,7 +45,9 @@ async function* pairs(path: string, records: AsyncGenerator<JsonRecord | TableRo
       fields: {
         premise: textAt(path, line, value, official ? "sentence1" : "premise"),
         hypothesis: textAt(path, line, value, official ? "sentence2" : "hypothesis"),
-        ...Object.fromEntries(kept.filter((name) => typeof value[name] === "string").map((name) => [name, value[name] as string])),
+        ...Object.fromEntries(
+          kept.filter((name) => typeof value[name] === "string").map((name) => [name, value[name] as string]),
+        ),
       },
       label: labelOf(path, line, value),
       line,

@@ -1,5 +1,14 @@
 // BLOOM: ALiBi instead of positions, a norm after the embedding, fused query-key-value laid out [head, 3, feature].
-import { count, dropout, epsilon, flag, layerCount, onlyNeutral, wholeHeads, type Config } from "../settings";
+import {
+  count,
+  dropout,
+  epsilon,
+  flag,
+  layerCount,
+  onlyNeutral,
+  wholeHeads,
+  type Config,
+} from "../config/config-reader";
 import { plain, type Body, type Family } from "./family";
 
 export const bloom: Family = {
@@ -29,14 +38,30 @@ function readBody(config: Config): Body {
   const heads = count(config, ["n_head", "num_attention_heads"], 8);
   return {
     ...plain,
-    vocabulary: count(config, ["vocab_size"], 250880), hidden, layers: layerCount(config, ["n_layer", "num_hidden_layers"], 2),
-    heads, keyValueHeads: heads, headSize: wholeHeads(hidden, heads), intermediate: 4 * hidden,
+    vocabulary: count(config, ["vocab_size"], 250880),
+    hidden,
+    layers: layerCount(config, ["n_layer", "num_hidden_layers"], 2),
+    heads,
+    keyValueHeads: heads,
+    headSize: wholeHeads(hidden, heads),
+    intermediate: 4 * hidden,
     // ALiBi sets no limit; the length of the training inputs is the only one there is.
-    positions: count(config, ["seq_length"], 2048), embeddingSize: hidden,
-    norm: "layer", normEpsilon: epsilon(config, "layer_norm_epsilon", 1e-5), embeddingNorm: true,
-    position: "alibi", activation: "gelu-tanh",
-    queryKeyValue: "interleaved", queryKeyValueBias: true, attentionOutputBias: true, mlpBias: true,
+    positions: count(config, ["seq_length"], 2048),
+    embeddingSize: hidden,
+    norm: "layer",
+    normEpsilon: epsilon(config, "layer_norm_epsilon", 1e-5),
+    embeddingNorm: true,
+    position: "alibi",
+    activation: "gelu-tanh",
+    queryKeyValue: "interleaved",
+    queryKeyValueBias: true,
+    attentionOutputBias: true,
+    mlpBias: true,
     tiedOutput: flag(config, "tie_word_embeddings", true),
-    dropout: { embedding: 0, attention: dropout(config, "attention_dropout", 0), residual: dropout(config, "hidden_dropout", 0) },
+    dropout: {
+      embedding: 0,
+      attention: dropout(config, "attention_dropout", 0),
+      residual: dropout(config, "hidden_dropout", 0),
+    },
   };
 }

@@ -1,7 +1,7 @@
 // What a family is: the names and defaults of its config.json, and the names of its weights. Plain data and one function;
 // containers are unknown here, and nothing elsewhere asks which family a model is of.
 import type { Architecture } from "../../../types/architecture";
-import type { Config } from "../settings";
+import type { Config } from "../config/config-reader";
 
 /** What a family reads from config.json; the head is added by head.ts. */
 export type Body = Omit<Architecture, "family" | "head">;
@@ -25,6 +25,15 @@ export interface Family {
 
 /** What most families have in common; each states what differs. */
 export const plain = {
-  normOrder: "pre", finalNorm: true, embeddingNorm: false, positionOffset: 0, rotarySize: 0, rotaryBase: 0,
-  parallelResidual: false, gated: false, queryKeyNorm: false, transposedLinears: false, outputBias: false,
+  normOrder: "pre",
+  finalNorm: true,
+  embeddingNorm: false,
+  positionOffset: 0,
+  rotarySize: 0,
+  rotaryBase: 0,
+  parallelResidual: false,
+  gated: false,
+  queryKeyNorm: false,
+  transposedLinears: false,
+  outputBias: false,
 } as const satisfies Partial<Body>;

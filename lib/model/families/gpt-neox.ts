@@ -1,6 +1,18 @@
 // GPT-NeoX and Pythia: rotary embeddings on a part of each head, parallel residual, fused query-key-value as BLOOM's.
 import { AttributionError } from "../../errors";
-import { activation, count, dropout, epsilon, flag, layerCount, onlyNeutral, real, rotary, wholeHeads, type Config } from "../settings";
+import {
+  activation,
+  count,
+  dropout,
+  epsilon,
+  flag,
+  layerCount,
+  onlyNeutral,
+  real,
+  rotary,
+  wholeHeads,
+  type Config,
+} from "../config/config-reader";
 import { plain, type Body, type Family } from "./family";
 
 export const gptNeoX: Family = {
@@ -31,7 +43,10 @@ function readRotary(config: Config, headSize: number): { rotarySize: number; rot
   onlyNeutral(config, { rope_theta: [rotaryBase], partial_rotary_factor: [factor] });
   const rotarySize = Math.trunc(headSize * factor);
   if (rotarySize < 2 || rotarySize % 2 !== 0) {
-    throw new AttributionError("unsupported", `config.json rotates ${rotarySize} of ${headSize} features of a head ("rotary_pct": ${factor}); expected an even number of at least 2`);
+    throw new AttributionError(
+      "unsupported",
+      `config.json rotates ${rotarySize} of ${headSize} features of a head ("rotary_pct": ${factor}); expected an even number of at least 2`,
+    );
   }
   return { rotarySize, rotaryBase };
 }
@@ -43,14 +58,26 @@ function readBody(config: Config): Body {
   const hasAttentionBias = flag(config, "attention_bias", true);
   const residual = dropout(config, "hidden_dropout", 0);
   return {
-    ...plain, ...readRotary(config, headSize),
-    vocabulary: count(config, ["vocab_size"], 50432), hidden, layers: layerCount(config, ["num_hidden_layers"], 44),
-    heads, keyValueHeads: heads, headSize, intermediate: count(config, ["intermediate_size"], 24576),
-    positions: count(config, ["max_position_embeddings"], 2048), embeddingSize: hidden,
-    norm: "layer", normEpsilon: epsilon(config, "layer_norm_eps", 1e-5),
-    position: "rotary", parallelResidual: flag(config, "use_parallel_residual", true),
+    ...plain,
+    ...readRotary(config, headSize),
+    vocabulary: count(config, ["vocab_size"], 50432),
+    hidden,
+    layers: layerCount(config, ["num_hidden_layers"], 44),
+    heads,
+    keyValueHeads: heads,
+    headSize,
+    intermediate: count(config, ["intermediate_size"], 24576),
+    positions: count(config, ["max_position_embeddings"], 2048),
+    embeddingSize: hidden,
+    norm: "layer",
+    normEpsilon: epsilon(config, "layer_norm_eps", 1e-5),
+    position: "rotary",
+    parallelResidual: flag(config, "use_parallel_residual", true),
     activation: activation(config, "hidden_act", "gelu"),
-    queryKeyValue: "interleaved", queryKeyValueBias: hasAttentionBias, attentionOutputBias: hasAttentionBias, mlpBias: true,
+    queryKeyValue: "interleaved",
+    queryKeyValueBias: hasAttentionBias,
+    attentionOutputBias: hasAttentionBias,
+    mlpBias: true,
     tiedOutput: flag(config, "tie_word_embeddings", false),
     dropout: { embedding: residual, attention: dropout(config, "attention_dropout", 0), residual },
   };

@@ -1,5 +1,15 @@
 // GPT-2: learned positions, fused query-key-value laid out [3, head, feature], linears stored [input, output] (Conv1D).
-import { activation, count, dropout, epsilon, flag, layerCount, onlyNeutral, wholeHeads, type Config } from "../settings";
+import {
+  activation,
+  count,
+  dropout,
+  epsilon,
+  flag,
+  layerCount,
+  onlyNeutral,
+  wholeHeads,
+  type Config,
+} from "../config/config-reader";
 import { plain, type Body, type Family } from "./family";
 
 export const gpt2: Family = {
@@ -24,20 +34,38 @@ export const gpt2: Family = {
 };
 
 function readBody(config: Config): Body {
-  onlyNeutral(config, { scale_attn_weights: [true], scale_attn_by_inverse_layer_idx: [false], reorder_and_upcast_attn: [false] });
+  onlyNeutral(config, {
+    scale_attn_weights: [true],
+    scale_attn_by_inverse_layer_idx: [false],
+    reorder_and_upcast_attn: [false],
+  });
   const hidden = count(config, ["n_embd", "hidden_size"], 768);
   const heads = count(config, ["n_head", "num_attention_heads"], 12);
   return {
     ...plain,
-    vocabulary: count(config, ["vocab_size"], 50257), hidden, layers: layerCount(config, ["n_layer", "num_hidden_layers"], 12),
-    heads, keyValueHeads: heads, headSize: wholeHeads(hidden, heads), intermediate: count(config, ["n_inner"], 4 * hidden),
-    positions: count(config, ["n_positions", "max_position_embeddings"], 1024), embeddingSize: hidden,
-    norm: "layer", normEpsilon: epsilon(config, "layer_norm_epsilon", 1e-5),
-    position: "learned", activation: activation(config, "activation_function", "gelu_new"),
-    queryKeyValue: "concatenated", queryKeyValueBias: true, attentionOutputBias: true, mlpBias: true, transposedLinears: true,
+    vocabulary: count(config, ["vocab_size"], 50257),
+    hidden,
+    layers: layerCount(config, ["n_layer", "num_hidden_layers"], 12),
+    heads,
+    keyValueHeads: heads,
+    headSize: wholeHeads(hidden, heads),
+    intermediate: count(config, ["n_inner"], 4 * hidden),
+    positions: count(config, ["n_positions", "max_position_embeddings"], 1024),
+    embeddingSize: hidden,
+    norm: "layer",
+    normEpsilon: epsilon(config, "layer_norm_epsilon", 1e-5),
+    position: "learned",
+    activation: activation(config, "activation_function", "gelu_new"),
+    queryKeyValue: "concatenated",
+    queryKeyValueBias: true,
+    attentionOutputBias: true,
+    mlpBias: true,
+    transposedLinears: true,
     tiedOutput: flag(config, "tie_word_embeddings", true),
     dropout: {
-      embedding: dropout(config, "embd_pdrop", 0.1), attention: dropout(config, "attn_pdrop", 0.1), residual: dropout(config, "resid_pdrop", 0.1),
+      embedding: dropout(config, "embd_pdrop", 0.1),
+      attention: dropout(config, "attn_pdrop", 0.1),
+      residual: dropout(config, "resid_pdrop", 0.1),
     },
   };
 }

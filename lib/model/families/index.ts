@@ -1,6 +1,6 @@
 // The table of families. A new one is a file beside this, a row here and a golden fixture.
 import { AttributionError, shown } from "../../errors";
-import { refuseForeign, type Config } from "../settings";
+import { refuseForeign, type Config } from "../config/config-reader";
 import { bloom } from "./bloom";
 import type { Body, Family } from "./family";
 import { gpt2 } from "./gpt2";

@@ -1,5 +1,14 @@
 // OPT (facebook/opt-125m … 66b): learned positions from row 2, ReLU, biases; 350m is post-norm with a projected embedding.
-import { activation, count, dropout, flag, layerCount, onlyNeutral, wholeHeads, type Config } from "../settings";
+import {
+  activation,
+  count,
+  dropout,
+  flag,
+  layerCount,
+  onlyNeutral,
+  wholeHeads,
+  type Config,
+} from "../config/config-reader";
 import { plain, type Body, type Family } from "./family";
 
 export const opt: Family = {
@@ -28,19 +37,42 @@ export const opt: Family = {
 };
 
 function readBody(config: Config): Body {
-  onlyNeutral(config, { enable_bias: [true], layer_norm_elementwise_affine: [true], _remove_final_layer_norm: [false], layerdrop: [0] });
+  onlyNeutral(config, {
+    enable_bias: [true],
+    layer_norm_elementwise_affine: [true],
+    _remove_final_layer_norm: [false],
+    layerdrop: [0],
+  });
   const hidden = count(config, ["hidden_size"], 768);
   const heads = count(config, ["num_attention_heads"], 12);
   const isPreNorm = flag(config, "do_layer_norm_before", true);
   return {
     ...plain,
-    vocabulary: count(config, ["vocab_size"], 50272), hidden, layers: layerCount(config, ["num_hidden_layers"], 12),
-    heads, keyValueHeads: heads, headSize: wholeHeads(hidden, heads), intermediate: count(config, ["ffn_dim"], 3072),
-    positions: count(config, ["max_position_embeddings"], 2048), embeddingSize: count(config, ["word_embed_proj_dim"], hidden),
-    norm: "layer", normEpsilon: 1e-5, normOrder: isPreNorm ? "pre" : "post", finalNorm: isPreNorm,
-    position: "learned", positionOffset: 2, activation: activation(config, "activation_function", "relu"),
-    queryKeyValue: "separate", queryKeyValueBias: true, attentionOutputBias: true, mlpBias: true,
+    vocabulary: count(config, ["vocab_size"], 50272),
+    hidden,
+    layers: layerCount(config, ["num_hidden_layers"], 12),
+    heads,
+    keyValueHeads: heads,
+    headSize: wholeHeads(hidden, heads),
+    intermediate: count(config, ["ffn_dim"], 3072),
+    positions: count(config, ["max_position_embeddings"], 2048),
+    embeddingSize: count(config, ["word_embed_proj_dim"], hidden),
+    norm: "layer",
+    normEpsilon: 1e-5,
+    normOrder: isPreNorm ? "pre" : "post",
+    finalNorm: isPreNorm,
+    position: "learned",
+    positionOffset: 2,
+    activation: activation(config, "activation_function", "relu"),
+    queryKeyValue: "separate",
+    queryKeyValueBias: true,
+    attentionOutputBias: true,
+    mlpBias: true,
     tiedOutput: flag(config, "tie_word_embeddings", true),
-    dropout: { embedding: 0, attention: dropout(config, "attention_dropout", 0), residual: dropout(config, "dropout", 0.1) },
+    dropout: {
+      embedding: 0,
+      attention: dropout(config, "attention_dropout", 0),
+      residual: dropout(config, "dropout", 0.1),
+    },
   };
 }

@@ -1,5 +1,5 @@
 // Sliding windows are not supported; one that no input can reach changes nothing and is accepted.
-import { count, flag, setting, unsupported, type Config } from "../settings";
+import { count, flag, setting, unsupported, type Config } from "../config/config-reader";
 
 /** Mistral: every layer has the window, unless it is null. */
 export function refuseWindow(config: Config, positions: number, fallback: number): void {
@@ -15,7 +15,8 @@ export function refuseLayerWindow(config: Config, positions: number, layers: num
   const other: unknown = types?.find((type) => type !== "full_attention" && type !== "sliding_attention");
   if (other !== undefined) throw unsupported(`"layer_types" with ${JSON.stringify(other)}`);
   if (!flag(config, "use_sliding_window", false)) {
-    if (types?.includes("sliding_attention") === true) throw unsupported('"layer_types" with "sliding_attention" but no window');
+    if (types?.includes("sliding_attention") === true)
+      throw unsupported('"layer_types" with "sliding_attention" but no window');
     return;
   }
   const firstLayer = typeof config["max_window_layers"] === "number" ? config["max_window_layers"] : 28;

@@ -2,7 +2,7 @@
 // model's provenance, and writes back when the model is saved.
 import { AttributionError } from "../../errors";
 import type { GgufContents } from "../../storage/gguf";
-import type { Config } from "../settings";
+import type { Config } from "../config/config-reader";
 import { ggufFamilyOf, refuseForeignKeys } from "./families";
 import type { GgufKeys } from "./keys";
 
@@ -14,32 +14,42 @@ export function ggufConfig(keys: GgufKeys, { tensors }: GgufContents): Config {
   const { architecture, family, statesBiases } = ggufFamilyOf(keys);
   refuseForeignKeys(keys, architecture);
   const stored = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  if (stored.has("rope_freqs.weight")) throw unsupported(keys, '"rope_freqs.weight", a scaling of its rotary embeddings');
-  const count = (name: string, fallback?: number, largest = most) => keys.count(`${architecture}.${name}`, largest, fallback);
+  if (stored.has("rope_freqs.weight"))
+    throw unsupported(keys, '"rope_freqs.weight", a scaling of its rotary embeddings');
+  const count = (name: string, fallback?: number, largest = most) =>
+    keys.count(`${architecture}.${name}`, largest, fallback);
   const hidden = count("embedding_length");
   const heads = count("attention.head_count");
   const rows = stored.get("token_embd.weight")?.shape[0];
   const positions = count("context_length");
   refuseWindow(keys, architecture, positions);
   return {
-    architectures: [family.causalLM], model_type: family.modelType,
-    vocab_size: count("vocab_size", rows), hidden_size: hidden, intermediate_size: count("feed_forward_length"),
-    num_hidden_layers: count("block_count", undefined, mostLayers), num_attention_heads: heads,
-    num_key_value_heads: count("attention.head_count_kv", heads), head_dim: headSize(keys, architecture, hidden, heads),
-    hidden_act: "silu", max_position_embeddings: positions,
+    architectures: [family.causalLM],
+    model_type: family.modelType,
+    vocab_size: count("vocab_size", rows),
+    hidden_size: hidden,
+    intermediate_size: count("feed_forward_length"),
+    num_hidden_layers: count("block_count", undefined, mostLayers),
+    num_attention_heads: heads,
+    num_key_value_heads: count("attention.head_count_kv", heads),
+    head_dim: headSize(keys, architecture, hidden, heads),
+    hidden_act: "silu",
+    max_position_embeddings: positions,
     rms_norm_eps: keys.real(`${architecture}.attention.layer_norm_rms_epsilon`),
     // At the top level both transformers 4 and 5 read it.
     rope_theta: keys.real(`${architecture}.rope.freq_base`, 10_000),
     ...(statesBiases ? { attention_bias: stored.has("blk.0.attn_q.bias") } : {}),
     ...(stored.has("blk.0.ffn_up.bias") ? { mlp_bias: true } : {}),
-    tie_word_embeddings: !stored.has("output.weight"), use_cache: true,
+    tie_word_embeddings: !stored.has("output.weight"),
+    use_cache: true,
     ...tokenIds(keys),
   };
 }
 
 function headSize(keys: GgufKeys, architecture: string, hidden: number, heads: number): number {
   const given = keys.value(`${architecture}.attention.key_length`) !== undefined;
-  if (!given && hidden % heads !== 0) throw unsupported(keys, `${heads} heads, which do not divide "${architecture}.embedding_length": ${hidden}`);
+  if (!given && hidden % heads !== 0)
+    throw unsupported(keys, `${heads} heads, which do not divide "${architecture}.embedding_length": ${hidden}`);
   const size = given ? keys.count(`${architecture}.attention.key_length`, most) : hidden / heads;
   for (const name of ["attention.value_length", "rope.dimension_count"]) {
     const other = keys.count(`${architecture}.${name}`, most, size);
@@ -61,7 +71,9 @@ export const tokenRoles = { bos: "bos", eos: "eos", pad: "padding", unk: "unknow
 
 function tokenIds(keys: GgufKeys): Config {
   const { unk: _unk, ...roles } = tokenRoles; // config.json has no place for it
-  const given = Object.entries(roles).map(([role, name]) => [`${role}_token_id`, keys.value(`tokenizer.ggml.${name}_token_id`)] as const);
+  const given = Object.entries(roles).map(
+    ([role, name]) => [`${role}_token_id`, keys.value(`tokenizer.ggml.${name}_token_id`)] as const,
+  );
   return Object.fromEntries(given.filter(([, id]) => typeof id === "number"));
 }
 

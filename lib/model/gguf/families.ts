@@ -26,7 +26,10 @@ export function ggufFamilyOf(keys: GgufKeys): GgufFamily & { readonly architectu
   const architecture = keys.text("general.architecture");
   const found = architectures.get(architecture);
   if (found !== undefined) return { ...found, architecture };
-  throw new AttributionError("unknown", `Unknown general.architecture ${shown(architecture)} in ${keys.path}. Known: ${[...architectures.keys()].join(", ")}`);
+  throw new AttributionError(
+    "unknown",
+    `Unknown general.architecture ${shown(architecture)} in ${keys.path}. Known: ${[...architectures.keys()].join(", ")}`,
+  );
 }
 
 /** The family with GGUF's names of its weights in place of Hugging Face's. */
@@ -52,20 +55,44 @@ const names: Family["modules"] = {
 
 /** Keys behind `llama.` (`qwen2.` …) that config.ts reads, or that say nothing about the arithmetic. */
 const read: ReadonlySet<string> = new Set([
-  "block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size", "attention.head_count", "attention.head_count_kv",
-  "attention.key_length", "attention.value_length", "attention.layer_norm_rms_epsilon", "attention.sliding_window",
-  "rope.freq_base", "rope.dimension_count", "tensor_data_layout",
+  "block_count",
+  "context_length",
+  "embedding_length",
+  "feed_forward_length",
+  "vocab_size",
+  "attention.head_count",
+  "attention.head_count_kv",
+  "attention.key_length",
+  "attention.value_length",
+  "attention.layer_norm_rms_epsilon",
+  "attention.sliding_window",
+  "rope.freq_base",
+  "rope.dimension_count",
+  "tensor_data_layout",
 ]);
 
 const neutral: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
-  ["rope.scaling.type", ["none"]], ["rope.scaling.factor", [1]], ["rope.scaling.finetuned", [false]], ["rope.scale_linear", [1]],
-  ["expert_count", [0]], ["expert_used_count", [0]], ["attention.causal", [true]], ["use_parallel_residual", [false]],
-  ["attention.max_alibi_bias", [0]], ["attention.clamp_kqv", [0]], ["logit_scale", [1]],
+  ["rope.scaling.type", ["none"]],
+  ["rope.scaling.factor", [1]],
+  ["rope.scaling.finetuned", [false]],
+  ["rope.scale_linear", [1]],
+  ["expert_count", [0]],
+  ["expert_used_count", [0]],
+  ["attention.causal", [true]],
+  ["use_parallel_residual", [false]],
+  ["attention.max_alibi_bias", [0]],
+  ["attention.clamp_kqv", [0]],
+  ["logit_scale", [1]],
 ]);
 
 /** "unsupported" for settings that this library cannot honour: rope scaling, experts, adapters, parts of a file … */
 export function refuseForeignKeys(keys: GgufKeys, architecture: string): void {
-  const refuse = (key: string): never => { throw new AttributionError("unsupported", `${keys.path} has "${key}": ${shown(keys.value(key))}. This library does not support it`); };
+  const refuse = (key: string): never => {
+    throw new AttributionError(
+      "unsupported",
+      `${keys.path} has "${key}": ${shown(keys.value(key))}. This library does not support it`,
+    );
+  };
   if (keys.text("general.type", "model") !== "model") refuse("general.type");
   if ((keys.value("split.count") ?? 1) !== 1) refuse("split.count");
   if ((keys.value("general.quantization_version") ?? 2) !== 2) refuse("general.quantization_version");

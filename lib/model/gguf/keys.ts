@@ -22,17 +22,32 @@ export function ggufKeys(path: string, { metadata }: GgufContents): GgufKeys {
     const found = metadata.get(key);
     if (found === undefined && fallback !== undefined) return fallback;
     if (found === undefined) throw new AttributionError("missing", `${path} has no "${key}"`);
-    if (!isRight(found)) throw new AttributionError("invalid", `Expected "${key}" in ${path} to be ${what} but received ${shown(found)}`);
+    if (!isRight(found))
+      throw new AttributionError("invalid", `Expected "${key}" in ${path} to be ${what} but received ${shown(found)}`);
     return found as T;
   }
   return {
-    path, names: [...metadata.keys()], value,
+    path,
+    names: [...metadata.keys()],
+    value,
     text: (key, fallback) => read(key, "a text", fallback, (found) => typeof found === "string"),
-    count: (key, largest, fallback) => read(key, `a whole number within 1–${largest}`, fallback,
-      (found) => typeof found === "number" && Number.isInteger(found) && found >= 1 && found <= largest),
-    real: (key, fallback) => shortest(read(key, "a number", fallback, (found) => typeof found === "number" && Number.isFinite(found))),
+    count: (key, largest, fallback) =>
+      read(
+        key,
+        `a whole number within 1–${largest}`,
+        fallback,
+        (found) => typeof found === "number" && Number.isInteger(found) && found >= 1 && found <= largest,
+      ),
+    real: (key, fallback) =>
+      shortest(read(key, "a number", fallback, (found) => typeof found === "number" && Number.isFinite(found))),
     flag: (key, fallback) => read(key, "true or false", fallback, (found) => typeof found === "boolean"),
-    texts: (key) => read<readonly string[]>(key, "a list of texts", undefined, (found) => Array.isArray(found) && (found.length === 0 || typeof found[0] === "string")),
+    texts: (key) =>
+      read<readonly string[]>(
+        key,
+        "a list of texts",
+        undefined,
+        (found) => Array.isArray(found) && (found.length === 0 || typeof found[0] === "string"),
+      ),
   };
 }
 

@@ -2,8 +2,8 @@
 import { AttributionError } from "../../errors";
 import { readGguf } from "../../storage/gguf";
 import type { WeightSource } from "../../../types/architecture";
-import { mapWeights } from "../checkpoint-weights";
-import type { StoredModel } from "../stored-model";
+import { mapWeights } from "../weights/checkpoint-weights";
+import type { StoredModel } from "../weights/stored-model";
 import { ggufConfig } from "./config";
 import { ggufFamilyOf, withGgufNames } from "./families";
 import { ggufKeys } from "./keys";
@@ -20,7 +20,9 @@ export async function openGguf(path: string): Promise<StoredModel> {
     weights: ({ family, architecture, head }, expected) => {
       const map = mapWeights(withGgufNames(family), architecture, contents.tensors, expected, head.kind !== "causalLM");
       const { heads, keyValueHeads } = architecture;
-      return Promise.resolve(permutes ? { ...map, weights: map.weights.map((source) => permuted(source, heads, keyValueHeads)) } : map);
+      return Promise.resolve(
+        permutes ? { ...map, weights: map.weights.map((source) => permuted(source, heads, keyValueHeads)) } : map,
+      );
     },
     openTokenizer: () => {
       const rows = config["vocab_size"];

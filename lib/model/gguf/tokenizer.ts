@@ -15,8 +15,12 @@ const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: tr
 const bytesOnly = { ...byteLevel, use_regex: false };
 const sequence = (...pretokenizers: readonly Json[]): Json => ({ type: "Sequence", pretokenizers });
 const words = (numbers: string): Json => ({
-  type: "Split", behavior: "Isolated", invert: false,
-  pattern: { Regex: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+` },
+  type: "Split",
+  behavior: "Isolated",
+  invert: false,
+  pattern: {
+    Regex: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`,
+  },
 });
 
 interface Rules {
@@ -44,28 +48,53 @@ const [control, userDefined] = [3, 4];
 export async function ggufTokenizer(keys: GgufKeys, rows: number): Promise<Tokenizer> {
   const kind = keys.text("tokenizer.ggml.model", "none");
   if (kind === "none" || kind === "no_vocab") return absentTokenizer(keys.path);
-  if (kind !== "gpt2") throw new AttributionError("unsupported", `${keys.path} has a tokenizer of the kind ${shown(kind)}; read is "gpt2", byte-level BPE`);
+  if (kind !== "gpt2")
+    throw new AttributionError(
+      "unsupported",
+      `${keys.path} has a tokenizer of the kind ${shown(kind)}; read is "gpt2", byte-level BPE`,
+    );
   const { preTokenizer, normalizer = null, wholeWords = false, startsWithBos = false } = rulesOf(keys);
   const tokens = keys.texts("tokenizer.ggml.tokens");
   if (tokens.length > rows) throw corrupt(keys.path, `has ${tokens.length} tokens but ${rows} embeddings`);
   const special = specialTokens(keys, tokens);
-  const bos = keys.flag("tokenizer.ggml.add_bos_token", startsWithBos) ? special.find(({ role }) => role === "bos") : undefined;
-  return createTokenizer({
-    version: "1.0", truncation: null, padding: null, normalizer, pre_tokenizer: preTokenizer,
-    added_tokens: addedTokens(keys, tokens),
-    post_processor: bos === undefined ? { ...byteLevel, trim_offsets: false } : beginningWith(bos),
-    decoder: { ...byteLevel, add_prefix_space: true },
-    model: {
-      type: "BPE", dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false, byte_fallback: false,
-      ignore_merges: wholeWords, vocab: await vocabularyOf(keys, tokens), merges: keys.texts("tokenizer.ggml.merges"),
+  const bos = keys.flag("tokenizer.ggml.add_bos_token", startsWithBos)
+    ? special.find(({ role }) => role === "bos")
+    : undefined;
+  return createTokenizer(
+    {
+      version: "1.0",
+      truncation: null,
+      padding: null,
+      normalizer,
+      pre_tokenizer: preTokenizer,
+      added_tokens: addedTokens(keys, tokens),
+      post_processor: bos === undefined ? { ...byteLevel, trim_offsets: false } : beginningWith(bos),
+      decoder: { ...byteLevel, add_prefix_space: true },
+      model: {
+        type: "BPE",
+        dropout: null,
+        unk_token: null,
+        continuing_subword_prefix: null,
+        end_of_word_suffix: null,
+        fuse_unk: false,
+        byte_fallback: false,
+        ignore_merges: wholeWords,
+        vocab: await vocabularyOf(keys, tokens),
+        merges: keys.texts("tokenizer.ggml.merges"),
+      },
     },
-  }, configOf(keys, special));
+    configOf(keys, special),
+  );
 }
 
 function rulesOf(keys: GgufKeys): Rules {
   const name = keys.text("tokenizer.ggml.pre");
   const found = rules.get(name);
-  if (found === undefined) throw new AttributionError("unknown", `Unknown tokenizer.ggml.pre ${shown(name)} in ${keys.path}. Known: ${[...rules.keys()].join(", ")}`);
+  if (found === undefined)
+    throw new AttributionError(
+      "unknown",
+      `Unknown tokenizer.ggml.pre ${shown(name)} in ${keys.path}. Known: ${[...rules.keys()].join(", ")}`,
+    );
   return found;
 }
 
@@ -84,23 +113,33 @@ async function vocabularyOf(keys: GgufKeys, tokens: readonly string[]): Promise<
 function addedTokens(keys: GgufKeys, tokens: readonly string[]): readonly Json[] {
   const types = keys.value("tokenizer.ggml.token_type");
   if (types === undefined) return [];
-  if (!ArrayBuffer.isView(types) || types.length !== tokens.length) throw corrupt(keys.path, `expected a "tokenizer.ggml.token_type" for each of its ${tokens.length} tokens`);
+  if (!ArrayBuffer.isView(types) || types.length !== tokens.length)
+    throw corrupt(keys.path, `expected a "tokenizer.ggml.token_type" for each of its ${tokens.length} tokens`);
   const added: Json[] = [];
   tokens.forEach((content, id) => {
     const special = types[id] === control;
-    if (special || types[id] === userDefined) added.push({ id, content, special, single_word: false, lstrip: false, rstrip: false, normalized: false });
+    if (special || types[id] === userDefined)
+      added.push({ id, content, special, single_word: false, lstrip: false, rstrip: false, normalized: false });
   });
   return added;
 }
 
-interface SpecialToken { readonly role: keyof typeof tokenRoles; readonly id: number; readonly content: string }
+interface SpecialToken {
+  readonly role: keyof typeof tokenRoles;
+  readonly id: number;
+  readonly content: string;
+}
 
 function specialTokens(keys: GgufKeys, tokens: readonly string[]): readonly SpecialToken[] {
   return Object.entries(tokenRoles).flatMap(([role, name]) => {
     const id = keys.value(`tokenizer.ggml.${name}_token_id`);
     if (id === undefined) return [];
     const content = typeof id === "number" ? tokens[id] : undefined;
-    if (content === undefined) throw corrupt(keys.path, `"tokenizer.ggml.${name}_token_id" is ${shown(id)}, but its tokens are 0–${tokens.length - 1}`);
+    if (content === undefined)
+      throw corrupt(
+        keys.path,
+        `"tokenizer.ggml.${name}_token_id" is ${shown(id)}, but its tokens are 0–${tokens.length - 1}`,
+      );
     return [{ role, id: id as number, content } as SpecialToken];
   });
 }
@@ -109,7 +148,12 @@ function specialTokens(keys: GgufKeys, tokens: readonly string[]): readonly Spec
 function beginningWith({ id, content }: SpecialToken): Json {
   const bos = { SpecialToken: { id: content, type_id: 0 } };
   const [first, second] = ["A", "B"].map((name, type) => ({ Sequence: { id: name, type_id: type } }));
-  return { type: "TemplateProcessing", single: [bos, first], pair: [bos, first, bos, second], special_tokens: { [content]: { id: content, ids: [id], tokens: [content] } } };
+  return {
+    type: "TemplateProcessing",
+    single: [bos, first],
+    pair: [bos, first, bos, second],
+    special_tokens: { [content]: { id: content, ids: [id], tokens: [content] } },
+  };
 }
 
 function configOf(keys: GgufKeys, special: readonly SpecialToken[]): Json {

@@ -27,31 +27,68 @@ function overlapTable({ instances, neurons, aligned }: Findings, seed: number): 
     return ["neurons", "Integrated gradients (NA)", name, mean, chance];
   };
   const pairs: readonly (readonly [InstanceMethod, InstanceMethod])[] = [
-    [instances.influence, aligned.naInstances], [instances.cosine, aligned.naInstances], [instances.influence, instances.cosine],
-    [aligned.naInstances, instances.bm25], [aligned.naInstances, instances.random],
+    [instances.influence, aligned.naInstances],
+    [instances.cosine, aligned.naInstances],
+    [instances.influence, instances.cosine],
+    [aligned.naInstances, instances.bm25],
+    [aligned.naInstances, instances.random],
   ];
   return {
-    kind: "table", caption: `Overlap of the top ${k}`,
-    columns: [{ label: "Of" }, { label: "One method" }, { label: "Another" }, { label: "Overlap", digits: 3 }, { label: "By chance", digits: 3 }],
-    rows: [...pairs.map(ofInstances), ofNeurons("IA-Neurons", aligned.iaNeurons), ofNeurons("Gradient × activation", neurons.gradientTimesActivation), ofNeurons("Activation", neurons.activation)],
+    kind: "table",
+    caption: `Overlap of the top ${k}`,
+    columns: [
+      { label: "Of" },
+      { label: "One method" },
+      { label: "Another" },
+      { label: "Overlap", digits: 3 },
+      { label: "By chance", digits: 3 },
+    ],
+    rows: [
+      ...pairs.map(ofInstances),
+      ofNeurons("IA-Neurons", aligned.iaNeurons),
+      ofNeurons("Gradient × activation", neurons.gradientTimesActivation),
+      ofNeurons("Activation", neurons.activation),
+    ],
     notes: ["Mean share over queries with a 95 % bootstrap interval. By chance: two independent random choices."],
   };
 }
 
 function distinctTable({ instances, neurons, aligned }: Findings): ReportTable {
-  const rows = ([
-    ["training claims", instances.influence.name, instances.influence.attribution], ["training claims", instances.cosine.name, instances.cosine.attribution],
-    ["training claims", "NA-Instances", aligned.naInstances.attribution], ["training claims", "Random", instances.random.attribution],
-    ["neurons", "Integrated gradients (NA)", neurons.integrated], ["neurons", "IA-Neurons", aligned.iaNeurons], ["neurons", "Activation", neurons.activation],
-  ] as const).map(([of, name, attribution]): Cell[] => {
+  const rows = (
+    [
+      ["training claims", instances.influence.name, instances.influence.attribution],
+      ["training claims", instances.cosine.name, instances.cosine.attribution],
+      ["training claims", "NA-Instances", aligned.naInstances.attribution],
+      ["training claims", "Random", instances.random.attribution],
+      ["neurons", "Integrated gradients (NA)", neurons.integrated],
+      ["neurons", "IA-Neurons", aligned.iaNeurons],
+      ["neurons", "Activation", neurons.activation],
+    ] as const
+  ).map(([of, name, attribution]): Cell[] => {
     const { chosen, distinct, share } = distinctCounts(attribution, { k });
     return [of, name, chosen, distinct, share];
   });
   const byChance = expectedDistinct(neurons.integrated);
   return {
-    kind: "table", caption: `Different entries among the top ${k} of all queries`,
-    columns: [{ label: "Of" }, { label: "Method" }, { label: "Chosen" }, { label: "Different" }, { label: "Share", digits: 3 }],
-    rows: [...rows, ["neurons", "Random, expected", byChance.chosen, Math.round(byChance.distinct), byChance.distinct / byChance.chosen]],
+    kind: "table",
+    caption: `Different entries among the top ${k} of all queries`,
+    columns: [
+      { label: "Of" },
+      { label: "Method" },
+      { label: "Chosen" },
+      { label: "Different" },
+      { label: "Share", digits: 3 },
+    ],
+    rows: [
+      ...rows,
+      [
+        "neurons",
+        "Random, expected",
+        byChance.chosen,
+        Math.round(byChance.distinct),
+        byChance.distinct / byChance.chosen,
+      ],
+    ],
     notes: ["A share near 1: every query has its own; near 0: all queries share the same."],
   };
 }
@@ -64,21 +101,35 @@ function expectedDistinct({ instances, layers, units }: NeuronAttribution): { ch
 }
 
 export function diversitySection(findings: Findings): ReportSection {
-  const { subject: { train, queries }, described } = findings;
+  const {
+    subject: { train, queries },
+    described,
+  } = findings;
   const rows = rankingMethods(findings).map(({ name, attribution }): Cell[] => {
-    const chosen = Array.from({ length: queries.size }, (_, query) => top(attribution, query, k).map(({ index }) => index)).flat();
+    const chosen = Array.from({ length: queries.size }, (_, query) =>
+      top(attribution, query, k).map(({ index }) => index),
+    ).flat();
     const { instances, distinctTokens, meanLength, meanLoss, meanPairwiseCosine } = diversity(train, chosen, described);
     return [name, instances, distinctTokens, meanLength, meanLoss, meanPairwiseCosine];
   });
   return {
     title: "How varied are the chosen training claims?",
-    explanation: "The paper finds that neurons lead to more varied training instances than gradients do; many different claims, many words and a low mean cosine of their hidden states are varied.",
-    blocks: [{
-      kind: "table", caption: `The top ${k} training claims of all queries together`,
-      columns: [
-        { label: "Method" }, { label: "Different claims" }, { label: "Different tokens" }, { label: "Mean length", unit: "tokens" }, { label: "Mean loss", unit: "nats" },
-        { label: "Mean cosine of states", digits: 3 },
-      ], rows,
-    }],
+    explanation:
+      "The paper finds that neurons lead to more varied training instances than gradients do; many different claims, many words and a low mean cosine of their hidden states are varied.",
+    blocks: [
+      {
+        kind: "table",
+        caption: `The top ${k} training claims of all queries together`,
+        columns: [
+          { label: "Method" },
+          { label: "Different claims" },
+          { label: "Different tokens" },
+          { label: "Mean length", unit: "tokens" },
+          { label: "Mean loss", unit: "nats" },
+          { label: "Mean cosine of states", digits: 3 },
+        ],
+        rows,
+      },
+    ],
   };
 }

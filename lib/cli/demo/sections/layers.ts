@@ -6,19 +6,40 @@ import type { Findings } from "../stages/all";
 
 const k = 10;
 
-export function layersSection({ neurons, aligned, subject: { model: { architecture: { layers } } } }: Findings): ReportSection {
+export function layersSection({
+  neurons,
+  aligned,
+  subject: {
+    model: {
+      architecture: { layers },
+    },
+  },
+}: Findings): ReportSection {
   const categories = Array.from({ length: layers }, (_, layer) => String(layer));
-  const share = (label: string, attribution: NeuronAttribution, most: number) => ({ label, values: Array.from(layerHistogram(attribution, { k: most }).shares) });
+  const share = (label: string, attribution: NeuronAttribution, most: number) => ({
+    label,
+    values: Array.from(layerHistogram(attribution, { k: most }).shares),
+  });
   const chance = { label: "Random units", role: "control" as const, values: categories.map(() => 1 / layers) };
   const plot = (title: string, series: BarPlot["series"]): BarPlot => ({
-    kind: "bars", title, x: { label: "Layer (0 reads the words)" }, y: { label: "Share of chosen units", format: "percent" }, categories, series: [...series, chance],
+    kind: "bars",
+    title,
+    x: { label: "Layer (0 reads the words)" },
+    y: { label: "Share of chosen units", format: "percent" },
+    categories,
+    series: [...series, chance],
   });
   const heads = Math.min(3, neurons.heads.units);
   return {
     title: "Where in the network?",
-    explanation: "The layers in which the units that each method ranks first lie, over all queries; random units would lie in all layers alike.",
+    explanation:
+      "The layers in which the units that each method ranks first lie, over all queries; random units would lie in all layers alike.",
     blocks: [
-      plot(`Layers of the top ${k} neurons`, [share("Integrated gradients (NA)", neurons.integrated, k), share("IA-Neurons", aligned.iaNeurons, k), share("Activation", neurons.activation, k)]),
+      plot(`Layers of the top ${k} neurons`, [
+        share("Integrated gradients (NA)", neurons.integrated, k),
+        share("IA-Neurons", aligned.iaNeurons, k),
+        share("Activation", neurons.activation, k),
+      ]),
       plot(`Layers of the top ${heads} heads`, [share("Integrated gradients (heads)", neurons.heads, heads)]),
     ],
   };

@@ -20,14 +20,27 @@ import { tuningSection } from "./tuning";
 /** The sections with numbers, in reading order. */
 export function sectionsOf(findings: Findings, seed: number): ReportSection[] {
   const sections = [
-    learningSection(findings.subject, seed), tracingSection(findings, seed), faithfulnessSection(findings), headsSection(findings), layersSection(findings),
-    agreementSection(findings, seed), diversitySection(findings), tuningSection(findings), conflictsSection(findings), queriesSection(findings),
+    learningSection(findings.subject, seed),
+    tracingSection(findings, seed),
+    faithfulnessSection(findings),
+    headsSection(findings),
+    layersSection(findings),
+    agreementSection(findings, seed),
+    diversitySection(findings),
+    tuningSection(findings),
+    conflictsSection(findings),
+    queriesSection(findings),
   ];
   return sections.filter((section) => section !== undefined);
 }
 
 export function reportOf(session: Session, findings: Findings, sections: readonly ReportSection[]): Report {
-  return { title: titleOf(findings.subject), summary: summaryOf(findings), facts: factsOf(session, findings.subject), sections: [...sections, timesSection(session.times)] };
+  return {
+    title: titleOf(findings.subject),
+    summary: summaryOf(findings),
+    facts: factsOf(session, findings.subject),
+    sections: [...sections, timesSection(session.times)],
+  };
 }
 
 function titleOf({ data }: Subject): string {
@@ -38,8 +51,12 @@ function summaryOf({ subject, instances, aligned, neuronTests }: Findings): stri
   const { data, history, train, queries, heldOutEvaluation, truth } = subject;
   const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
   const learned = `${subject.name[0].toUpperCase()}${subject.name.slice(1)} judges ${percent(heldOutEvaluation.accuracy)} of the held-out claims rightly (majority baseline ${percent(majorityShare(data.heldOut))})${history === undefined ? "" : ` after ${train.size} training claims`}.`;
-  const recall = ({ attribution }: typeof instances.random) => percent(factTracing(attribution, truth?.sameClaim ?? [], { k: [10] }).recall[0].estimate.mean);
-  const traced = truth === undefined ? "" : ` Asked for the training claims that say the same as each of ${queries.size} queries, the first 10 by gradient cosine hold ${recall(instances.cosine)} of them, by influence functions ${recall(instances.influence)}, by NA-Instances ${recall(aligned.naInstances)}, by BM25 ${recall(instances.bm25)} and by chance ${recall(instances.random)}.`;
+  const recall = ({ attribution }: typeof instances.random) =>
+    percent(factTracing(attribution, truth?.sameClaim ?? [], { k: [10] }).recall[0].estimate.mean);
+  const traced =
+    truth === undefined
+      ? ""
+      : ` Asked for the training claims that say the same as each of ${queries.size} queries, the first 10 by gradient cosine hold ${recall(instances.cosine)} of them, by influence functions ${recall(instances.influence)}, by NA-Instances ${recall(aligned.naInstances)}, by BM25 ${recall(instances.bm25)} and by chance ${recall(instances.random)}.`;
   const [{ comprehensiveness }] = neuronTests.neurons;
   const tested = ` Without its top neurons by integrated gradients a prediction's probability changes by ${hundredths(comprehensiveness.aopc)} on average over r, without as many random ones by ${hundredths(comprehensiveness.randomAopc)}.`;
   return learned + traced + tested;
@@ -52,12 +69,18 @@ function hundredths(value: number): string {
 function factsOf(session: Session, { data, model, train, heldOut, queries, base }: Subject): Report["facts"] {
   const { family, layers, hidden, intermediate, heads } = model.architecture;
   return [
-    { name: "Model", value: `${family}, ${layers} layers, ${hidden} features, ${layers} × ${intermediate} neurons, ${layers} × ${heads} heads, ${formatNumber(model.parameters)} parameters, ${model.dtype}` },
+    {
+      name: "Model",
+      value: `${family}, ${layers} layers, ${hidden} features, ${layers} × ${intermediate} neurons, ${layers} × ${heads} heads, ${formatNumber(model.parameters)} parameters, ${model.dtype}`,
+    },
     { name: "Model fingerprint", value: `${model.hash.slice(0, 12)} (base ${base.hash.slice(0, 12)})` },
     { name: "Data", value: data.origin },
     { name: "Claims", value: `${train.size} training, ${heldOut.size} held out, ${queries.size} of these the queries` },
     { name: "Seed", value: String(session.seed) },
-    { name: "Versions", value: `attribution ${libraryVersion()}, libtorch ${libtorchVersion()}, Node ${process.versions.node}` },
+    {
+      name: "Versions",
+      value: `attribution ${libraryVersion()}, libtorch ${libtorchVersion()}, Node ${process.versions.node}`,
+    },
     { name: "Time", value: totalTime(session.times) },
   ];
 }
@@ -68,6 +91,13 @@ function timesSection(times: readonly StepTime[]): ReportSection {
   return {
     title: timesTitle,
     explanation: "What each step of this run took.",
-    blocks: [{ kind: "table", caption: "Steps", columns: [{ label: "Step" }, { label: "Time", unit: "s", digits: 1 }], rows: times.map(({ title, seconds }) => [title, seconds]) }],
+    blocks: [
+      {
+        kind: "table",
+        caption: "Steps",
+        columns: [{ label: "Step" }, { label: "Time", unit: "s", digits: 1 }],
+        rows: times.map(({ title, seconds }) => [title, seconds]),
+      },
+    ],
   };
 }

@@ -28,9 +28,16 @@ export function align(instances: InstanceStage, neurons: NeuronStage): Alignment
     forTests: [
       ["IA-Neurons of influence", iaNeurons(influences, neurons.train, long)],
       ["IA-Neurons of gradient cosine", iaNeurons(instances.cosine.attribution, neurons.train, long)],
-      ["IA-Neurons of influence, paper's recipe", iaNeurons(influences, neurons.train, { preset: "paper", purpose: "faithfulness" })],
+      [
+        "IA-Neurons of influence, paper's recipe",
+        iaNeurons(influences, neurons.train, { preset: "paper", purpose: "faithfulness" }),
+      ],
     ],
     naInstances: { name: "NA-Instances", role: "method", attribution: naInstances(neurons.integrated, neurons.train) },
-    naInstancesPaper: neurons.paper && { name: "NA-Instances, paper's recipe", role: "method", attribution: naInstances(neurons.paper.queries, neurons.paper.train, { preset: "paper" }) },
+    naInstancesPaper: neurons.paper && {
+      name: "NA-Instances, paper's recipe",
+      role: "method",
+      attribution: naInstances(neurons.paper.queries, neurons.paper.train, { preset: "paper" }),
+    },
   };
 }

@@ -1,5 +1,5 @@
 // All stages over one subject, in the order of the framework: instances and neurons, then both aligned, then tested.
-import { readoutStates } from "../../../model/states";
+import { readoutStates } from "../../../model/capture";
 import { evaluate } from "../../../model/evaluate";
 import type { Session } from "../session";
 import type { Subject } from "../subject";
@@ -29,14 +29,29 @@ export async function runStages(session: Session, subject: Subject): Promise<Fin
   const neuronTests = await testNeurons(session, subject, neurons, aligned);
   const conflicts = await findConflicts(session, subject, instances, neurons, aligned);
   const described = await session.step("Losses and states of the training claims", async (call) => ({
-    losses: (await evaluate(subject.model, subject.train, call)).losses, states: await readoutStates(subject.model, subject.train, call),
+    losses: (await evaluate(subject.model, subject.train, call)).losses,
+    states: await readoutStates(subject.model, subject.train, call),
   }));
   const tuningTests = await testTuning(session, subject, [instances.influence, aligned.naInstances]);
   return { subject, instances, neurons, aligned, neuronTests, conflicts, tuningTests, described };
 }
 
 /** Every method that ranks training claims, the controls last. */
-export function rankingMethods({ instances, aligned }: Pick<Findings, "instances" | "aligned">): readonly InstanceMethod[] {
+export function rankingMethods({
+  instances,
+  aligned,
+}: Pick<Findings, "instances" | "aligned">): readonly InstanceMethod[] {
   const { dot, cosine, stored, influence, otherInfluences, representation, bm25, random } = instances;
-  return [dot, cosine, stored, influence, ...otherInfluences, aligned.naInstances, ...(aligned.naInstancesPaper ? [aligned.naInstancesPaper] : []), representation, bm25, random];
+  return [
+    dot,
+    cosine,
+    stored,
+    influence,
+    ...otherInfluences,
+    aligned.naInstances,
+    ...(aligned.naInstancesPaper ? [aligned.naInstancesPaper] : []),
+    representation,
+    bm25,
+    random,
+  ];
 }

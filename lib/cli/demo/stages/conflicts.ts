@@ -22,17 +22,40 @@ export interface Judged extends Conflict {
   readonly withoutRandom: number;
 }
 
-export async function findConflicts(session: Session, subject: Subject, instances: InstanceStage, neurons: NeuronStage, aligned: AlignmentStage): Promise<readonly Judged[]> {
-  const found = conflicts(instances.influence.attribution, aligned.naInstances.attribution).slice(0, subject.recipe.conflicts);
+export async function findConflicts(
+  session: Session,
+  subject: Subject,
+  instances: InstanceStage,
+  neurons: NeuronStage,
+  aligned: AlignmentStage,
+): Promise<readonly Judged[]> {
+  const found = conflicts(instances.influence.attribution, aligned.naInstances.attribution).slice(
+    0,
+    subject.recipe.conflicts,
+  );
   return session.step("Conflicts of the two views", async (call) => {
     const judged: Judged[] = [];
     for (const conflict of found) {
       const [na, ia] = [rowOf(neurons.integrated, conflict.query), rowOf(aligned.iaNeurons, conflict.query)];
       const query = selectInstances(subject.queries, [conflict.query]);
       const r = Math.max(1, Math.min(10, rowScores(ia, 0).filter((score) => score > 0).length));
-      const without = async (attribution: NeuronAttribution) => (await comprehensiveness(subject.model, query, attribution, { r: [r], controls: 20, seed: session.seed, ...call })).points[0];
+      const without = async (attribution: NeuronAttribution) =>
+        (
+          await comprehensiveness(subject.model, query, attribution, {
+            r: [r],
+            controls: 20,
+            seed: session.seed,
+            ...call,
+          })
+        ).points[0];
       const [byNa, byIa] = [await without(na), await without(ia)];
-      judged.push({ ...conflict, r, withoutNa: byNa.probabilityChange.mean, withoutIa: byIa.probabilityChange.mean, withoutRandom: byNa.randomProbabilityChange.mean });
+      judged.push({
+        ...conflict,
+        r,
+        withoutNa: byNa.probabilityChange.mean,
+        withoutIa: byIa.probabilityChange.mean,
+        withoutRandom: byNa.randomProbabilityChange.mean,
+      });
     }
     return judged;
   });
@@ -42,8 +65,12 @@ export async function findConflicts(session: Session, subject: Subject, instance
 function rowOf(attribution: NeuronAttribution, row: number): NeuronAttribution {
   const { layers, targetValues, targetLabels, completenessGap, instanceIds } = attribution;
   return {
-    ...attribution, instances: 1, instanceIds: [instanceIds[row]], scores: rowScores(attribution, row).slice(),
-    targetValues: targetValues.slice(row, row + 1), targetLabels: targetLabels.slice(row, row + 1),
+    ...attribution,
+    instances: 1,
+    instanceIds: [instanceIds[row]],
+    scores: rowScores(attribution, row).slice(),
+    targetValues: targetValues.slice(row, row + 1),
+    targetLabels: targetLabels.slice(row, row + 1),
     completenessGap: completenessGap.slice(row * layers, (row + 1) * layers),
   };
 }

@@ -33,12 +33,20 @@ export interface InstanceStage {
 export async function attributeInstances(session: Session, subject: Subject): Promise<InstanceStage> {
   const { model, train, queries, recipe } = subject;
   const { parameters, words } = recipe.gradients;
-  const dot = await session.step("Gradient similarity, inner product", (call) => gradientSimilarity(model, train, queries, { parameters, ...call }));
-  const cosine = await session.step("Gradient similarity, cosine", (call) => gradientSimilarity(model, train, queries, { parameters, similarity: "cosine", ...call }));
+  const dot = await session.step("Gradient similarity, inner product", (call) =>
+    gradientSimilarity(model, train, queries, { parameters, ...call }),
+  );
+  const cosine = await session.step("Gradient similarity, cosine", (call) =>
+    gradientSimilarity(model, train, queries, { parameters, similarity: "cosine", ...call }),
+  );
   const stored = await attributeByStore(session, subject);
   const influences: InstanceMethod<Influence>[] = [];
   for (const { words: how, ...options } of recipe.influences) {
-    const attribution = await session.step(`Influence functions, ${how}`, (call) => influenceOf(subject, { seed: session.seed, ...options, ...call }), outcomeOf);
+    const attribution = await session.step(
+      `Influence functions, ${how}`,
+      (call) => influenceOf(subject, { seed: session.seed, ...options, ...call }),
+      outcomeOf,
+    );
     influences.push({ name: `Influence (${how})`, role: "method", attribution });
   }
   const baselines = await session.step("Baselines: hidden states, BM25, random", async (call) => ({
@@ -49,7 +57,9 @@ export async function attributeInstances(session: Session, subject: Subject): Pr
   return {
     dot: { name: `Gradient dot product (${words})`, role: "method", attribution: dot },
     cosine: { name: `Gradient cosine (${words})`, role: "method", attribution: cosine },
-    stored, influence: influences[0], otherInfluences: influences.slice(1),
+    stored,
+    influence: influences[0],
+    otherInfluences: influences.slice(1),
     representation: { name: "Hidden-state cosine", role: "control", attribution: baselines.representation },
     bm25: { name: "BM25", role: "control", attribution: baselines.bm25 },
     random: { name: "Random", role: "control", attribution: baselines.random },

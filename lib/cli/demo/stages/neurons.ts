@@ -18,19 +18,32 @@ export interface NeuronStage {
   readonly paper: { readonly queries: NeuronAttribution; readonly train: NeuronAttribution } | undefined;
 }
 
-export async function attributeNeurons(session: Session, { model, train, queries, recipe }: Subject): Promise<NeuronStage> {
+export async function attributeNeurons(
+  session: Session,
+  { model, train, queries, recipe }: Subject,
+): Promise<NeuronStage> {
   const nodes = recipe.trainNodes;
-  const ofQueries = await session.step("Integrated gradients of the queries: neurons, heads", async (call) => ({
-    integrated: await integratedGradients(model, queries, call),
-    heads: await integratedGradients(model, queries, { site: "heads", ...call }),
-  }), ({ integrated }) => `completeness gap at most ${largest(integrated.completenessGap).toExponential(0)}`);
+  const ofQueries = await session.step(
+    "Integrated gradients of the queries: neurons, heads",
+    async (call) => ({
+      integrated: await integratedGradients(model, queries, call),
+      heads: await integratedGradients(model, queries, { site: "heads", ...call }),
+    }),
+    ({ integrated }) => `completeness gap at most ${largest(integrated.completenessGap).toExponential(0)}`,
+  );
   const plain = await session.step("Activation, gradient × activation", async (call) => ({
-    activation: await activation(model, queries, call), gradientTimesActivation: await gradientTimesActivation(model, queries, call),
+    activation: await activation(model, queries, call),
+    gradientTimesActivation: await gradientTimesActivation(model, queries, call),
   }));
-  const ofTrain = await session.step(`Integrated gradients of ${train.size} training claims`, (call) => integratedGradients(model, train, { nodes, ...call }));
-  const paper = model.architecture.gated ? undefined : await session.step("The same by the paper's recipe", async (call) => ({
-    queries: await integratedGradients(model, queries, { preset: "paper", ...call }), train: await integratedGradients(model, train, { preset: "paper", nodes, ...call }),
-  }));
+  const ofTrain = await session.step(`Integrated gradients of ${train.size} training claims`, (call) =>
+    integratedGradients(model, train, { nodes, ...call }),
+  );
+  const paper = model.architecture.gated
+    ? undefined
+    : await session.step("The same by the paper's recipe", async (call) => ({
+        queries: await integratedGradients(model, queries, { preset: "paper", ...call }),
+        train: await integratedGradients(model, train, { preset: "paper", nodes, ...call }),
+      }));
   return { ...ofQueries, ...plain, train: ofTrain, paper };
 }
 

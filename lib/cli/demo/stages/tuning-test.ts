@@ -4,16 +4,25 @@ import type { Session } from "../session";
 import type { Subject } from "../subject";
 import type { InstanceMethod } from "./instances";
 
-export interface TuningTest { readonly method: string; readonly result: FineTuningResult }
+export interface TuningTest {
+  readonly method: string;
+  readonly result: FineTuningResult;
+}
 
 /** Random shares depend on the seed alone, so they are drawn with the first method only. */
-export async function testTuning(session: Session, { base, train, queries, recipe, tuning }: Subject, methods: readonly InstanceMethod[]): Promise<readonly TuningTest[]> {
+export async function testTuning(
+  session: Session,
+  { base, train, queries, recipe, tuning }: Subject,
+  methods: readonly InstanceMethod[],
+): Promise<readonly TuningTest[]> {
   if (recipe.tuningTest === undefined || tuning.epochs === 0) return [];
   const { fractions, seeds } = recipe.tuningTest;
   const tests: TuningTest[] = [];
   for (const [at, { name, attribution }] of methods.entries()) {
     const subsets: Subset[] = at === 0 ? ["most", "least", "random"] : ["most", "least"];
-    const result = await session.step(`Fine-tuning test: ${name}`, (call) => fineTuningTest(base, train, queries, attribution, { fractions, seeds, subsets, fineTune: tuning, ...call }));
+    const result = await session.step(`Fine-tuning test: ${name}`, (call) =>
+      fineTuningTest(base, train, queries, attribution, { fractions, seeds, subsets, fineTune: tuning, ...call }),
+    );
     tests.push({ method: name, result });
   }
   return tests;

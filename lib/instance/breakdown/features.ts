@@ -1,0 +1,197 @@
+// Parts of the scores of gradient features, over a store.
+import type { Instances } from "../../../types/data";
+import type { NativeParts } from "../../../types/native";
+import type { Provenance } from "../../../types/results";
+import type { GradientStore } from "../../../types/store";
+import { selectInstances } from "../../data/instances";
+import { AttributionError } from "../../errors";
+import { handleOf } from "../../model/model";
+import { native, runNative } from "../../native";
+import { type BreakdownRequest, distinct, isStore, type MadeParts, partCounts, scaledParts } from "./request";
+import { nativeSettings } from "../store/projection";
+import { nativeStoreOf, noFactors, preconditionerOf, queryFeatures, requireStore, trakFactors } from "../store/scores";
+import { projectionOptionNames } from "../store/options";
+import { withTemporaryStore } from "../store/source";
+
+export const featureMethods: readonly string[] = ["storeSimilarity", "projectedGaussNewton", "dataInf", "trak"];
+
+export async function featureParts(request: BreakdownRequest): Promise<MadeParts> {
+  const {
+    model,
+    train,
+    made,
+    by,
+    given: { store, factors, signal, onProgress, batchTokens },
+  } = request;
+  if (factors !== undefined) throw new AttributionError("invalid", `"factors" are EK-FAC's; "${made.method}" has none`);
+  if (isStore(train)) {
+    if (by === "trainToken")
+      throw new AttributionError(
+        "missing",
+        `A store holds no tokens: give the training instances, and the store as the option "store"`,
+      );
+    return partsOver(requireOwn(train, made), request);
+  }
+  if (store !== undefined) return partsOver(requireOwn(store, made), request);
+  const { modules, ...settings } = made.options;
+  const projection = Object.fromEntries(
+    projectionOptionNames
+      .filter((name) => settings[name] !== undefined && (name !== "mask" || settings["mask"] !== 0))
+      .map((name) => [name, settings[name]]),
+  );
+  return withTemporaryStore(
+    model,
+    train,
+    { ...projection, parameters: modules as string[], signal, onProgress, batchTokens },
+    (own) => partsOver(own, request),
+  );
+}
+
+/** Refuses a store with whose features the attribution was not made. */
+function requireOwn(store: GradientStore, made: Provenance): GradientStore {
+  requireStore(store);
+  const other = Object.entries(store.settings).find(
+    ([name, value]) => JSON.stringify(value) !== JSON.stringify(made.options[name]),
+  );
+  const isOwn =
+    other === undefined && store.dataHash === made.dataHashes["train"] && store.modelHash === made.modelHash;
+  if (!isOwn)
+    throw new AttributionError(
+      "mismatch",
+      `The store in ${store.directory} is not the one that the attribution "${made.method}" was made with`,
+    );
+  return store;
+}
+
+async function partsOver(store: GradientStore, request: BreakdownRequest): Promise<MadeParts> {
+  const { model, train, queries, by, pairs, made, given } = request;
+  const { preconditioner, similarity, damping } = made.options;
+  const call = { signal: given.signal, onProgress: given.onProgress };
+  const chosen = preconditionerOf(store, { preconditioner, similarity, damping, memory: given.memory });
+  const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
+  const asked = selectInstances(queries, q.chosen);
+  const { features, losses } = await queryFeatures(model, asked, store, { ...call, batchTokens: given.batchTokens });
+  const rows = await runNative(
+    (control) => native().storeRows(nativeStoreOf(store), { rows: Int32Array.from(z.chosen) }, control),
+    call,
+  );
+  const { rowFactors, queryFactors } = chosen.kind === "trak" ? await trakFactors(store, losses) : noFactors;
+  const through = (vectors: Float32Array, factors: Float32Array) =>
+    runNative(
+      (control) =>
+        native().storePreconditioned(
+          nativeStoreOf(store),
+          {
+            preconditioner: chosen.kind,
+            similarity: "dot",
+            damping: chosen.damping,
+            memoryBytes: chosen.memoryBytes,
+            top: 0,
+            rowFactors,
+            queryFactors: factors,
+            scoreFactors: noFactors.scoreFactors,
+            queries: vectors,
+          },
+          control,
+        ),
+      call,
+    );
+  // TRAK: a row's 1 / (1 − p) and its score's 1 − p cancel, so rows go through as they are, and the query's factor is left for the end.
+  const isTurned = by === "queryToken";
+  const turnedQueries = !isTurned || chosen.similarity === "cosine" ? await through(features, queryFactors) : undefined;
+  const turnedRows =
+    isTurned || chosen.similarity === "cosine" ? await through(rows, noFactors.queryFactors) : undefined;
+  const doubts = rowFactors.length > 0 ? Float64Array.from(pairs.trains, (row) => 1 / rowFactors[row]) : undefined;
+  const scaled = (parts: Float64Array, modules: readonly string[]): MadeParts => {
+    const counts = partCounts(request, modules.length);
+    if (chosen.similarity === "cosine")
+      return {
+        parts: scaledParts(
+          parts,
+          counts,
+          cosineScales(store.width, [features, turnedQueries!, q.places], [rows, turnedRows!, z.places]),
+        ),
+        modules,
+      };
+    return {
+      parts:
+        isTurned && doubts !== undefined
+          ? scaledParts(
+              parts,
+              counts,
+              Float64Array.from(q.places, (place) => queryFactors[place]),
+            )
+          : parts,
+      modules,
+      doubts,
+    };
+  };
+  const isSplitByRow = by === "module" && store.settings.projection !== "dense";
+  if (isSplitByRow)
+    return scaled(
+      segmentProducts(store, [turnedQueries!, q.places], [rows, z.places]),
+      store.segments.map(({ module }) => module),
+    );
+  if (isStore(train) && !isTurned)
+    throw new AttributionError(
+      "missing",
+      `Modules share the features of a dense projection: give the training instances, and the store as the option "store"`,
+    );
+  const targets = isTurned
+    ? { instances: asked, places: q.places }
+    : { instances: selectInstances(train as Instances, z.chosen), places: z.places };
+  const wanted: NativeParts = {
+    sources: isTurned ? z.places : q.places,
+    targets: targets.places,
+    parts: by === "module" ? "modules" : "tokens",
+  };
+  const params = {
+    ...wanted,
+    settings: await nativeSettings(store.directory, store.settings),
+    vectors: isTurned ? turnedRows! : turnedQueries!,
+    width: store.width,
+  };
+  return scaled(
+    await runNative((control) => native().featureParts(handleOf(model), targets.instances, params, control), call),
+    store.settings.modules,
+  );
+}
+
+/** 1 / (√(qᵀMq) √(zᵀMz)) of each pair; 0 where a gradient is 0. */
+function cosineScales(width: number, query: Side, row: Side): Float64Array {
+  const length = ([own, turned, places]: Side, pair: number) =>
+    Math.sqrt(product(own, turned, places[pair] * width, places[pair] * width, width));
+  return Float64Array.from(query[2], (_, pair) => {
+    const norms = length(query, pair) * length(row, pair);
+    return norms > 0 ? 1 / norms : 0;
+  });
+}
+
+type Side = readonly [own: Float32Array, turned: Float32Array, places: Int32Array];
+
+/** Inner products of each pair's vectors by module, [pair, module]. */
+function segmentProducts(
+  { segments, width }: GradientStore,
+  [queries, queryPlaces]: readonly [Float32Array, Int32Array],
+  [rows, rowPlaces]: readonly [Float32Array, Int32Array],
+): Float64Array {
+  const parts = new Float64Array(queryPlaces.length * segments.length);
+  queryPlaces.forEach((query, pair) =>
+    segments.forEach(({ begin, size }, module) => {
+      parts[pair * segments.length + module] = product(
+        queries,
+        rows,
+        query * width + begin,
+        rowPlaces[pair] * width + begin,
+        size,
+      );
+    }),
+  );
+  return parts;
+}
+
+function product(a: Float32Array, b: Float32Array, fromA: number, fromB: number, size: number): number {
+  let sum = 0;
+  for (let i = 0; i < size; i++) sum += a[fromA + i] * b[fromB + i];
+  return sum;
+}

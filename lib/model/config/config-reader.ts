@@ -1,0 +1,155 @@
+// Reads config.json by Hugging Face's names and defaults. A value that is there is read, neutral or refused; a model that
+// another setting would change is never loaded without it.
+import { AttributionError, shown } from "../../errors";
+import type { Architecture } from "../../../types/architecture";
+
+export type Config = Readonly<Record<string, unknown>>;
+
+/** The value of the first of the names that has one; JSON's null is no value. */
+export function setting(config: Config, ...names: string[]): unknown {
+  const present = names.filter((name) => config[name] !== undefined && config[name] !== null);
+  const [first, ...others] = present;
+  const other = others.find((name) => JSON.stringify(config[name]) !== JSON.stringify(config[first]));
+  if (other !== undefined)
+    throw unsupported(
+      `both "${first}": ${shown(config[first])} and "${other}": ${shown(config[other])}, which mean the same`,
+    );
+  return first === undefined ? undefined : config[first];
+}
+
+function wrong(names: readonly string[], what: string, value: unknown): AttributionError {
+  return new AttributionError(
+    "invalid",
+    `Expected "${names[0]}" in config.json to be ${what} but received ${shown(value)}`,
+  );
+}
+
+export function unsupported(words: string): AttributionError {
+  return new AttributionError("unsupported", `config.json asks for ${words}. This library does not support it`);
+}
+
+const mostLayers = 4096;
+
+/** A count: a whole number of at least 1. */
+export function count(config: Config, names: readonly string[], fallback: number, largest = 1 << 24): number {
+  const value = setting(config, ...names) ?? fallback;
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > largest)
+    throw wrong(names, `a whole number within 1–${largest}`, value);
+  return value;
+}
+
+export function layerCount(config: Config, names: readonly string[], fallback: number): number {
+  return count(config, names, fallback, mostLayers);
+}
+
+export function real(config: Config, names: readonly string[], fallback: number, min: number, max: number): number {
+  const value = setting(config, ...names) ?? fallback;
+  if (typeof value !== "number" || !(value >= min && value <= max))
+    throw wrong(names, `a number within ${min}–${max}`, value);
+  return value;
+}
+
+/** A probability of dropping, below 1. */
+export function dropout(config: Config, name: string, fallback: number): number {
+  return real(config, [name], fallback, 0, 1 - Number.EPSILON);
+}
+
+export function epsilon(config: Config, name: string, fallback: number): number {
+  return real(config, [name], fallback, 0, 1);
+}
+
+export function flag(config: Config, name: string, fallback: boolean): boolean {
+  const value = setting(config, name) ?? fallback;
+  if (typeof value !== "boolean") throw wrong([name], "true or false", value);
+  return value;
+}
+
+/** Refuses each named setting unless it is absent, null or one of its neutral values. */
+export function onlyNeutral(config: Config, neutral: Readonly<Record<string, readonly unknown[]>>): void {
+  for (const [name, values] of Object.entries(neutral)) {
+    const value = setting(config, name);
+    if (value !== undefined && !values.some((one) => JSON.stringify(one) === JSON.stringify(value))) {
+      throw unsupported(`"${name}": ${shown(value)}`);
+    }
+  }
+}
+
+/** Settings that would change any family. */
+export function refuseForeign(config: Config): void {
+  onlyNeutral(config, {
+    quantization_config: [],
+    auto_map: [],
+    per_layer_config: [{}],
+    pruned_heads: [{}],
+    is_encoder_decoder: [false],
+    add_cross_attention: [false],
+    is_causal: [true],
+    use_bidirectional_attention: [false],
+    attn_logit_softcapping: [],
+    final_logit_softcapping: [],
+    num_experts: [0],
+    num_local_experts: [0],
+  });
+}
+
+const activations: ReadonlyMap<string, Architecture["activation"]> = new Map([
+  ["relu", "relu"],
+  ["gelu", "gelu"],
+  ["gelu_python", "gelu"],
+  ["silu", "silu"],
+  ["swish", "silu"],
+  ["gelu_new", "gelu-tanh"],
+  ["gelu_fast", "gelu-tanh"],
+  ["gelu_accurate", "gelu-tanh"],
+  ["gelu_pytorch_tanh", "gelu-tanh"],
+  ["gelu_python_tanh", "gelu-tanh"],
+]);
+
+export function activation(config: Config, name: string, fallback: string): Architecture["activation"] {
+  const value = setting(config, name) ?? fallback;
+  const known = typeof value === "string" ? activations.get(value) : undefined;
+  if (known === undefined)
+    throw unsupported(`"${name}": ${shown(value)} (supported: ${[...activations.keys()].join(", ")})`);
+  return known;
+}
+
+/** hidden / heads, which must be whole. */
+export function wholeHeads(hidden: number, heads: number): number {
+  if (hidden % heads !== 0) {
+    throw new AttributionError(
+      "invalid",
+      `Expected the hidden size ${hidden} in config.json to be a multiple of its ${heads} heads`,
+    );
+  }
+  return hidden / heads;
+}
+
+/** Base and rotated share of rotary embeddings, in transformers 4's spelling (`rope_theta`, `rope_scaling`) or 5's (`rope_parameters`). */
+export function rotary(config: Config): { base: number | undefined; share: number | undefined } {
+  const scaling = setting(config, "rope_scaling");
+  const isEmpty = typeof scaling === "object" && Object.keys(scaling as object).length === 0;
+  const name = scaling === undefined || isEmpty ? "rope_parameters" : "rope_scaling";
+  const parameters = setting(config, name) ?? {};
+  if (typeof parameters !== "object" || Array.isArray(parameters)) throw wrong([name], "an object", parameters);
+  const {
+    rope_type: type,
+    type: oldType,
+    rope_theta: base,
+    partial_rotary_factor: share,
+    ...others
+  } = parameters as Config;
+  const kind = type ?? oldType ?? "default";
+  if (kind !== "default") throw unsupported(`the rope scaling ${shown(kind)} ("${name}": ${shown(parameters)})`);
+  const other = Object.keys(others).find((key) => others[key] !== null);
+  if (other !== undefined) throw unsupported(`"${other}" in "${name}": ${shown(parameters)}`);
+  const positive = { [`rope_theta`]: base, partial_rotary_factor: share };
+  return {
+    base: base === undefined || base === null ? undefined : real(positive, ["rope_theta"], 0, 1, 1e15),
+    share: share === undefined || share === null ? undefined : real(positive, ["partial_rotary_factor"], 0, 0, 1),
+  };
+}
+
+/** Standard deviation of weights drawn anew: `initializer_range` (OPT: `init_std`), 0.02 where the config is silent. */
+export function initialDeviation(config: Config): number {
+  return real(config, ["initializer_range", "init_std"], 0.02, 0, 1e3);
+}

@@ -1,0 +1,27 @@
+// EK-FAC (George et al. 2018; Grosse et al. 2023): per module the Gauss-Newton matrix as a Kronecker product of input
+// and output covariances, with eigenvalues corrected to those of the gradients in its eigenbasis. Labels are sampled
+// from the model (the true Fisher) or gold.
+#pragma once
+#include "instance/influence/influence.h"
+
+namespace attribution {
+
+/// Of the model's type, bfloat16 as float.
+struct EkfacModule {
+  at::Tensor input_basis;   // Q_A [input (+ 1 with a bias), the same]
+  at::Tensor output_basis;  // Q_S [output, output]
+  at::Tensor eigenvalues;   // Λ [output, input (+ 1)]
+  bool bias = false;
+};
+
+/// Two passes over the training set: covariances, and the corrected eigenvalues. Both see the same labels.
+std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, const ModuleSelection& modules,
+                                   const InfluenceOptions& options, const Control& control);
+
+/// Q_S [(Q_Sᵀ G Q_A) / (Λ + λ)] Q_Aᵀ of each instance's gradient, [instance, parameter]; λ = damping · mean Λ of the
+/// module.
+at::Tensor ekfac_inverse(const std::vector<EkfacModule>& modules, const Factors& factors, double damping);
+/// Σ (Q_Sᵀ G Q_A)² / (Λ + λ) of each instance: its gradient's product with what ekfac_inverse makes of it, [instance].
+at::Tensor ekfac_self(const std::vector<EkfacModule>& modules, const Factors& factors, double damping);
+
+}  // namespace attribution

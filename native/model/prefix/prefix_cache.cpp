@@ -1,0 +1,275 @@
+#include "model/prefix/prefix_cache.h"
+
+#include <limits>
+
+#include "core/error.h"
+#include "model/attention.h"
+#include "model/linear.h"
+#include "model/prefix/row_attention.h"
+#include "model/transformer.h"
+
+namespace attribution {
+namespace {
+
+/// [row, variant, feature] as [row * variant, feature], the shape that the block's pieces take.
+at::Tensor flat(const at::Tensor& x) { return x.reshape({x.size(0) * x.size(1), x.size(2)}); }
+at::Tensor unflat(const at::Tensor& x, int64_t rows) { return x.view({rows, -1, x.size(-1)}); }
+
+/// One-token attention of the rows' variants to the cached prefix and to themselves; [row * variant, head * feature].
+at::Tensor attend_rows(const PrefixCache& cache, const CachedLayer& layer, const QueryKeyValue& own) {
+  return attend_prefix(own.query, own.key, own.value, {layer.key, layer.value, cache.bias});
+}
+
+/// [token, head, feature] → [row, head, longest, feature]: every position before the readout; the last one stands for
+/// it, and is zero.
+at::Tensor prefix_of(const at::Tensor& x, const Batch& batch) {
+  const at::Tensor padded = batch.equal ? x : x.index_select(0, batch.pad_index);
+  at::Tensor prefix = padded.view({batch.rows(), batch.longest, x.size(1), x.size(2)})
+                          .transpose(1, 2)
+                          .clone(at::MemoryFormat::Contiguous);
+  prefix.select(2, batch.longest - 1).zero_();
+  return prefix;
+}
+
+void add_bias(PrefixCache& cache, const Model& model, const Batch& batch) {
+  const Architecture& a = model.architecture;
+  if (batch.equal && a.position != PositionKind::alibi) return;
+  const at::Tensor place = at::arange(batch.longest, cache.positions.options()).unsqueeze(0),
+                   own = cache.positions.unsqueeze(1);
+  const at::Tensor last = place.eq(batch.longest - 1),
+                   padded = place.ge(own).logical_and(last.logical_not());  // [row, longest]
+  at::Tensor bias = at::zeros({1, 1, 1, 1}, at::TensorOptions().dtype(at::kDouble).device(model.device));
+  if (a.position == PositionKind::alibi) {
+    const at::Tensor slopes = alibi_slopes(a.heads).to(model.device).view({1, a.heads, 1, 1});
+    bias = slopes * at::where(last, own, place).view({batch.rows(), 1, 1, -1});
+  }
+  cache.bias = at::where(padded.view({batch.rows(), 1, 1, -1}),
+                         at::full({}, -std::numeric_limits<double>::infinity(), bias.options()), bias)
+                   .to(model.dtype);
+}
+
+/// The block's site values at the readout position, and their projections, are taken as the forward passes them.
+Hooks recorder(CachedLayer& layer, const at::Tensor& readout) {
+  Hooks hooks;
+  hooks.site = [&layer, readout](Site site, int64_t, const at::Tensor& x) {
+    const at::Tensor taken = x.index_select(0, readout);
+    (site == Site::heads ? layer.heads : site == Site::neurons ? layer.neurons : layer.pre_activation) = taken;
+    return x;
+  };
+  hooks.linear = [&layer, readout](ModuleId id, const Linear& linear, const at::Tensor& input) {
+    const at::Tensor output = apply(linear, input);
+    if (id.module == Module::attention_output) layer.projected_heads = output.index_select(0, readout);
+    if (id.module == Module::down) layer.projected_neurons = output.index_select(0, readout);
+    return output;
+  };
+  return hooks;
+}
+
+struct Variants {
+  at::Tensor x;  // [row, variant, hidden]
+
+  void join(const at::Tensor& more) { x = x.defined() ? at::cat({x, more}, 1) : more; }
+  bool any() const { return x.defined(); }
+};
+
+/// The residual after the attention for variants that enter at the heads.
+at::Tensor heads_enter(const Model& model, const CachedLayer& cached, const Entry& entry) {
+  const at::Tensor x = cached.x.unsqueeze(1).expand({-1, entry.values.size(1), -1});
+  if (entry.projected) return unflat(add_attention(model, entry.layer, flat(x), flat(entry.values)), x.size(0));
+  return unflat(after_attention(model, entry.layer, flat(x), flat(entry.values), {}), x.size(0));
+}
+
+/// The block's output for variants that enter at the neurons already projected.
+at::Tensor projected_enter(const Model& model, const CachedLayer& cached, const Entry& entry) {
+  const at::Tensor mid = cached.mid.unsqueeze(1).expand({-1, entry.values.size(1), -1});
+  return unflat(add_mlp(model, entry.layer, flat(mid), flat(entry.values)), mid.size(0));
+}
+
+at::Tensor hooked(const RowHook& hook, Site site, int64_t layer, const at::Tensor& x, int64_t rows) {
+  return hook ? flat(hook(site, layer, unflat(x, rows))) : x;
+}
+
+class Climb {
+ public:
+  Climb(const Model& model, const PrefixCache& cache, const RowHook& hook)
+      : model_(model), cache_(cache), hook_(hook), rows_(cache.out.size(0)) {}
+
+  /// One block for all variants under way, and those that enter in it.
+  void layer(int64_t index, const Entry* heads_entry, const Entry* neurons_entry) {
+    const CachedLayer& cached = cache_.layers[static_cast<size_t>(index)];
+    Variants inputs = variants_, mids;
+    if (variants_.any()) mids.join(unflat(attention(index, cached), rows_));
+    if (heads_entry) {
+      inputs.join(cached.x.unsqueeze(1).expand({-1, heads_entry->values.size(1), -1}));
+      mids.join(heads_enter(model_, cached, *heads_entry));
+    }
+    Variants values;
+    if (mids.any()) values.join(unflat(mlp_values(index, inputs.x, mids.x), rows_));
+    const bool unprojected = neurons_entry && !neurons_entry->projected;
+    if (unprojected) {
+      mids.join(cached.mid.unsqueeze(1).expand({-1, neurons_entry->values.size(1), -1}));
+      values.join(neurons_entry->site == Site::neurons ? neurons_entry->values
+                                                       : activate(model_.architecture, neurons_entry->values));
+    }
+    if (values.any()) variants_.x = unflat(after_mlp(model_, index, flat(mids.x), flat(values.x), {}), rows_);
+    if (neurons_entry && !unprojected) variants_.join(projected_enter(model_, cached, *neurons_entry));
+  }
+
+  at::Tensor end() const { return unflat(finish(model_, flat(variants_.x)), rows_); }
+
+ private:
+  at::Tensor attention(int64_t index, const CachedLayer& cached) const {
+    const int64_t count = variants_.x.size(1);
+    const at::Tensor x = flat(variants_.x);
+    PositionTables tables;
+    if (model_.architecture.position == PositionKind::rotary)
+      tables = rotary_tables(model_, cache_.positions.repeat_interleave(count));
+    const QueryKeyValue own = project(model_, index, attention_input(model_, index, x), tables, {});
+    const at::Tensor heads = attend_rows(cache_, cached, own);
+    return after_attention(model_, index, x, hooked(hook_, Site::heads, index, heads, rows_), {});
+  }
+
+  at::Tensor mlp_values(int64_t index, const at::Tensor& x, const at::Tensor& mid) const {
+    return hooked(hook_, Site::neurons, index, neurons(model_, index, flat(x), flat(mid), {}), rows_);
+  }
+
+  const Model& model_;
+  const PrefixCache& cache_;
+  const RowHook& hook_;
+  const int64_t rows_;
+  Variants variants_;
+};
+
+/// The prompt's own forward, with the variants that go along as tokens behind its own.
+class Ascent {
+ public:
+  Ascent(const Model& model, const Batch& batch, const std::vector<Entry>& along)
+      : model_(model), batch_(batch), along_(along), rows_(batch.rows()) {}
+
+  PrefixCache run() {
+    const at::NoGradGuard no_grad;
+    cache_.positions = batch_.positions.index_select(0, batch_.readout);
+    add_bias(cache_, model_, batch_);
+    tables_ = position_tables(model_, batch_);
+    x_ = embed(model_, batch_, {});
+    for (int64_t index = 0; index < model_.architecture.layers; ++index) layer(index);
+    cache_.out = x_;
+    if (riding_.any()) cache_.along = unflat(finish(model_, flat(riding_.x)), rows_);
+    return std::move(cache_);
+  }
+
+ private:
+  void layer(int64_t index) {
+    CachedLayer& layer = cache_.layers.emplace_back();
+    layer.x = x_.index_select(0, batch_.readout);
+    const bool last = index == model_.architecture.layers - 1;  // nothing reads its other positions
+    at::Tensor all = joined(x_, riding_);
+    const at::Tensor heads = attention(index, layer, all, last);
+    if (last) all = joined(x_ = layer.x, riding_);
+    const at::Tensor readout = last ? at::arange(rows_, batch_.readout.options()) : batch_.readout;
+    const Hooks hooks = recorder(layer, readout);
+    at::Tensor mid = after_attention(model_, index, all, heads, hooks);
+    layer.mid = mid.index_select(0, readout);
+    if (const Entry* entry = next(index, Site::heads)) {
+      all = entered(all, layer.x.unsqueeze(1).expand({-1, entry->values.size(1), -1}));
+      mid = entered(mid, heads_enter(model_, layer, *entry));
+    }
+    const at::Tensor out = after_mlp(model_, index, mid, neurons(model_, index, all, mid, hooks), hooks);
+    riding_ = riders(out);
+    x_ = out.narrow(0, 0, x_.size(0));
+    if (const Entry* entry = next(index, Site::neurons)) riding_.join(projected_enter(model_, layer, *entry));
+  }
+
+  /// Keeps the layer's keys and values; the heads' outputs of the prompt's tokens (in the last layer of its readouts)
+  /// and those along.
+  at::Tensor attention(int64_t index, CachedLayer& layer, const at::Tensor& x, bool last) {
+    const int64_t tokens = x_.size(0);
+    const QueryKeyValue all = project(model_, index, attention_input(model_, index, x), tables_of_all(), {});
+    const QueryKeyValue own = part(all, 0, tokens);
+    layer.key = prefix_of(own.key, batch_);
+    layer.value = prefix_of(own.value, batch_);
+    const at::Tensor& r = batch_.readout;
+    const at::Tensor heads =
+        last ? attend_rows(cache_, layer,
+                           {own.query.index_select(0, r), own.key.index_select(0, r), own.value.index_select(0, r)})
+             : attend(model_, own, batch_, tables_, {});
+    return riding_.any() ? at::cat({heads, attend_rows(cache_, layer, part(all, tokens, all.query.size(0) - tokens))})
+                         : heads;
+  }
+
+  PositionTables tables_of_all() const {
+    if (!riding_.any() || model_.architecture.position != PositionKind::rotary) return tables_;
+    auto of_all = [&](const at::Tensor& x) {
+      return at::cat({x, x.index_select(0, batch_.readout).repeat_interleave(riding_.x.size(1), 0)});
+    };
+    return {of_all(tables_.cosine), of_all(tables_.sine), {}};
+  }
+
+  static at::Tensor joined(const at::Tensor& tokens, const Variants& riding) {
+    return riding.any() ? at::cat({tokens, flat(riding.x)}) : tokens;
+  }
+
+  /// Those behind the prompt's tokens.
+  Variants riders(const at::Tensor& all) const {
+    const int64_t own = x_.size(0), count = all.size(0) - own;
+    return count > 0 ? Variants{unflat(all.narrow(0, own, count), rows_)} : Variants{};
+  }
+
+  at::Tensor entered(const at::Tensor& all, const at::Tensor& more) const {
+    Variants variants = riders(all);
+    variants.join(more);
+    return joined(all.narrow(0, 0, x_.size(0)), variants);
+  }
+
+  static QueryKeyValue part(const QueryKeyValue& all, int64_t first, int64_t count) {
+    return {all.query.narrow(0, first, count), all.key.narrow(0, first, count), all.value.narrow(0, first, count)};
+  }
+
+  /// The entry at this place, if the next one is.
+  const Entry* next(int64_t layer, Site site) {
+    if (next_ == along_.size() || along_[next_].layer != layer || along_[next_].site != site) return nullptr;
+    if (!along_[next_].projected) fail(Code::invalid, "Variants go along only behind their projection");
+    return &along_[next_++];
+  }
+
+  const Model& model_;
+  const Batch& batch_;
+  const std::vector<Entry>& along_;
+  const int64_t rows_;
+  PrefixCache cache_;
+  PositionTables tables_;
+  at::Tensor x_;  // [token, hidden] of the prompt
+  Variants riding_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+int64_t cache_bytes(const Architecture& a, at::ScalarType dtype, int64_t rows, int64_t longest) {
+  const int64_t prefix = 2 * a.key_value_width() * longest,
+                states = 4 * a.hidden + a.query_width() + 2 * a.intermediate;
+  return rows * a.layers * (prefix + states) * static_cast<int64_t>(at::elementSize(dtype));
+}
+
+PrefixCache build_cache(const Model& model, const Batch& batch, const std::vector<Entry>& along) {
+  return Ascent(model, batch, along).run();
+}
+
+at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::vector<Entry>& entries,
+                       const RowHook& hook) {
+  if (entries.empty()) fail(Code::invalid, "No variants to run");
+  Climb climb(model, cache, hook);
+  size_t next = 0;
+  for (int64_t layer = entries.front().layer; layer < model.architecture.layers; ++layer) {
+    const Entry *heads_entry = nullptr, *neurons_entry = nullptr;
+    for (; next < entries.size() && entries[next].layer == layer; ++next) {
+      const Entry*& place = entries[next].site == Site::heads ? heads_entry : neurons_entry;
+      if (place) fail(Code::invalid, "A layer takes one entry per site");
+      place = &entries[next];
+    }
+    climb.layer(layer, heads_entry, neurons_entry);
+  }
+  return climb.end();
+}
+
+}  // namespace attribution

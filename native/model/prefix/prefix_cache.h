@@ -1,0 +1,64 @@
+// In a causal model, units changed at the readout position leave every earlier position as it was. One forward keeps
+// the keys and values of the prefix and the readout position's states in every layer; a changed model is then a
+// one-token row that enters at its layer and goes up with all the others. Shapes: [row, variant, feature], `row` a row
+// of the batch, `variant` a change of it.
+#pragma once
+#include <ATen/ATen.h>
+
+#include <functional>
+#include <vector>
+
+#include "model/batch.h"
+#include "model/hooks.h"
+
+namespace attribution {
+
+struct CachedLayer {
+  at::Tensor key, value;  // [row, key-value head, longest, feature] as row_attention.h takes them
+  // The readout position's states in the unchanged model, [row, feature].
+  at::Tensor x;               // the block's input
+  at::Tensor heads;           // input of the attention's output projection
+  at::Tensor mid;             // residual after the attention
+  at::Tensor pre_activation;  // models without a gate
+  at::Tensor neurons;         // input of the MLP's output projection
+  // [row, hidden]: what comes out of the projections, bias included.
+  at::Tensor projected_heads, projected_neurons;
+
+  const at::Tensor& at(Site site) const {
+    return site == Site::heads ? heads : site == Site::neurons ? neurons : pre_activation;
+  }
+  const at::Tensor& projected(Site site) const { return site == Site::heads ? projected_heads : projected_neurons; }
+};
+
+struct PrefixCache {
+  std::vector<CachedLayer> layers;
+  at::Tensor out;        // [row, hidden] after the last block
+  at::Tensor positions;  // [row] of the readout token
+  at::Tensor bias;       // [row, 1 or head, 1, longest] added to the attention scores; undefined where 0
+  at::Tensor along;      // [row, variant, embedding] what the head reads of the variants that went along; or undefined
+};
+
+/// Variants that take the place of the unchanged states at a site of a layer.
+struct Entry {
+  Site site;
+  int64_t layer;
+  at::Tensor values;       // [row, variant, width], or where projected [row, variant, hidden]
+  bool projected = false;  // the values went through the site's output projection already
+};
+
+/// The forward of the prompts. Variants whose projected values are known before it, sorted as for `run_entries`, go up
+/// `along` with it, which costs less than rows of their own. Not differentiable.
+PrefixCache build_cache(const Model& model, const Batch& batch, const std::vector<Entry>& along = {});
+/// Bytes that a cache of such a batch takes.
+int64_t cache_bytes(const Architecture& architecture, at::ScalarType dtype, int64_t rows, int64_t longest);
+
+/// Sees the site's values of all variants under way, [row, variant, width] (entered ones first to last), before they go
+/// on. Not called for variants at the site where they enter.
+using RowHook = std::function<at::Tensor(Site, int64_t layer, const at::Tensor&)>;
+
+/// Runs all variants to the end: what the head reads, [row, variant, embedding], variants in the order of `entries`,
+/// which must be sorted by layer, heads before neurons. Differentiable in the entries' values.
+at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::vector<Entry>& entries,
+                       const RowHook& hook = {});
+
+}  // namespace attribution
