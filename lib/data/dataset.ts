@@ -4,7 +4,7 @@ import type { CallOptions } from "../../types/common";
 import type { Dataset, Row } from "../../types/data";
 import { AttributionError, expected } from "../errors";
 import { listOf, onlyKnown, text } from "../options";
-import { pacedBy } from "./pacing";
+import { pacedBy } from "../pacing";
 
 export interface CreateDatasetOptions extends CallOptions {
   /** What reports call it. @default "own" */

@@ -8,7 +8,7 @@ import { boolean, integer, oneOf, onlyKnown } from "../options";
 import { requireDataset } from "./dataset";
 import { layInstances, nextTokens, noTarget } from "./instances";
 import { labelReader } from "./label-reader";
-import { pacedBy } from "./pacing";
+import { pacedBy } from "../pacing";
 import { type Part, type ResolvedTemplate, resolveTemplate, type Template } from "./templates";
 
 /** What `encode` needs of a model. */

@@ -5,6 +5,7 @@ import type { HeadKind } from "../../types/architecture";
 import type { Instances } from "../../types/data";
 import { AttributionError, expected } from "../errors";
 import { listOf, oneOf, onlyKnown } from "../options";
+import { atOnce, inSlices, type Pace, type Steps } from "../pacing";
 import { isList } from "./dataset";
 import { requireInstances } from "./require-instances";
 
@@ -67,16 +68,11 @@ export interface CheckedInstances {
 }
 
 /** Lays checked rows out, giving the event loop back on the way. */
-export async function layInstances(checked: CheckedInstances, pace: () => Promise<void>): Promise<Instances> {
-  const steps = laying(checked);
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    await pace();
-  }
+export function layInstances(checked: CheckedInstances, pace: Pace): Promise<Instances> {
+  return inSlices(laying(checked), pace);
 }
 
-function* laying({ kind, rows, groups, labels, targets, ids, texts }: CheckedInstances): Generator<void, Instances> {
+function* laying({ kind, rows, groups, labels, targets, ids, texts }: CheckedInstances): Steps<Instances> {
   const laid = {
     tokens: yield* joining(rows),
     rowOffsets: offsetsOf(rows.map((row) => row.length)),
@@ -91,13 +87,6 @@ function* laying({ kind, rows, groups, labels, targets, ids, texts }: CheckedIns
     ids,
     texts,
   });
-}
-
-function atOnce<T>(steps: Generator<void, T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-  }
 }
 
 /**
@@ -163,7 +152,7 @@ const rowsPerStep = 4096;
 const tokensPerStep = 1 << 20;
 
 /** Freezes laid-out instances with their fingerprint. */
-function* hashing(instances: Omit<Instances, "hash">): Generator<void, Instances> {
+function* hashing(instances: Omit<Instances, "hash">): Steps<Instances> {
   const { kind, tokens, rowOffsets, groupOffsets, labels, targets } = instances;
   const hash = createHash("sha256").update(kind);
   for (const part of [tokens, rowOffsets, groupOffsets, labels, targets]) {
@@ -178,7 +167,7 @@ function* hashing(instances: Omit<Instances, "hash">): Generator<void, Instances
   return Object.freeze({ ...instances, ...frozen, hash: hash.digest("hex") });
 }
 
-function* joining(parts: readonly Int32Array[]): Generator<void, Int32Array> {
+function* joining(parts: readonly Int32Array[]): Steps<Int32Array> {
   const joined = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const [index, part] of parts.entries()) {

@@ -10,7 +10,7 @@ import { hans } from "./datasets/hans";
 import { mnli } from "./datasets/mnli";
 import { csv, jsonl } from "./datasets/own";
 import { snli } from "./datasets/snli";
-import { pacedBy, stopIfAborted } from "./pacing";
+import { pacedBy, stopIfAborted } from "../pacing";
 import { corruptAt } from "./read-text";
 import type { DatasetSource, FieldMapping, SourceRow } from "./source-row";
 

@@ -3,7 +3,7 @@
 import type { Tokenizer } from "../../types/data";
 import { AttributionError, expected } from "../errors";
 import { listOf, pathOf } from "../options";
-import { pacedBy } from "./pacing";
+import { pacedBy } from "../pacing";
 import { ask, type TokenizerThread, tokenizerThread } from "./tokenizer-thread";
 import type { Encoded, Opened } from "./tokenizer-worker";
 

@@ -5,7 +5,7 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeTarget, NativeUnitSetResult } from "../../types/native";
 import type { NeuronAttribution } from "../../types/results";
-import { pacedBy } from "../data/pacing";
+import { pacedBy } from "../pacing";
 import { selectInstances } from "../data/instances";
 import { AttributionError } from "../errors";
 import type { BatchOptions } from "../model/batching";

@@ -2,7 +2,7 @@
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { Estimate, FaithfulnessPoint, NeuronAttribution, NeuronFaithfulness } from "../../types/results";
-import { pacedBy } from "../data/pacing";
+import { pacedBy } from "../pacing";
 import { expected } from "../errors";
 import { checkFit } from "../model/fit";
 import { shownBaseline } from "../neuron/baseline";

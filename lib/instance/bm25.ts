@@ -1,7 +1,7 @@
 // BM25 (Robertson & Walker 1994) over token ids: how well words alone find the training instances. A baseline that no model
 // makes; every comparison of instance attributions carries it.
 import { instanceTokens } from "../data/instance-tokens";
-import { pacedBy } from "../data/pacing";
+import { pacedBy } from "../pacing";
 import { requireSome } from "../data/require-instances";
 import { number, onlyKnown } from "../options";
 import { provenance } from "../provenance";

@@ -4,7 +4,7 @@ import type { Instances } from "../../types/data";
 import type { ComputeType } from "../../types/architecture";
 import type { Model } from "../../types/model";
 import type { GradientStore } from "../../types/store";
-import { stopIfAborted } from "../data/pacing";
+import { stopIfAborted } from "../pacing";
 import { AttributionError } from "../errors";
 import type { BatchOptions } from "../model/batching";
 import { checkFit } from "../model/fit";

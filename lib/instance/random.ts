@@ -1,5 +1,5 @@
 // Random scores over the training instances: what any instance attribution must beat. Made by no model.
-import { pacedBy } from "../data/pacing";
+import { pacedBy } from "../pacing";
 import { requireSome } from "../data/require-instances";
 import { onlyKnown, seedOf } from "../options";
 import { provenance } from "../provenance";

@@ -3,7 +3,7 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { InstanceAttribution } from "../../types/results";
 import { onlyKnown } from "../options";
-import { pacedBy } from "../data/pacing";
+import { pacedBy } from "../pacing";
 import { type BatchOptions, batchOptionNames } from "../model/batching";
 import { readoutStates } from "../model/capture";
 import { checkPair, instanceAttribution } from "./gradients/features";

@@ -6,7 +6,7 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution, NeuronScores } from "../../types/results";
 import { selectInstances } from "../data/instances";
-import { pacedBy, stopIfAborted } from "../data/pacing";
+import { pacedBy, stopIfAborted } from "../pacing";
 import { AttributionError, expected } from "../errors";
 import { batchTokensOf } from "../model/batching";
 import { checkFit } from "../model/fit";

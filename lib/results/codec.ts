@@ -1,7 +1,7 @@
 // Turns a result into JSON plus named arrays, and back. Typed arrays and long lists of texts leave the JSON as { $tensor }
 // and { $texts }; numbers that JSON cannot say are { $number }. Knows nothing of what a result means.
 import { AttributionError, shown } from "../errors";
-import { pacer } from "../storage/pace";
+import { pacer } from "../pacing";
 import type { TensorData } from "../storage/tensors";
 
 export interface Packed {

@@ -1,7 +1,7 @@
 // Reads an untrusted file from front to back through a small window, giving the event loop back on long runs.
 import type { OpenFile } from "./files";
 import { corrupt } from "./listing";
-import { pacer } from "./pace";
+import { pacer } from "../pacing";
 
 export interface ByteReader {
   readonly path: string;

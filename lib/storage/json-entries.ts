@@ -1,7 +1,7 @@
 // The entries of a large untrusted JSON object, found byte by byte so that neither its size nor its depth holds the event
 // loop, and so that a name given twice is seen (JSON.parse keeps the last one in silence).
 import { corrupt } from "./listing";
-import { pacer } from "./pace";
+import { pacer } from "../pacing";
 
 export interface JsonEntry {
   readonly name: string;

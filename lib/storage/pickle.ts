@@ -1,7 +1,7 @@
 // A pickle machine for torch.save's state dictionaries. It builds plain data and calls nothing: the few globals that
 // rebuild tensors are known by name, and every other one is refused, so that no pickle can run code here.
 import { corrupt } from "./listing";
-import { pacer } from "./pace";
+import { pacer } from "../pacing";
 
 export interface PickledStorage {
   readonly kind: "storage";

@@ -3,7 +3,7 @@
 import { AttributionError } from "../errors";
 import { withFile, type OpenFile } from "./files";
 import { corrupt, elementBytes, elementsOf, type ListedTensor } from "./listing";
-import { pacer } from "./pace";
+import { pacer } from "../pacing";
 import { unpickleTensors, type PickledTensor } from "./pickle";
 import { memberData, zipMembers, type ZipMember } from "./zip";
 

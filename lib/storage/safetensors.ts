@@ -4,7 +4,7 @@ import { corrupt, elementBytes, elementsOf, shapeOf, type ListedTensor } from ".
 import { AttributionError } from "../errors";
 import { withFile, type OpenFile } from "./files";
 import { jsonEntries, parseEntry, type JsonEntry } from "./json-entries";
-import { pacer } from "./pace";
+import { pacer } from "../pacing";
 
 /** The reference implementation's limit. */
 const longestHeader = 100_000_000;

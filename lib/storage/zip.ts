@@ -2,7 +2,7 @@
 import { AttributionError } from "../errors";
 import type { OpenFile } from "./files";
 import { corrupt } from "./listing";
-import { pacer } from "./pace";
+import { pacer } from "../pacing";
 
 export interface ZipMember {
   readonly name: string;

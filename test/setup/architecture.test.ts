@@ -6,7 +6,7 @@ const root = resolve(__dirname, "../..");
 // Imports go from later to earlier rows only; the rooms of one row do not know each other. A room is a folder, or a file beside them.
 const libRows = [
   ["errors"],
-  ["options", "random"],
+  ["options", "pacing", "random"],
   ["statistics"],
   ["native", "storage"],
   ["data"],

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
-import { stopIfAborted } from "../../data/pacing";
+import { stopIfAborted } from "../../pacing";
 import { AttributionError } from "../../errors";
 import { fileExists, makeFolder, namesIn } from "../../storage/files";
 import { corrupt } from "../../storage/listing";

@@ -2,7 +2,7 @@
 // The rules are those of the tokenizer.json that each name stands for (llama.cpp's convert_hf_to_gguf.py makes the names).
 import { createTokenizer } from "../../data/tokenizer";
 import { AttributionError, shown } from "../../errors";
-import { pacer } from "../../storage/pace";
+import { pacer } from "../../pacing";
 import { corrupt } from "../../storage/listing";
 import type { Tokenizer } from "../../../types/data";
 import { absentTokenizer } from "../absent-tokenizer";

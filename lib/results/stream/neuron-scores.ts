@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { AttributionError, expected } from "../../errors";
 import { integer, oneOf, onlyKnown, pathOf } from "../../options";
 import { corrupt } from "../../storage/listing";
-import { pacer } from "../../storage/pace";
+import { pacer } from "../../pacing";
 import type { NeuronAttribution, NeuronRow, NeuronScores } from "../../../types/results";
 import { blockHeader, readRows } from "./neuron-scores-block";
 import { hashOfFile, isWhole, readScores, requestHash, type ScoresManifest } from "./neuron-scores-manifest";
