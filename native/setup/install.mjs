@@ -1,13 +1,22 @@
 #!/usr/bin/env node
-// `npm install` runs this: an addon that loads, against the libtorch of choice, with the least work. Nothing left to do: < 1 s.
-// Where a package manager blocks install scripts, `npx attribution-setup` is the same.
+// The set-up: makes an addon that loads, against the chosen libtorch, with the least work. It takes under a second when nothing is left to do.
+// `npm install` runs it in a clone. In another project the user runs `npx attribution setup`.
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { buildAddon, putAddon } from "./build.mjs";
 import { findLibtorch } from "./libtorch.mjs";
-import { addonFile, cmakeFolder, isDependency, prebuildFolder, releaseFolder, root, stampName } from "./paths.mjs";
+import {
+  addonFile,
+  cmakeFolder,
+  isDependency,
+  prebuildFolder,
+  releaseFolder,
+  root,
+  setupCommand,
+  stampName,
+} from "./paths.mjs";
 import { run } from "./run.mjs";
 import { SetupError, main, say } from "./say.mjs";
 import { hashOfSources, readStamp } from "./sources.mjs";
@@ -33,7 +42,10 @@ await main(async () => {
   if (reason)
     throw new SetupError(
       "The addon was compiled but does not load.",
-      ["Remove build/ and run npm install again", "Choose another libtorch: LIBTORCH=/path/to/libtorch npm install"],
+      [
+        `Remove ${root}/build and run ${setupCommand} again`,
+        `Choose another libtorch: LIBTORCH=/path/to/libtorch ${setupCommand}`,
+      ],
       reason,
     );
 });

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { bringLibtorch, otherWays } from "./bring-libtorch.mjs";
-import { libtorchVersion, oldestLibtorch, ownLibtorch } from "./paths.mjs";
+import { libtorchVersion, oldestLibtorch, ownLibtorch, setupCommand } from "./paths.mjs";
 import { run } from "./run.mjs";
 import { SetupError } from "./say.mjs";
 
@@ -33,7 +33,7 @@ async function folderOfPyTorch() {
       : "LIBTORCH_USE_PYTORCH is set, but the python3 on PATH has no torch.",
     [
       "Activate the environment that has PyTorch, or install it there",
-      "Unset LIBTORCH_USE_PYTORCH: npm install then brings its own libtorch",
+      `Unset LIBTORCH_USE_PYTORCH: ${setupCommand} then brings its own libtorch`,
       otherWays[0],
     ],
     answer.missing ? "" : answer.output,
@@ -46,11 +46,11 @@ function inspected(folder, from) {
   );
   const ways = [
     "Point LIBTORCH at the folder that holds lib/ and include/ (an unpacked libtorch, or the `torch` folder of a PyTorch installation)",
-    "Unset LIBTORCH and LIBTORCH_USE_PYTORCH: npm install then brings its own libtorch",
+    `Unset LIBTORCH and LIBTORCH_USE_PYTORCH: ${setupCommand} then brings its own libtorch`,
   ];
   if (lacks.length > 0) {
     const what = existsSync(folder) ? `has no ${lacks.join(", ")}` : "does not exist";
-    if (folder === ownLibtorch()) ways.unshift(`Remove ${folder} and run npm install again`);
+    if (folder === ownLibtorch()) ways.unshift(`Remove ${folder} and run ${setupCommand} again`);
     throw new SetupError(`Expected a libtorch folder by ${from}, but ${folder} ${what}.`, ways);
   }
   const version = versionOf(folder);

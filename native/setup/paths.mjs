@@ -22,6 +22,9 @@ export const stampName = "attribution.json";
 /** Installed into another project, rather than a clone. */
 export const isDependency = root.split(sep).includes("node_modules");
 
+/** The command that runs the set-up. A dependency has no install script: package managers do not run them. */
+export const setupCommand = isDependency ? "npx attribution setup" : "npm install";
+
 /**
  * Our own copy of libtorch. A clone keeps it in its own tree. A package in node_modules keeps it in the user's cache, since
  * `npm ci` and every other project would have to fetch the 190 MB again.
