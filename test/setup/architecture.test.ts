@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 
 const root = resolve(__dirname, "../..");
@@ -70,9 +70,57 @@ function forbidden(uses: readonly Use[], rows: readonly string[][]): string[] {
     .map(({ file, target }) => `${file} imports ${target}`);
 }
 
+/** Groups of files that import each other in a circle, each sorted. */
+function circles(uses: readonly Use[]): string[][] {
+  const edges = new Map<string, Set<string>>();
+  for (const { file, target } of uses) edges.set(file, (edges.get(file) ?? new Set()).add(target));
+  const reached = (from: string): Set<string> => {
+    const seen = new Set<string>();
+    const open = [...(edges.get(from) ?? [])];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      if (seen.has(next)) continue;
+      seen.add(next);
+      open.push(...(edges.get(next) ?? []));
+    }
+    return seen;
+  };
+  const all = new Map([...edges.keys()].map((file) => [file, reached(file)]));
+  const groups = [...all.keys()]
+    .filter((file) => all.get(file)?.has(file))
+    .map((file) => [...all.keys()].filter((other) => all.get(file)?.has(other) && all.get(other)?.has(file)).sort());
+  return [...new Map(groups.map((group) => [group.join(), group])).values()];
+}
+
+const stem = (path: string) => path.replace(/\.(ts|cpp|h)$/, "");
+
+test("a circle of files is found, however long", () => {
+  const uses = ["a b", "b c", "c a", "d a", "e e"].map((pair) => ({ file: pair[0] ?? "", target: pair[2] ?? "" }));
+  expect(circles(uses)).toEqual([["a", "b", "c"], ["e"]]);
+});
+
 const shown = ({ file, target }: Use) => `${file} imports ${target}`;
 const libUses = importsIn("lib");
 const nativeUses = includesIn("native");
+
+describe("ARCHITECTURE.md", () => {
+  const text = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
+  const named = [...text.matchAll(/`([\w./-]+)`/g)].map(([, name = ""]) => name);
+
+  test("names only paths that exist", () => {
+    const paths = named.filter((name) => /^(lib|native|types|test|benchmarks|examples|studies)\//.test(name));
+    expect(paths.length).toBeGreaterThan(20);
+    expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+  });
+
+  test("names every room of lib/ and native/", () => {
+    const rooms = ["lib", "native"].flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isDirectory() && !/demo|facts/.test(entry.parentPath))
+        .map((entry) => `${relative(root, join(entry.parentPath, entry.name)).split(sep).join("/")}/`),
+    );
+    expect(rooms.filter((room) => !named.includes(room))).toEqual([]);
+  });
+});
 
 describe("the tree of lib/", () => {
   test("every room has its place in the order", () => {
@@ -84,6 +132,12 @@ describe("the tree of lib/", () => {
     const within = libUses.filter(({ target }) => target.startsWith("lib/"));
     expect(within.length).toBeGreaterThan(0);
     expect(forbidden(within, libRows)).toEqual([]);
+  });
+
+  test("no files import each other in a circle", () => {
+    const files = new Set(filesIn("lib", /\.ts$/).map(stem));
+    const resolved = (target: string) => (files.has(`${target}/index`) ? `${target}/index` : target);
+    expect(circles(libUses.map(({ file, target }) => ({ file: stem(file), target: resolved(target) })))).toEqual([]);
   });
 
   test("nothing outside lib/, types/ and package.json is imported by path", () => {
@@ -132,6 +186,11 @@ describe("the tree of native/", () => {
   test("includes go downwards only", () => {
     expect(within.length).toBeGreaterThan(0);
     expect(forbidden(within, nativeRows)).toEqual([]);
+  });
+
+  test("no files include each other in a circle", () => {
+    const uses = within.map(({ file, target }) => ({ file: stem(file), target: stem(target) }));
+    expect(circles(uses.filter(({ file, target }) => file !== target))).toEqual([]); // a .cpp includes its own .h
   });
 
   test("only addon/ knows that Node exists", () => {
