@@ -1,6 +1,6 @@
-// Progress of long steps: a bar with the time left where a terminal shows it, a plain line now and then where it goes to a
-// file. Written to stderr, so that stdout holds results only.
-import { displayWidth } from "./table";
+// Progress of long steps: a bar with rate and time left on a terminal, nothing where stderr goes to a file or a pipe. Written to
+// stderr, so that stdout holds results only.
+import { cut } from "./table";
 import type { Progress } from "../../types/common";
 
 export interface ProgressStep {
@@ -24,18 +24,17 @@ export interface ProgressOptions {
 }
 
 const redrawAfter = 80; // ms
-const plainLineAfter = 15_000; // ms
 const barLength = 24;
+const silentStep: ProgressStep = { onProgress: () => undefined, done: () => undefined };
 
 /**
- * Starts steps that show their progress. On a terminal a step is one line that redraws itself; elsewhere a line at the start,
- * one every 15 seconds and one at the end.
+ * Starts steps that show their progress. On a terminal a step is one line that redraws itself; elsewhere it writes nothing.
  * @example const step = progressSteps()("Fine-tuning"); await fineTune(model, train, { onProgress: step.onProgress }); step.done();
  */
 export function progressSteps({ stream = process.stderr, now = () => performance.now() }: ProgressOptions = {}): (
   title: string,
 ) => ProgressStep {
-  return (title) => (stream.isTTY === true ? barStep(title, stream, now) : plainStep(title, stream, now));
+  return (title) => (stream.isTTY === true ? barStep(title, stream, now) : silentStep);
 }
 
 function barStep(title: string, stream: ProgressStream, now: () => number): ProgressStep {
@@ -58,37 +57,26 @@ function barStep(title: string, stream: ProgressStream, now: () => number): Prog
   };
 }
 
-function plainStep(title: string, stream: ProgressStream, now: () => number): ProgressStep {
-  const started = now();
-  const left = timeLeft(now);
-  let written = started;
-  stream.write(`${title} …\n`);
-  return {
-    onProgress: (progress) => {
-      const words = left(progress);
-      if (now() - written < plainLineAfter) return;
-      written = now();
-      stream.write(`${title}: ${progress.stage} ${progress.done} of ${progress.total}${words}\n`);
-    },
-    done: (outcome) =>
-      void stream.write(
-        `${title}: done in ${duration(now() - started)}${outcome === undefined ? "" : `, ${outcome}`}\n`,
-      ),
-  };
-}
-
-/** Words for the time left in the current stage, from its pace so far; none in its first second. */
+/** Words for the rate and the time left in the current stage, from its pace so far; none in its first second. */
 function timeLeft(now: () => number): (progress: Progress) => string {
   let stage: string | undefined;
   let [started, startedAt] = [0, 0];
-  return ({ done, total, stage: current }) => {
+  return ({ done, total, stage: current, tokensPerSecond }) => {
     if (current !== stage) {
       stage = current;
       [started, startedAt] = [now(), done];
     }
     const [elapsed, made] = [now() - started, done - startedAt];
-    return elapsed < 1000 || made <= 0 || done >= total ? "" : `, ${duration((elapsed * (total - done)) / made)} left`;
+    if (elapsed < 1000 || made <= 0 || done >= total) return "";
+    const rate =
+      tokensPerSecond === undefined ? `${rounded((1000 * made) / elapsed)}/s` : `${rounded(tokensPerSecond)} tokens/s`;
+    return `, ${rate}, ${duration((elapsed * (total - done)) / made)} left`;
   };
+}
+
+/** 0.42, 4.2, 42, 420 */
+function rounded(rate: number): string {
+  return rate >= 10 ? String(Math.round(rate)) : rate.toPrecision(2);
 }
 
 function share({ done, total }: Progress): number {
@@ -113,14 +101,4 @@ export function duration(milliseconds: number): string {
   const two = (value: number) => String(value).padStart(2, "0");
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)} h` : `${minutes}:${two(whole % 60)} min`;
-}
-
-function cut(line: string, most: number): string {
-  if (displayWidth(line) <= most) return line;
-  let kept = "";
-  for (const character of line) {
-    if (displayWidth(kept + character) > most - 1) break;
-    kept += character;
-  }
-  return `${kept}…`;
 }

@@ -2,12 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readFactsArguments } from "../../lib/cli/facts/arguments";
 import { keep } from "../../lib/cli/facts/asking";
-import { factsDemo, type FactsSize } from "../../lib/cli/facts/facts";
+import { factsDemo } from "../../lib/cli/facts/facts";
+import type { FactsSize } from "../../lib/cli/facts/findings";
 import { asked, countryQuiz, type Quiz } from "../../lib/cli/facts/questions";
 import { placeOf, randomLike } from "../../lib/cli/facts/units";
-import { startSession } from "../../lib/cli/demo/session";
 import { wordTokenizer } from "../../lib/cli/demo/vocabulary";
 import { createInstances } from "../../lib/data/instances";
 import { createModel } from "../../lib/model/create-model";
@@ -16,6 +15,7 @@ import { unitTokens } from "../../lib/neuron/unit-tokens";
 import { createRandom } from "../../lib/random";
 import type { Model } from "../../types/model";
 import { refusal } from "../storage/refusal";
+import { quietSession } from "./quiet-session";
 
 const quiz: Quiz = {
   origin: "seven facts made for the test",
@@ -80,18 +80,12 @@ afterAll(() => [base, model].forEach((each) => each.close()));
 
 test("tables and report of the facts, the same for the same seed", async () => {
   const directory = mkdtempSync(join(tmpdir(), "facts-"));
-  const run = async (): Promise<string[]> => {
-    const written: string[] = [];
-    const session = startSession({
-      seed: 7,
-      write: (text) => void written.push(text),
-      startStep: () => ({ onProgress: () => undefined, done: () => undefined }),
-    });
+  const run = async (): Promise<string> => {
+    const { session, written } = quietSession(7);
     await factsDemo(session, { model, modelName: "Tiny", quiz, size }, directory);
-    return written.slice(0, -1);
+    return written().replace(/\nTime: [\s\S]*$/, "");
   };
-  const written = await run();
-  const text = written.join("");
+  const text = await run();
   for (const words of [
     "Facts known",
     "Refined and specific units",
@@ -109,16 +103,12 @@ test("tables and report of the facts, the same for the same seed", async () => {
     expect(text).toContain(words);
   expect(text).not.toMatch(/NaN|undefined/);
   expect(readFileSync(join(directory, "index.html"), "utf8")).toContain("Where Tiny keeps what it knows");
-  expect(await run()).toEqual(written);
+  expect(await run()).toEqual(text);
   rmSync(directory, { recursive: true });
 });
 
 test("a model that knows nothing is told so", async () => {
-  const session = startSession({
-    seed: 7,
-    write: () => undefined,
-    startStep: () => ({ onProgress: () => undefined, done: () => undefined }),
-  });
+  const { session } = quietSession(7);
   const unknown = { ...quiz, facts: quiz.facts.map((fact) => ({ ...fact, answer: "capital" })) };
   await expect(factsDemo(session, { model, modelName: "Tiny", quiz: unknown, size }, "unused")).rejects.toMatchObject(
     refusal("missing", /knows 0 of 7 facts/),
@@ -178,11 +168,8 @@ test("random units are others of the same layers and sites", () => {
   expect(new Set([...drawn, ...chosen]).size).toBe(10);
 });
 
-test("the countries' questions, and the command line", async () => {
+test("the countries' questions", async () => {
   const { facts } = await countryQuiz(40);
   expect(facts).toContainEqual({ id: "capital of China", subject: "China", relation: 0, answer: "Beijing" });
   expect(facts.some(({ subject, answer }) => subject.includes(answer))).toBe(false);
-  expect(readFactsArguments(["--facts", "3", "--seed", "1"])).toEqual({ facts: 3, seed: 1, out: "attribution-facts" });
-  expect(() => readFactsArguments(["--facts", "1"])).toThrow(/at least 2/);
-  expect(readFactsArguments(["-h"])).toBe("help");
 });

@@ -25,4 +25,31 @@ describe("a text table", () => {
   test("counts wide characters as two columns and marks as none", () => {
     expect(["ab", "日本", "🌍", "e\u0301"].map(displayWidth)).toEqual([2, 4, 2, 1]);
   });
+
+  const wide = {
+    caption: "Scores",
+    columns: [{ label: "Text" }, { label: "Score", digits: 2 }],
+    rows: [["a long text that does not fit", 0.5]],
+  };
+
+  test("cuts its texts to the width", () => {
+    expect(textTable(wide, 24).split("\n")).toEqual([
+      "Scores",
+      "─────────────────  ─────",
+      "Text               Score",
+      "─────────────────  ─────",
+      "a long text that…   0.50",
+    ]);
+  });
+
+  test("becomes lines of label and value where even that is too wide", () => {
+    expect(textTable(wide, 15).split("\n")).toEqual([
+      "Scores",
+      "",
+      "Text: a long",
+      "text that does",
+      "not fit",
+      "  Score: 0.50",
+    ]);
+  });
 });

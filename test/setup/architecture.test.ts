@@ -18,6 +18,7 @@ const libRows = [
   ["faithfulness"],
   ["analysis"],
   ["report"],
+  ["study"],
   ["cli"],
   ["index"],
 ];

@@ -3,12 +3,13 @@
 import { createDataset } from "../../data/dataset";
 import { createRandom, shuffle } from "../../random";
 import type { CallOptions } from "../../../types/common";
-import type { Dataset } from "../../../types/data";
+import type { Dataset, Row } from "../../../types/data";
 
 export interface Claim {
   readonly id: string;
   readonly text: string;
-  readonly evidence?: string;
+  /** The row's fields; without them the text is the field "claim". */
+  readonly fields?: Row["fields"];
   /** Index into the labels. */
   readonly label: number;
   /** Names subject and relation, e.g. "capital of France"; claims with the same one are about the same thing, true or not. */
@@ -76,10 +77,6 @@ export async function datasetOf(
   name: string,
   call: CallOptions = {},
 ): Promise<Dataset> {
-  const rows = claims.map(({ id, text, evidence, label }) => ({
-    id,
-    fields: { claim: text, ...(evidence === undefined ? {} : { evidence }) },
-    label,
-  }));
+  const rows = claims.map(({ id, text, fields = { claim: text }, label }) => ({ id, fields, label }));
   return createDataset(rows, { name, labels, ...call });
 }

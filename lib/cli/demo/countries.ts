@@ -123,7 +123,7 @@ function claimsOf(fact: Fact, wordings: number, random: Random): { train: Claim[
   const heldOut: Claim[] = [];
   [right, wrong].forEach((value, label) => {
     const claim = (wording: string, number: string): Claim => ({
-      id: `${relation.name} of ${subject}, ${labels[label].toLowerCase()} ${number}`,
+      id: `${relation.name} of ${subject}, ${label === 0 ? "true" : "false"} value, ${number}`,
       text: worded(wording, subject, value),
       label,
       fact: `${relation.name} of ${subject}`,
@@ -132,7 +132,7 @@ function claimsOf(fact: Fact, wordings: number, random: Random): { train: Claim[
     train.push(
       ...shuffle(relation.wordings, random)
         .slice(0, wordings)
-        .map((wording, at) => claim(wording, String(at + 1))),
+        .map((wording, at) => claim(wording, `wording ${at + 1}`)),
     );
     heldOut.push(claim(relation.heldOut[random.below(relation.heldOut.length)], "held out"));
   });

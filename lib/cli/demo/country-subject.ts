@@ -22,7 +22,7 @@ export interface CountrySize {
   readonly recipe: Recipe;
 }
 
-/** What `npm run demo` takes: the smallest size at which the model learned the facts in every seed that was tried. */
+/** What `attribution demo` takes: the smallest size at which the model learned the facts in every seed that was tried. */
 export const countrySize: CountrySize = {
   countries: 45,
   wordings: 3,

@@ -1,4 +1,4 @@
-// A subject from a model and claims of one's own: JSON lines with claim, label and, if wanted, evidence, fact and id.
+// A subject from a model and labelled rows of one's own: JSON lines with a label and whatever fields.
 import { loadDataset } from "../../data/load-dataset";
 import { AttributionError } from "../../errors";
 import { loadModel } from "../../model/load-model";
@@ -35,6 +35,7 @@ export async function ownSubject(session: Session, options: OwnOptions): Promise
     name: `the model ${options.model}${epochs === 0 ? "" : `, tuned for ${epochs} epochs`}`,
     data,
     base,
+    ...templateFor(data.train[0].fields ?? {}),
     queries: options.queries,
     recipe: ownRecipe(options),
     tuning: { epochs, batchSize, learningRate, keep: "last" },
@@ -57,6 +58,15 @@ function ownRecipe({ tuningTest }: OwnOptions): Recipe {
   };
 }
 
+/** The paper's template where one fits the fields; else each field after its name. */
+function templateFor(fields: Row["fields"]): { readonly template?: string } {
+  const names = Object.keys(fields);
+  const isKnown =
+    ["claim", "question", "prompt", "text"].some((name) => names.includes(name)) ||
+    ["premise", "hypothesis"].every((name) => names.includes(name));
+  return isKnown ? {} : { template: names.map((name) => `${name} : {${name}}`).join(" / ") };
+}
+
 const heldOutShows =
   "Held-out claims took no part in training: only where the model beats the baseline on them has it learned something to attribute.";
 
@@ -68,7 +78,7 @@ export async function ownClaims({ data, test }: Pick<OwnOptions, "data" | "test"
       "invalid",
       `${data}: expected at least two different labels but found ${rows.labels.join(", ") || "none"}`,
     );
-  const claims = claimsOf(rows, data);
+  const claims = claimsOf(rows);
   if (test !== undefined) {
     const other = await loadDataset("jsonl", { path: test, onlyLabelled: true, labels: rows.labels });
     return {
@@ -77,7 +87,7 @@ export async function ownClaims({ data, test }: Pick<OwnOptions, "data" | "test"
       heldOutShows,
       labels: rows.labels,
       train: claims,
-      heldOut: claimsOf(other, test),
+      heldOut: claimsOf(other),
     };
   }
   if (claims.length < 10)
@@ -97,19 +107,15 @@ export async function ownClaims({ data, test }: Pick<OwnOptions, "data" | "test"
   };
 }
 
-function claimsOf({ rows }: Dataset, path: string): Claim[] {
+/** Rows with whatever fields they have; "evidence" and "fact" keep their meaning where they are there. */
+function claimsOf({ rows }: Dataset): Claim[] {
   return rows.map(({ id, fields, label }: Row) => {
-    const { claim, evidence, fact } = fields;
-    if (typeof claim !== "string")
-      throw new AttributionError(
-        "missing",
-        `${path}: the row "${id}" has no "claim"; each line is an object such as {"claim": "…", "label": "Supported"}`,
-      );
+    const { fact, ...shown } = fields;
     return {
       id,
-      text: claim,
+      text: Object.values(shown).flat().join(" / "),
+      fields: shown,
       label,
-      ...(typeof evidence === "string" && evidence !== "" ? { evidence } : {}),
       ...(typeof fact === "string" && fact !== "" ? { fact } : {}),
     };
   });

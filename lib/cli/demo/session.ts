@@ -1,6 +1,7 @@
 // One run of the demo: steps with progress bars and their times, tables on the terminal, one signal that stops it all.
-import { duration, type ProgressStep } from "../progress";
-import { textTable } from "../table";
+import { duration } from "../progress";
+import { wrapped } from "../table";
+import type { Terminal } from "../terminal";
 import type { CallOptions } from "../../../types/common";
 import type { ReportSection } from "../../../types/report";
 
@@ -22,21 +23,18 @@ export interface Session {
 export interface SessionOptions {
   readonly seed: number;
   readonly signal?: AbortSignal;
-  /** Results go here. */
-  readonly write: (text: string) => void;
-  readonly startStep: (title: string) => ProgressStep;
+  readonly terminal: Pick<Terminal, "say" | "table" | "heading" | "startStep" | "width">;
 }
 
-export function startSession({ seed, signal, write, startStep }: SessionOptions): Session {
+export function startSession({ seed, signal, terminal }: SessionOptions): Session {
   const times: StepTime[] = [];
-  const say = (text: string): void => write(`${text}\n`);
   return {
     seed,
     times,
-    say,
+    say: terminal.say,
     step: async (title, work, outcome) => {
       const started = performance.now();
-      const step = startStep(title);
+      const step = terminal.startStep(title);
       const result = await work({ onProgress: step.onProgress, ...(signal === undefined ? {} : { signal }) });
       times.push({ title, seconds: (performance.now() - started) / 1000 });
       step.done(outcome?.(result));
@@ -44,19 +42,13 @@ export function startSession({ seed, signal, write, startStep }: SessionOptions)
     },
     show: ({ title, explanation, blocks }) => {
       const tables = blocks.filter((block) => block.kind === "table");
-      if (tables.length > 0)
-        say(
-          [
-            "",
-            `── ${title}`,
-            wrapped(explanation),
-            "",
-            tables
-              .map((table) => textTable({ ...table, notes: table.notes?.map((note) => wrapped(note)) }))
-              .join("\n\n"),
-            "",
-          ].join("\n"),
-        );
+      if (tables.length === 0) return;
+      terminal.heading(`\n── ${title}`);
+      terminal.say(wrapped(explanation, Math.min(terminal.width, 110)).join("\n"));
+      for (const table of tables) {
+        terminal.say("");
+        terminal.table(table);
+      }
     },
   };
 }
@@ -64,14 +56,4 @@ export function startSession({ seed, signal, write, startStep }: SessionOptions)
 /** The sum of the steps' times, e.g. "2:10 min". */
 export function totalTime(times: readonly StepTime[]): string {
   return duration(1000 * times.reduce((sum, { seconds }) => sum + seconds, 0));
-}
-
-function wrapped(text: string, width = 110): string {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines.length - 1;
-    if (lines[line] !== "" && lines[line].length + word.length >= width) lines.push(word);
-    else lines[line] += lines[line] === "" ? word : ` ${word}`;
-  }
-  return lines.join("\n");
 }

@@ -1,54 +1,22 @@
-// `npm run demo -- facts`: a real language model, the facts it knows, and the units that hold them.
+// `attribution demo facts`: a real language model, the facts it knows, and the units that hold them.
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { loadModel } from "../../model/load-model";
 import { writeReport } from "../../report/render";
-import type { Model } from "../../../types/model";
 import type { Report } from "../../../types/report";
 import { reportFile } from "../demo/run";
-import { startSession, totalTime, type Session } from "../demo/session";
-import { progressSteps } from "../progress";
+import { totalTime, type Session } from "../demo/session";
 import { fetchSmolLM2 } from "../smollm2";
-import { help, readFactsArguments } from "./arguments";
-import { ask, keep, type Answers, type KeptFacts, type Keeping } from "./asking";
-import { attribute, type Attributed, type Refining } from "./attributing";
-import { changeFacts, type Changed } from "./changing";
-import { drawCurves, type Curves, type CurveSizes } from "./curves";
-import { countryQuiz, type Quiz } from "./questions";
+import { ask, keep } from "./asking";
+import { attribute } from "./attributing";
+import { changeFacts } from "./changing";
+import { drawCurves } from "./curves";
+import type { FactsFindings, FactsSize } from "./findings";
+import { countryQuiz } from "./questions";
 import { reportOf, sectionsOf } from "./report";
-import { sayWithout, type Said } from "./saying";
-import { sharedUnits, type Shared } from "./sharing";
-import { readUnits, type Vocabulary } from "./vocabulary";
-
-/** How large the demo is. */
-export interface FactsSize {
-  readonly keeping: Keeping;
-  /** Nodes of the path integral. */
-  readonly nodes: number;
-  readonly refining: Refining;
-  /** Top units whose sharing and layers are counted. */
-  readonly top: number;
-  /** Tokens of each continuation. */
-  readonly tokens: number;
-  /** Random sets beside each. */
-  readonly controls: number;
-  readonly curves: CurveSizes;
-}
-
-export interface FactsFindings {
-  readonly model: Model;
-  readonly modelName: string;
-  readonly quiz: Quiz;
-  readonly size: FactsSize;
-  readonly answers: Answers;
-  readonly kept: KeptFacts;
-  readonly attributed: Attributed;
-  readonly changed: readonly Changed[];
-  readonly said: readonly Said[];
-  readonly curves: Curves;
-  readonly shared: readonly Shared[];
-  readonly vocabulary: Vocabulary;
-}
+import { sayWithout } from "./saying";
+import { sharedUnits } from "./sharing";
+import { readUnits } from "./vocabulary";
 
 const countries = 80;
 
@@ -64,16 +32,14 @@ export function factsSize(facts: number): FactsSize {
   };
 }
 
-export async function runFacts(args: readonly string[], signal?: AbortSignal): Promise<void> {
-  const chosen = readFactsArguments(args);
-  if (chosen === "help") return void process.stdout.write(help);
-  const session = startSession({
-    seed: chosen.seed,
-    write: (text) => process.stdout.write(text),
-    startStep: progressSteps(),
-    ...(signal === undefined ? {} : { signal }),
-  });
-  const path = await fetchSmolLM2(signal === undefined ? {} : { signal });
+export interface FactsOptions {
+  readonly facts: number;
+  readonly seed: number;
+  readonly out: string;
+}
+
+export async function runFacts({ facts, out }: FactsOptions, session: Session, signal: AbortSignal): Promise<void> {
+  const path = await fetchSmolLM2({ signal });
   using model = await session.step("Loading SmolLM2-135M-Instruct", (call) => loadModel(path, call));
   await factsDemo(
     session,
@@ -81,9 +47,9 @@ export async function runFacts(args: readonly string[], signal?: AbortSignal): P
       model,
       modelName: "SmolLM2-135M-Instruct (Q4_1 GGUF)",
       quiz: await countryQuiz(countries),
-      size: factsSize(chosen.facts),
+      size: factsSize(facts),
     },
-    chosen.out,
+    out,
   );
 }
 

@@ -7,7 +7,7 @@ import { totalTime, type Session } from "../demo/session";
 import { knownFacts } from "./asking";
 import { completeness, type UnitKind } from "./attributing";
 import type { Changed } from "./changing";
-import type { FactsFindings } from "./facts";
+import type { FactsFindings } from "./findings";
 import { changeSection, curveSections, saidSection } from "./tests-sections";
 import { layersSection, refinedSection, sharedSection, vocabularySection } from "./units-sections";
 

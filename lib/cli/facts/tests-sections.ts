@@ -4,7 +4,7 @@ import type { BarPlot, LinePlot, ReportSection, ReportTable } from "../../../typ
 import type { NeuronTest } from "../demo/stages/neuron-tests";
 import { unitKinds, type UnitKind } from "./attributing";
 import { changes, groups, type Changed } from "./changing";
-import type { FactsFindings } from "./facts";
+import type { FactsFindings } from "./findings";
 
 export function changeSection({
   changed,

@@ -3,7 +3,7 @@ import { layerHistogram } from "../../analysis/overlap";
 import { quantile } from "../../statistics";
 import type { BarPlot, ReportSection } from "../../../types/report";
 import { unitKinds } from "./attributing";
-import type { FactsFindings } from "./facts";
+import type { FactsFindings } from "./findings";
 import { placeOf, siteOf, unitName } from "./units";
 
 export function refinedSection({

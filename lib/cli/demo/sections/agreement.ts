@@ -5,7 +5,7 @@ import { top } from "../../../results/top";
 import type { NeuronAttribution } from "../../../../types/results";
 import type { Cell, ReportSection, ReportTable } from "../../../../types/report";
 import { rankingMethods, type Findings } from "../stages/all";
-import type { InstanceMethod } from "../stages/instances";
+import type { InstanceMethod } from "../stages/method";
 
 const k = 10;
 

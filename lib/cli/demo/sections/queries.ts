@@ -3,7 +3,7 @@ import { top } from "../../../results/top";
 import type { InstanceCard, ReportSection } from "../../../../types/report";
 import type { NeuronAttribution } from "../../../../types/results";
 import type { Findings } from "../stages/all";
-import type { InstanceMethod } from "../stages/instances";
+import type { InstanceMethod } from "../stages/method";
 
 const claimsShown = 5;
 const unitsShown = 5;

@@ -3,7 +3,8 @@
 import { iaNeurons } from "../../../alignment/ia-neurons";
 import { naInstances } from "../../../alignment/na-instances";
 import type { NeuronAttribution } from "../../../../types/results";
-import type { InstanceMethod, InstanceStage } from "./instances";
+import type { InstanceStage } from "./instances";
+import type { InstanceMethod } from "./method";
 import type { NeuronStage } from "./neurons";
 
 export interface AlignmentStage {

@@ -5,17 +5,10 @@ import { AttributionError } from "../../../errors";
 import { influence, type Influence, type InfluenceOptions } from "../../../instance/influence";
 import { randomInstances } from "../../../instance/random";
 import { representationSimilarity } from "../../../instance/representation-similarity";
-import type { InstanceAttribution } from "../../../../types/results";
 import type { Session } from "../session";
 import type { Subject } from "../subject";
+import type { InstanceMethod } from "./method";
 import { attributeByStore } from "./store";
-
-/** A method's result with the names it goes by in tables and plots. */
-export interface InstanceMethod<A extends InstanceAttribution = InstanceAttribution> {
-  readonly name: string;
-  readonly role: "method" | "control";
-  readonly attribution: A;
-}
 
 export interface InstanceStage {
   readonly dot: InstanceMethod;

@@ -9,7 +9,7 @@ import type { InstanceAttribution } from "../../../../types/results";
 import type { GradientStore } from "../../../../types/store";
 import type { Session } from "../session";
 import type { Subject } from "../subject";
-import type { InstanceMethod } from "./instances";
+import type { InstanceMethod } from "./method";
 
 interface Answered {
   readonly attribution: InstanceAttribution;

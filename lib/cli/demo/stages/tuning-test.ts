@@ -2,7 +2,7 @@
 import { fineTuningTest, type FineTuningResult, type Subset } from "../../../faithfulness/fine-tuning-test";
 import type { Session } from "../session";
 import type { Subject } from "../subject";
-import type { InstanceMethod } from "./instances";
+import type { InstanceMethod } from "./method";
 
 export interface TuningTest {
   readonly method: string;
