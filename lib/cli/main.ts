@@ -13,6 +13,7 @@ import { modelsCommand } from "./commands/models";
 import { neuronsCommand } from "./commands/neurons";
 import { queryCommand } from "./commands/query";
 import { reportCommand } from "./commands/report";
+import { setupCommand } from "./commands/setup";
 import { trainCommand } from "./commands/train";
 import { type Context, contextOf } from "./context";
 import { openTerminal, type TerminalOptions } from "./terminal";
@@ -38,6 +39,7 @@ const commands: readonly AddCommand[] = [
   methodsCommand,
   doctorCommand,
   demoCommand,
+  setupCommand,
 ];
 
 /** Runs one command line; never throws. */

@@ -81,6 +81,7 @@ test("help, version and wrong use have their exit codes", async () => {
     "methods",
     "doctor",
     "demo",
+    "setup",
   ])
     expect(help.out).toContain(`  ${name} `);
   expect(await attribution(["--version"])).toMatchObject({ code: 0, out: "0.1.0\n" });
@@ -108,6 +109,7 @@ test.each([
   "methods",
   "doctor",
   "demo",
+  "setup",
 ])("help of %s has examples", async (name) => {
   const { code, out } = await attribution([name, "--help"]);
   expect(code).toBe(0);
