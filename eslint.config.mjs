@@ -18,6 +18,7 @@ export default tseslint.config(
       "prebuilds/",
       ".libtorch/",
       "coverage/",
+      "docs/api/",
       "test/golden/",
       "results/",
       "attribution-report/",

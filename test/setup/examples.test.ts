@@ -1,7 +1,7 @@
 // What the documentation shows compiles: every @example of lib/ and every program in README.md, in strict TypeScript against the
 // public functions, and every public function has one.
-import { readdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import ts from "typescript";
 import * as attribution from "../../lib";
 
@@ -96,9 +96,37 @@ test("every public function has an example", () => {
   expect(names.filter((name) => /^[a-z]/.test(name) && !shown.has(name))).toEqual([]);
 });
 
-test("every example and every program of README.md compiles, and a wrong one does not", () => {
+const guides = readdirSync(join(root, "docs"))
+  .filter((name) => name.endsWith(".md"))
+  .map((name) => `docs/${name}`);
+
+test("every link between the pages leads somewhere", () => {
+  const pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md", ...guides];
+  const links = pages.flatMap((page) =>
+    [...readFileSync(join(root, page), "utf8").matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => ({ page, link })),
+  );
+  expect(links.length).toBeGreaterThan(5);
+  const leadsNowhere = links.filter(({ page, link }) => {
+    const [path = "", anchor] = link.split("#");
+    if (/^[a-z]+:/.test(link)) return false;
+    const target = path === "" ? join(root, page) : resolve(root, dirname(page), path);
+    if (!existsSync(target)) return true;
+    const titles = () => [...readFileSync(target, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) => title);
+    const anchors = () =>
+      titles().map((title) =>
+        title
+          .toLowerCase()
+          .replace(/[^\w\s-]/g, "")
+          .replace(/\s/g, "-"),
+      );
+    return anchor !== undefined && !anchors().includes(anchor);
+  });
+  expect(leadsNowhere).toEqual([]);
+});
+
+test("every example and every program of README.md and the guides compiles, and a wrong one does not", () => {
   const wrong = { from: "here", name: "wrong", code: "await bm25(train, queries, { k2: 1 });" };
-  expect(complaints([...examples, ...programsIn("README.md"), wrong])).toEqual([
+  expect(complaints([...examples, ...["README.md", ...guides].flatMap(programsIn), wrong])).toEqual([
     expect.stringMatching(/^here, wrong: .*'k2'/),
   ]);
 });
