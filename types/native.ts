@@ -276,11 +276,9 @@ export interface NativeScoreParams {
   readonly similarity: "dot" | "cosine";
   /** Best rows of each query; 0 is the full matrix. */
   readonly top: number;
-  /** [row], [query]: scale the features; empty is none. */
-  readonly rowFactors: Float32Array;
-  readonly queryFactors: Float32Array;
-  /** [row]: scales the scores; empty is none. */
-  readonly scoreFactors: Float32Array;
+  /** TRAK: [row], [query] 1 − p of the instance; else empty. */
+  readonly rowDoubts: Float64Array;
+  readonly queryDoubts: Float64Array;
   readonly memoryBytes: number;
 }
 
@@ -484,7 +482,7 @@ export interface NativeAddon {
     targets: NativeInstances,
     p: NativeParts & {
       readonly settings: NativeFeatureSettings;
-      readonly vectors: Float32Array;
+      readonly vectors: Float64Array;
       readonly width: number;
     },
     c: NativeControl,
@@ -496,7 +494,7 @@ export interface NativeAddon {
     store: NativeStore,
     p: NativeScoreParams & { queries: Float32Array },
     c: NativeControl,
-  ): Promise<Float32Array>;
+  ): Promise<Float64Array>;
   /** Scores [query, row], or [query, top] with their rows' indices. */
   storeScores(
     store: NativeStore,

@@ -163,9 +163,8 @@ export const paramsOf = (top: number, memoryBytes: number): NativeScoreParams =>
   similarity: "dot",
   top,
   memoryBytes,
-  rowFactors: new Float32Array(0),
-  queryFactors: new Float32Array(0),
-  scoreFactors: new Float32Array(0),
+  rowDoubts: new Float64Array(0),
+  queryDoubts: new Float64Array(0),
 });
 
 /** One shard of random values: a block of random rows, turned a little further each time it is repeated. */

@@ -16,13 +16,13 @@ import {
 } from "./influence";
 import {
   nativeStoreOf,
-  noFactors,
+  noDoubts,
   originOf,
   preconditionerOf,
   requireStore,
   type ScoreOptions,
   type StoreSimilarityOptions,
-  trakFactors,
+  trakDoubts,
   unitOf,
 } from "./store/scores";
 
@@ -38,7 +38,7 @@ export interface SelfInfluenceOptions extends Omit<InfluenceOptions, "inverse" |
  * Each training instance's score with itself, gᵀ M g with g its loss gradient: large for mislabelled and untypical instances. Of a store
  * M is the `preconditioner`'s matrix as in storeSimilarity; of a model M is (H + λI)⁻¹ as in influence. The diagonal of the method's own
  * scores [train, train], which are not computed. Not below 0 where M is positive definite ("lissa" and "arnoldi" need not be).
- * Cost: a store is read once ("gaussNewton", "trak": twice; "dataInf": three times, with a matrix of each module's features in memory);
+ * Cost: a store is read once ("gaussNewton", "trak": twice; "dataInf": three times, with a matrix as "gaussNewton");
  * a model runs once per instance ("ekfac": after the fit; "cg", "lissa": after solves as for as many queries).
  * @returns scores [train]
  * @example const { scores } = await selfInfluence(store, { preconditioner: "trak" });
@@ -87,12 +87,10 @@ async function ofModel(model: Model, train: Instances, options?: SelfInfluenceOp
 async function ofStore(store: GradientStore, options?: StoreSelfInfluenceOptions): Promise<SelfInfluence> {
   const given = onlyKnown(options, ["signal", "onProgress", "damping", "memory", "preconditioner"]);
   requireStore(store);
-  const { kind, damping, memoryBytes } = preconditionerOf(store, given, true);
-  const { rowFactors, scoreFactors } = kind === "trak" ? await trakFactors(store, new Float32Array(0)) : noFactors;
+  const { kind, damping, memoryBytes } = preconditionerOf(given);
+  const doubts = kind === "trak" ? await trakDoubts(store, new Float32Array(0)) : noDoubts;
   const params = {
-    ...noFactors,
-    rowFactors,
-    scoreFactors,
+    ...doubts,
     preconditioner: kind,
     similarity: "dot",
     damping,

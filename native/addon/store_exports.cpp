@@ -49,9 +49,9 @@ RowStore store_of(const Napi::Object& p) {
   return store;
 }
 
-at::Tensor factors_field(const Napi::Object& p, const char* name) {
-  const at::Tensor values = matrix_field(p, name, 1);
-  return values.defined() ? values.squeeze(1) : values;
+at::Tensor doubts_field(const Napi::Object& p, const char* name) {
+  const std::vector<double> values = doubles_field(p, name);
+  return values.empty() ? at::Tensor() : at::tensor(values, at::kDouble);
 }
 
 ScoreOptions score_options(const Napi::Object& p) {
@@ -64,9 +64,8 @@ ScoreOptions score_options(const Napi::Object& p) {
   o.damping = number_field(p, "damping");
   o.cosine = choice_field<bool>(p, "similarity", {{"dot", false}, {"cosine", true}});
   o.top = integer_field(p, "top");
-  o.row_factors = factors_field(p, "rowFactors");
-  o.query_factors = factors_field(p, "queryFactors");
-  o.score_factors = factors_field(p, "scoreFactors");
+  o.row_doubts = doubts_field(p, "rowDoubts");
+  o.query_doubts = doubts_field(p, "queryDoubts");
   o.memory_bytes = integer_field(p, "memoryBytes");
   return o;
 }
@@ -178,7 +177,7 @@ Napi::Value feature_parts_export(const Napi::CallbackInfo& info) {
   const Instances targets = instances_of(info[1]);
   const auto p = info[2].As<Napi::Object>();
   const FeatureSettings settings = settings_of(object_field(p, "settings"));
-  const at::Tensor vectors = matrix_field(p, "vectors", integer_field(p, "width"));
+  const at::Tensor vectors = double_matrix_field(p, "vectors", integer_field(p, "width"));
   if (!vectors.defined()) fail(Code::invalid, "Expected at least one vector");
   const BreakdownPairs pairs{integers_of(field(p, "sources"), "sources"), integers_of(field(p, "targets"), "targets")};
   const Parts parts = parts_field(p);
@@ -201,7 +200,7 @@ Napi::Value store_preconditioned_export(const Napi::CallbackInfo& info) {
   const StoreQuery q = store_query(info);
   return start_job(info, info[2].As<Napi::Object>(), [=](const Control& control) -> Build {
     const at::Tensor vectors = preconditioned(q.store, q.queries, q.options, control);
-    return [vectors](Napi::Env env) { return float32_array(env, vectors); };
+    return [vectors](Napi::Env env) { return float64_array(env, vectors); };
   });
 }
 

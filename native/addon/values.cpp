@@ -27,6 +27,16 @@ Napi::Value external(Napi::Env env, const at::Tensor& tensor, at::ScalarType typ
   return Array::New(env, static_cast<size_t>(tensor.numel()), buffer, 0, kind);
 }
 
+/// Rows of `width` values as a tensor of its own; undefined where there are none.
+template <typename T>
+at::Tensor matrix_of(std::span<const T> values, const char* name, int64_t width, at::ScalarType type) {
+  if (values.empty()) return {};
+  const auto count = static_cast<int64_t>(values.size());
+  if (count % width != 0)
+    fail(Code::mismatch, "Expected \"", name, "\" to hold rows of ", width, " values but received ", count);
+  return at::from_blob(const_cast<T*>(values.data()), {count / width, width}, type).clone();
+}
+
 }  // namespace
 
 Napi::Value field(const Napi::Object& object, const char* name) {
@@ -88,12 +98,12 @@ std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name) {
 
 at::Tensor matrix_field(const Napi::Object& object, const char* name, int64_t width) {
   const auto values = view<Napi::Float32Array, float>(field(object, name), name, napi_float32_array);
-  if (values.empty()) return {};
-  if (static_cast<int64_t>(values.size()) % width != 0)
-    fail(Code::mismatch, "Expected \"", name, "\" to hold rows of ", width, " values but received ", values.size());
-  return at::from_blob(const_cast<float*>(values.data()), {static_cast<int64_t>(values.size()) / width, width},
-                       at::kFloat)
-      .clone();
+  return matrix_of(values, name, width, at::kFloat);
+}
+
+at::Tensor double_matrix_field(const Napi::Object& object, const char* name, int64_t width) {
+  const auto values = view<Napi::Float64Array, double>(field(object, name), name, napi_float64_array);
+  return matrix_of(values, name, width, at::kDouble);
 }
 
 std::span<const int32_t> int32_field(const Napi::Object& object, const char* name) {

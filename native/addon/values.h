@@ -28,6 +28,8 @@ std::vector<double> doubles_field(const Napi::Object& object, const char* name);
 std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name);
 /// A Float32Array of rows × width values as a tensor of its own; undefined where it is empty.
 at::Tensor matrix_field(const Napi::Object& object, const char* name, int64_t width);
+/// The same of a Float64Array.
+at::Tensor double_matrix_field(const Napi::Object& object, const char* name, int64_t width);
 /// Views the array in place.
 std::span<const int32_t> int32_field(const Napi::Object& object, const char* name);
 

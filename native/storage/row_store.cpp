@@ -13,8 +13,6 @@
 namespace attribution {
 namespace {
 
-/// Rows of so many bytes as floats stay in the cache while they are converted and multiplied.
-constexpr int64_t block_bytes = int64_t{4} << 20;
 /// How far the disk reads ahead of the rows at work.
 constexpr uint64_t ahead_bytes = uint64_t{64} << 20;
 
@@ -62,6 +60,16 @@ void dequantise(at::Tensor& values, const at::Tensor& scales, const std::vector<
   for (size_t s = 0; s + 1 < segments.size(); ++s) {
     values.narrow(1, segments[s], segments[s + 1] - segments[s]).mul_(scales.narrow(1, static_cast<int64_t>(s), 1));
   }
+}
+
+/// The segments that columns [begin, end) touch: the first one, and their bounds counted from `begin`.
+std::pair<int64_t, std::vector<int64_t>> segments_within(const RowStore& store, int64_t begin, int64_t end) {
+  const auto& all = store.segments;
+  const auto first = std::upper_bound(all.begin(), all.end(), begin) - all.begin() - 1;
+  std::vector<int64_t> bounds = {0};
+  for (auto next = static_cast<size_t>(first) + 1; bounds.back() < end - begin; ++next)
+    bounds.push_back(std::min(all[next], end) - begin);
+  return {first, bounds};
 }
 
 }  // namespace
@@ -133,39 +141,44 @@ void RowWriter::sync() {
   if (::fdatasync(flag_file_) != 0) fail_writing("the store's flags");
 }
 
-void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* stage, const Control& control,
+void for_row_blocks(const RowStore& store, const RowBlocks& blocks, const Control& control,
                     const std::function<void(int64_t, const at::Tensor&)>& each) {
-  const int64_t per_row = store.width() * 4;
-  const int64_t rows = std::clamp<int64_t>(std::min<int64_t>(memory_bytes / 2, block_bytes) / per_row, 1, 1 << 16);
+  const int64_t width = store.width(), end = blocks.end > 0 ? blocks.end : width, columns = end - blocks.begin;
+  const int64_t rows =
+      std::clamp<int64_t>(std::min(blocks.memory_bytes / 3, blocks.block_bytes) / (columns * 4), 1, 1 << 16);
+  const auto [first_segment, segments] = segments_within(store, blocks.begin, end);
   const bool in_place = store.type == RowType::float32;
-  const at::Tensor buffer = in_place ? at::Tensor() : at::empty({rows, store.width()}, at::kFloat);
+  const at::Tensor buffer = in_place ? at::Tensor() : at::empty({rows, columns}, at::kFloat);
+  const auto value_bytes = static_cast<uint64_t>(store.row_bytes() / width);
+  const auto scales_of_row = static_cast<int64_t>(store.segments.size()) - 1;
   const int64_t total = store.rows();
   int64_t first = 0;
   for (const Shard& shard : store.shards) {
     const auto file = MappedFile::open(shard.file);
     uint64_t announced = shard.features;
-    for (int64_t begin = 0; begin < shard.rows; begin += rows) {
-      control.progress(first, total, stage);
-      const int64_t n = std::min(rows, shard.rows - begin);
+    for (int64_t row = 0; row < shard.rows; row += rows) {
+      control.progress(first, total, blocks.stage);
+      const int64_t n = std::min(rows, shard.rows - row);
       const auto bytes = static_cast<uint64_t>(n * store.row_bytes()),
-                 offset = shard.features + static_cast<uint64_t>(begin * store.row_bytes());
-      for (; announced < offset + bytes + ahead_bytes / 2; announced += ahead_bytes / 2)
+                 offset = shard.features + static_cast<uint64_t>(row * store.row_bytes());
+      for (; columns == width && announced < offset + bytes + ahead_bytes / 2; announced += ahead_bytes / 2)
         file->will_need(announced, ahead_bytes / 2);
-      auto* data = const_cast<uint8_t*>(file->bytes(offset, bytes));
-      at::Tensor block = at::from_blob(data, {n, store.width()}, at::TensorOptions().dtype(scalar_type(store.type)));
+      auto* data = const_cast<uint8_t*>(file->bytes(offset, bytes)) + static_cast<uint64_t>(blocks.begin) * value_bytes;
+      at::Tensor block = at::from_blob(data, {n, columns}, {width, 1}, scalar_type(store.type));
       if (!in_place) block = buffer.narrow(0, 0, n).copy_(block);
       if (store.type == RowType::int8) {
-        const auto segments = static_cast<int64_t>(store.segments.size()) - 1;
-        auto* scales = const_cast<uint8_t*>(file->bytes(shard.scales + static_cast<uint64_t>(begin * segments * 4),
-                                                        static_cast<uint64_t>(n * segments * 4)));
-        dequantise(block, at::from_blob(scales, {n, segments}, at::kFloat), store.segments);
+        auto* scales = const_cast<uint8_t*>(file->bytes(shard.scales + static_cast<uint64_t>(row * scales_of_row * 4),
+                                                        static_cast<uint64_t>(n * scales_of_row * 4)));
+        dequantise(block,
+                   at::from_blob(scales, {n, scales_of_row}, at::kFloat).narrow(1, first_segment, segments.size() - 1),
+                   segments);
       }
       each(first, block);
       file->release(offset, bytes);
       first += n;
     }
   }
-  control.progress(total, total, stage);
+  control.progress(total, total, blocks.stage);
 }
 
 at::Tensor read_rows(const RowStore& store, const std::vector<int64_t>& rows) {

@@ -57,9 +57,17 @@ class RowWriter {
   std::vector<uint8_t> flags_;
 };
 
-/// Calls `each` with consecutive blocks of rows, [n, width] float, to be read only; a block with its conversion takes
-/// at most `memory_bytes`. The disk reads ahead meanwhile.
-void for_row_blocks(const RowStore& store, int64_t memory_bytes, const char* stage, const Control& control,
+/// Which values of the rows a pass reads, and how many rows at a time.
+struct RowBlocks {
+  const char* stage;                       // for progress
+  int64_t memory_bytes;                    // a block takes at most so much, as floats and as doubles
+  int64_t begin = 0;                       // columns [begin, end)
+  int64_t end = 0;                         // 0: all columns
+  int64_t block_bytes = int64_t{4} << 20;  // of floats: what stays in the cache while it is converted and multiplied
+};
+
+/// Calls `each` with consecutive blocks of rows, [n, column] float, read-only. The disk reads ahead meanwhile.
+void for_row_blocks(const RowStore& store, const RowBlocks& blocks, const Control& control,
                     const std::function<void(int64_t first, const at::Tensor& block)>& each);
 
 /// Chosen rows in the order given, [n, width] float; reads nothing else.

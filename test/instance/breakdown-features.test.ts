@@ -345,7 +345,7 @@ test("refuses a store's training tokens, another store and factors, and leaves n
     refusal("mismatch", /not the one/),
   );
   await expect(
-    breakdown(model, train, pair.queries, await trak(model, store, pair.queries), { store, memory: 1000 }),
+    breakdown(model, train, pair.queries, await trak(model, store, pair.queries), { store, memory: 500 }),
   ).rejects.toMatchObject(refusal("memory", /raise "memory"/));
   await expect(queryFeatures(model, pair.queries, store, { per: "word" as never })).rejects.toMatchObject(
     refusal("invalid", /"per"/),

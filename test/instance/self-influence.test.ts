@@ -110,7 +110,7 @@ describe("self-influence of a store", () => {
         expect(self.scores.every((score) => score > 0)).toBe(true);
       }
       if (preconditioner !== "none")
-        await expect(selfInfluence(store, { preconditioner, memory: 1000 })).rejects.toMatchObject(
+        await expect(selfInfluence(store, { preconditioner, memory: 500 })).rejects.toMatchObject(
           refusal("memory", /raise "memory"/),
         );
     },

@@ -9,7 +9,7 @@ import { handleOf } from "../../model/model";
 import { native, runNative } from "../../native";
 import { type BreakdownRequest, distinct, isStore, type MadeParts, partCounts, scaledParts } from "./request";
 import { nativeSettings } from "../store/projection";
-import { nativeStoreOf, noFactors, preconditionerOf, queryFeatures, requireStore, trakFactors } from "../store/scores";
+import { nativeStoreOf, noDoubts, preconditionerOf, queryFeatures, requireStore, trakDoubts } from "../store/scores";
 import { projectionOptionNames } from "../store/options";
 import { withTemporaryStore } from "../store/source";
 
@@ -67,7 +67,7 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
   const { model, train, queries, by, pairs, made, given } = request;
   const { preconditioner, similarity, damping } = made.options;
   const call = { signal: given.signal, onProgress: given.onProgress };
-  const chosen = preconditionerOf(store, { preconditioner, similarity, damping, memory: given.memory });
+  const chosen = preconditionerOf({ preconditioner, similarity, damping, memory: given.memory });
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
   const asked = selectInstances(queries, q.chosen);
   const { features, losses } = await queryFeatures(model, asked, store, { ...call, batchTokens: given.batchTokens });
@@ -75,8 +75,8 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
     (control) => native().storeRows(nativeStoreOf(store), { rows: Int32Array.from(z.chosen) }, control),
     call,
   );
-  const { rowFactors, queryFactors } = chosen.kind === "trak" ? await trakFactors(store, losses) : noFactors;
-  const through = (vectors: Float32Array, factors: Float32Array) =>
+  const { rowDoubts, queryDoubts } = chosen.kind === "trak" ? await trakDoubts(store, losses) : noDoubts;
+  const precondition = (vectors: Float32Array, doubts: Float64Array) =>
     runNative(
       (control) =>
         native().storePreconditioned(
@@ -87,39 +87,38 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
             damping: chosen.damping,
             memoryBytes: chosen.memoryBytes,
             top: 0,
-            rowFactors,
-            queryFactors: factors,
-            scoreFactors: noFactors.scoreFactors,
+            rowDoubts,
+            queryDoubts: doubts,
             queries: vectors,
           },
           control,
         ),
       call,
     );
-  // TRAK: a row's 1 / (1 − p) and its score's 1 − p cancel, so rows go through as they are, and the query's factor is left for the end.
-  const isTurned = by === "queryToken";
-  const turnedQueries = !isTurned || chosen.similarity === "cosine" ? await through(features, queryFactors) : undefined;
-  const turnedRows =
-    isTurned || chosen.similarity === "cosine" ? await through(rows, noFactors.queryFactors) : undefined;
-  const doubts = rowFactors.length > 0 ? Float64Array.from(pairs.trains, (row) => 1 / rowFactors[row]) : undefined;
+  // TRAK: a row's 1 / (1 − p) and its score's 1 − p cancel. So rows enter as they are, and the query's factor is applied last.
+  const ofRows = by === "queryToken";
+  const isCosine = chosen.similarity === "cosine";
+  const queryVectors = !ofRows || isCosine ? await precondition(features, queryDoubts) : undefined;
+  const rowVectors = ofRows || isCosine ? await precondition(rows, noDoubts.queryDoubts) : undefined;
+  const doubts = rowDoubts.length > 0 ? Float64Array.from(pairs.trains, (row) => rowDoubts[row]) : undefined;
   const scaled = (parts: Float64Array, modules: readonly string[]): MadeParts => {
     const counts = partCounts(request, modules.length);
-    if (chosen.similarity === "cosine")
+    if (isCosine)
       return {
         parts: scaledParts(
           parts,
           counts,
-          cosineScales(store.width, [features, turnedQueries!, q.places], [rows, turnedRows!, z.places]),
+          cosineScales(store.width, [features, queryVectors!, q.places], [rows, rowVectors!, z.places]),
         ),
         modules,
       };
     return {
       parts:
-        isTurned && doubts !== undefined
+        ofRows && doubts !== undefined
           ? scaledParts(
               parts,
               counts,
-              Float64Array.from(q.places, (place) => queryFactors[place]),
+              Float64Array.from(q.places, (place) => 1 / queryDoubts[place]),
             )
           : parts,
       modules,
@@ -129,26 +128,26 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
   const isSplitByRow = by === "module" && store.settings.projection !== "dense";
   if (isSplitByRow)
     return scaled(
-      segmentProducts(store, [turnedQueries!, q.places], [rows, z.places]),
+      segmentProducts(store, [queryVectors!, q.places], [rows, z.places]),
       store.segments.map(({ module }) => module),
     );
-  if (isStore(train) && !isTurned)
+  if (isStore(train) && !ofRows)
     throw new AttributionError(
       "missing",
       `Modules share the features of a dense projection: give the training instances, and the store as the option "store"`,
     );
-  const targets = isTurned
+  const targets = ofRows
     ? { instances: asked, places: q.places }
     : { instances: selectInstances(train as Instances, z.chosen), places: z.places };
   const wanted: NativeParts = {
-    sources: isTurned ? z.places : q.places,
+    sources: ofRows ? z.places : q.places,
     targets: targets.places,
     parts: by === "module" ? "modules" : "tokens",
   };
   const params = {
     ...wanted,
     settings: await nativeSettings(store.directory, store.settings),
-    vectors: isTurned ? turnedRows! : turnedQueries!,
+    vectors: ofRows ? rowVectors! : queryVectors!,
     width: store.width,
   };
   return scaled(
@@ -159,20 +158,20 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
 
 /** 1 / (√(qᵀMq) √(zᵀMz)) of each pair; 0 where a gradient is 0. */
 function cosineScales(width: number, query: Side, row: Side): Float64Array {
-  const length = ([own, turned, places]: Side, pair: number) =>
-    Math.sqrt(product(own, turned, places[pair] * width, places[pair] * width, width));
+  const length = ([features, vectors, index]: Side, pair: number) =>
+    Math.sqrt(product(features, vectors, index[pair] * width, index[pair] * width, width));
   return Float64Array.from(query[2], (_, pair) => {
     const norms = length(query, pair) * length(row, pair);
     return norms > 0 ? 1 / norms : 0;
   });
 }
 
-type Side = readonly [own: Float32Array, turned: Float32Array, places: Int32Array];
+type Side = readonly [features: Float32Array, vectors: Float64Array, index: Int32Array];
 
 /** Inner products of each pair's vectors by module, [pair, module]. */
 function segmentProducts(
   { segments, width }: GradientStore,
-  [queries, queryPlaces]: readonly [Float32Array, Int32Array],
+  [queries, queryPlaces]: readonly [Float64Array, Int32Array],
   [rows, rowPlaces]: readonly [Float32Array, Int32Array],
 ): Float64Array {
   const parts = new Float64Array(queryPlaces.length * segments.length);
@@ -190,7 +189,7 @@ function segmentProducts(
   return parts;
 }
 
-function product(a: Float32Array, b: Float32Array, fromA: number, fromB: number, size: number): number {
+function product(a: ArrayLike<number>, b: ArrayLike<number>, fromA: number, fromB: number, size: number): number {
   let sum = 0;
   for (let i = 0; i < size; i++) sum += a[fromA + i] * b[fromB + i];
   return sum;

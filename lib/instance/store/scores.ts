@@ -110,7 +110,9 @@ export async function queryFeatures(
 /**
  * score(q, z) = φ_qᵀ M φ_z with φ the stored features and M the `preconditioner`'s matrix. Positive: training on z lowers the loss
  * of q. Sources and formulas: see gradientSimilarity, projectedGaussNewton, dataInf and trak, which also take a store.
- * Cost: the store is read once ("gaussNewton", "trak": twice; "dataInf": three times), whatever the number of queries.
+ * M is applied in double: scores are right to 1e-6 of the largest one for dampings down to 1e-8, in any order of the rows.
+ * Cost: the store is read once ("gaussNewton", "trak": twice; "dataInf": three times), whatever the number of queries. "gaussNewton" and
+ * "trak" hold a matrix of n × n doubles and its factor, n the rows or the features of a module ("trak": of all modules), whichever are fewer.
  * @returns scores [query, train], or with `topK` the best of each query
  * @example const best = await storeSimilarity(store, await queryFeatures(model, queries, store), { preconditioner: "gaussNewton", topK: 100 });
  */
@@ -137,7 +139,7 @@ export async function storeSimilarity(
   const given = onlyKnown(options, [...scoreOptionNames, "preconditioner"]);
   requireStore(store);
   requireSameFeatures(store, queries);
-  const { kind, similarity, damping, memoryBytes } = preconditionerOf(store, given);
+  const { kind, similarity, damping, memoryBytes } = preconditionerOf(given);
   const top = given["topK"] === undefined ? 0 : Math.min(store.rows, integer(given, "topK", 0, 1));
   const params: NativeScoreParams = {
     preconditioner: kind,
@@ -145,7 +147,7 @@ export async function storeSimilarity(
     damping,
     top,
     memoryBytes,
-    ...(kind === "trak" ? await trakFactors(store, queries.losses) : noFactors),
+    ...(kind === "trak" ? await trakDoubts(store, queries.losses) : noDoubts),
   };
   const { scores, indices } = await runNative(
     (control) => native().storeScores(nativeStoreOf(store), { ...params, queries: queries.features }, control),
@@ -171,11 +173,7 @@ export async function storeSimilarity(
   return Object.freeze({ kind: "topInstances", scores, indices, k: top, ...frame, provenance: origin });
 }
 
-export const noFactors = {
-  rowFactors: new Float32Array(0),
-  queryFactors: new Float32Array(0),
-  scoreFactors: new Float32Array(0),
-};
+export const noDoubts = { rowDoubts: new Float64Array(0), queryDoubts: new Float64Array(0) };
 
 /** "invalid" for anything but a gradient store whose parts have the lengths that they must have. */
 export function requireStore(store: unknown): asserts store is GradientStore {
@@ -219,11 +217,7 @@ export interface ChosenPreconditioner {
   readonly memoryBytes: number;
 }
 
-export function preconditionerOf(
-  store: GradientStore,
-  given: Readonly<Record<string, unknown>>,
-  isSelf = false,
-): ChosenPreconditioner {
+export function preconditionerOf(given: Readonly<Record<string, unknown>>): ChosenPreconditioner {
   const kind = oneOf(given, "preconditioner", "none", ["none", "gaussNewton", "dataInf", "trak"]);
   const similarity = oneOf(given, "similarity", "dot", ["dot", "cosine"]);
   if (similarity === "cosine" && (kind === "dataInf" || kind === "trak"))
@@ -231,21 +225,12 @@ export function preconditionerOf(
       "unsupported",
       `The cosine is defined without preconditioner and with "gaussNewton", not with "${kind}"`,
     );
-  const memoryBytes = memoryOf(given, "1 GB");
-  const sizes =
-    kind === "trak"
-      ? [store.width]
-      : kind === "gaussNewton" || (kind === "dataInf" && isSelf)
-        ? store.segments.map(({ size }) => size)
-        : [];
-  const needed = 8 * (sizes.reduce((sum, size) => sum + size * size, 0) + 2 * Math.max(0, ...sizes) ** 2); // double matrices, and two of the largest at work
-  if (needed > memoryBytes) {
-    throw new AttributionError(
-      "memory",
-      `The "${kind}" matrices take ${Math.ceil(needed / 2 ** 20)} MB, but the budget is ${Math.floor(memoryBytes / 2 ** 20)} MB: raise "memory", or build the store with a smaller "rank" or fewer "parameters"`,
-    );
-  }
-  return { kind, similarity, damping: number(given, "damping", 0.1, leastAboveZero), memoryBytes };
+  return {
+    kind,
+    similarity,
+    damping: number(given, "damping", 0.1, leastAboveZero),
+    memoryBytes: memoryOf(given, "1 GB"),
+  };
 }
 
 export function nativeStoreOf(store: GradientStore) {
@@ -259,23 +244,18 @@ export function nativeStoreOf(store: GradientStore) {
 /** The least 1 − p: below it the loss is rounding. */
 const leastDoubt = 1e-6;
 
-/** ∇ log(p / (1 − p)) = −∇L / (1 − p) with p = exp(−L); scores are weighted with the training instance's 1 − p. */
-export async function trakFactors(
+/** 1 − p of rows and queries: TRAK's features are ∇ log(p / (1 − p)) = −∇L / (1 − p) with p = exp(−L). */
+export async function trakDoubts(
   store: GradientStore,
   losses: Float32Array,
-): Promise<Pick<NativeScoreParams, "rowFactors" | "queryFactors" | "scoreFactors">> {
-  const scoreFactors = await doubtsOf(store);
-  return {
-    scoreFactors,
-    rowFactors: scoreFactors.map((value) => 1 / value),
-    queryFactors: losses.map((loss) => 1 / doubt(loss)),
-  };
+): Promise<Pick<NativeScoreParams, "rowDoubts" | "queryDoubts">> {
+  return { rowDoubts: await doubtsOf(store), queryDoubts: Float64Array.from(losses, doubt) };
 }
 
 /** 1 − p of each stored instance. */
-export async function doubtsOf(store: GradientStore): Promise<Float32Array> {
+export async function doubtsOf(store: GradientStore): Promise<Float64Array> {
   const layout = { precision: store.precision, segments: [...store.segments.map(({ begin }) => begin), store.width] };
-  return (await readLosses(store.directory, layout, store.shards)).map(doubt);
+  return Float64Array.from(await readLosses(store.directory, layout, store.shards), doubt);
 }
 
 const doubt = (loss: number): number => Math.max(leastDoubt, -Math.expm1(-loss));

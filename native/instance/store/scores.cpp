@@ -1,7 +1,5 @@
 #include "instance/store/scores.h"
 
-#include <ATen/ops/linalg_cholesky.h>
-
 #include <algorithm>
 
 #include "core/error.h"
@@ -9,52 +7,6 @@
 
 namespace attribution {
 namespace {
-
-struct Segment {
-  int64_t begin, size;
-};
-
-std::vector<Segment> segments_of(const RowStore& store, Preconditioner preconditioner) {
-  if (preconditioner == Preconditioner::trak) return {{0, store.width()}};
-  std::vector<Segment> segments;
-  for (size_t i = 0; i + 1 < store.segments.size(); ++i)
-    segments.push_back({store.segments[i], store.segments[i + 1] - store.segments[i]});
-  return segments;
-}
-
-at::Tensor part(const at::Tensor& x, const Segment& s) { return x.narrow(1, s.begin, s.size); }
-
-at::Tensor scaled(const at::Tensor& block, const at::Tensor& factors, int64_t first) {
-  return factors.defined() ? block * factors.narrow(0, first, block.size(0)).unsqueeze(1) : block;
-}
-
-/// Mean of g gᵀ per segment, double.
-std::vector<at::Tensor> second_moments(const RowStore& store, const std::vector<Segment>& segments,
-                                       const ScoreOptions& o, const Control& control) {
-  std::vector<at::Tensor> sums;
-  for (const Segment& s : segments) sums.push_back(at::zeros({s.size, s.size}, at::kDouble));
-  for_row_blocks(store, o.memory_bytes, "second moments", control, [&](int64_t first, const at::Tensor& block) {
-    const at::Tensor rows = scaled(block, o.row_factors, first);
-    for (size_t i = 0; i < segments.size(); ++i) {
-      const at::Tensor g = part(rows, segments[i]).t().contiguous();
-      sums[i] += product(g, g);
-    }
-  });
-  const bool mean = o.preconditioner != Preconditioner::trak;
-  for (at::Tensor& sum : sums) {
-    if (mean) sum /= static_cast<double>(store.rows());
-    const double diagonal = sum.diagonal().mean().item<double>();
-    if (!(diagonal > 0)) fail(Code::invalid, "All features of a module are zero: nothing to precondition with");
-    sum.diagonal().add_(o.damping * diagonal);
-  }
-  return sums;
-}
-
-/// H^(-1/2) of a symmetric positive matrix.
-at::Tensor inverse_root(const at::Tensor& matrix) {
-  const auto [values, vectors] = at::linalg_eigh(matrix);
-  return at::matmul(vectors * values.clamp_min(1e-300).rsqrt(), vectors.t());
-}
 
 /// The best `top` of each query, kept while blocks pass; equal scores in the order of the rows.
 class Best {
@@ -106,180 +58,116 @@ class Best {
   std::vector<std::vector<Entry>> heaps_;  // the last of the kept in front
 };
 
-/// λ = damping · mean of g² per module.
-std::vector<double> datainf_lambda(const RowStore& store, const std::vector<Segment>& segments, const ScoreOptions& o,
-                                   const Control& control) {
-  std::vector<double> lambda(segments.size(), 0);
-  for_row_blocks(store, o.memory_bytes, "norms", control, [&](int64_t, const at::Tensor& block) {
-    for (size_t i = 0; i < segments.size(); ++i)
-      lambda[i] += part(block, segments[i]).square().sum(at::kDouble).item<double>();
-  });
-  for (size_t i = 0; i < segments.size(); ++i) {
-    lambda[i] *= o.damping / static_cast<double>(store.rows() * segments[i].size);
-    if (!(lambda[i] > 0)) fail(Code::invalid, "All features of a module are zero: nothing to precondition with");
-  }
-  return lambda;
+at::Tensor row_norms(const at::Tensor& rows) { return at::linalg_vector_norm(rows, 2, {1}); }
+
+/// Scores over both norms; 0 where one is 0.
+at::Tensor over_norms(const at::Tensor& scores, const at::Tensor& query_norms, const at::Tensor& norms) {
+  const at::Tensor both = query_norms.unsqueeze(1) * norms.unsqueeze(0);
+  return at::where(both.gt(0), scores / both, at::zeros_like(scores));
 }
-
-/// r = (1 / nλ) Σ_i [v − (vᵀg_i) / (λ + ‖g_i‖²) g_i] per module.
-at::Tensor datainf_queries(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o,
-                           const Control& control) {
-  const auto segments = segments_of(store, o.preconditioner);
-  const std::vector<double> lambda = datainf_lambda(store, segments, o, control);
-  const auto n = static_cast<double>(store.rows());
-  at::Tensor sums = at::zeros(queries.sizes(), at::kDouble);
-  for_row_blocks(store, o.memory_bytes, "DataInf", control, [&](int64_t, const at::Tensor& block) {
-    for (size_t i = 0; i < segments.size(); ++i) {
-      const at::Tensor g = part(block, segments[i]);
-      const at::Tensor weights =
-          at::matmul(part(queries, segments[i]), g.t()) / (g.square().sum(1) + lambda[i]).unsqueeze(0);  // [query, row]
-      part(sums, segments[i]) += at::matmul(weights, g);
-    }
-  });
-  at::Tensor result = at::empty_like(queries);
-  for (size_t i = 0; i < segments.size(); ++i) {
-    part(result, segments[i])
-        .copy_((n * part(queries, segments[i]).to(at::kDouble) - part(sums, segments[i])) / (n * lambda[i]));
-  }
-  return result;
-}
-
-/// Per segment a matrix that rows and queries go through before a cosine; empty: none.
-struct Prepared {
-  at::Tensor queries;
-  std::vector<at::Tensor> roots;
-};
-
-Prepared prepare(const RowStore& store, const at::Tensor& given, const ScoreOptions& o, const Control& control) {
-  const at::Tensor queries = scaled(given, o.query_factors, 0);
-  if (o.preconditioner == Preconditioner::none) return {queries, {}};
-  if (o.preconditioner == Preconditioner::datainf) return {datainf_queries(store, queries, o, control), {}};
-  const auto segments = segments_of(store, o.preconditioner);
-  const auto moments = second_moments(store, segments, o, control);
-  Prepared prepared{queries.clone(), {}};
-  for (size_t i = 0; i < segments.size(); ++i) {
-    at::Tensor own = part(prepared.queries, segments[i]);
-    if (o.cosine) {
-      prepared.roots.push_back(inverse_root(moments[i]).to(at::kFloat));
-      own.copy_(at::matmul(own, prepared.roots.back()));
-    } else {
-      const at::Tensor factor = at::linalg_cholesky(moments[i]);
-      own.copy_(at::cholesky_solve(own.t().to(at::kDouble), factor).t());
-    }
-  }
-  return prepared;
-}
-
-at::Tensor through(const at::Tensor& block, const RowStore& store, const std::vector<at::Tensor>& roots,
-                   Preconditioner preconditioner) {
-  if (roots.empty()) return block;
-  std::vector<at::Tensor> parts;
-  const auto segments = segments_of(store, preconditioner);
-  for (size_t i = 0; i < segments.size(); ++i)
-    parts.push_back(product(part(block, segments[i]).contiguous(), roots[i]));
-  return at::cat(parts, 1);
-}
-
-/// DataInf's M = (nI − Σ_i g_i g_iᵀ / (λ + ‖g_i‖²)) / nλ per module: self-influence needs it whole, a query does not.
-std::vector<at::Tensor> datainf_matrices(const RowStore& store, const std::vector<Segment>& segments,
-                                         const ScoreOptions& o, const Control& control) {
-  const std::vector<double> lambda = datainf_lambda(store, segments, o, control);
-  std::vector<at::Tensor> matrices;
-  for (const Segment& s : segments) matrices.push_back(at::zeros({s.size, s.size}, at::kDouble));
-  for_row_blocks(store, o.memory_bytes, "DataInf", control, [&](int64_t, const at::Tensor& block) {
-    for (size_t i = 0; i < segments.size(); ++i) {
-      const at::Tensor g = part(block, segments[i]);
-      const at::Tensor weighted = g / (g.square().sum(1, true) + lambda[i]).sqrt(), columns = weighted.t().contiguous();
-      matrices[i] -= product(columns, columns);
-    }
-  });
-  const auto n = static_cast<double>(store.rows());
-  for (size_t i = 0; i < segments.size(); ++i) {
-    matrices[i].diagonal().add_(n);
-    matrices[i] = matrices[i].div_(n * lambda[i]).to(at::kFloat);
-  }
-  return matrices;
-}
-
-/// Of self-influence per segment: DataInf's M, the others' M^(1/2), or nothing.
-std::vector<at::Tensor> self_matrices(const RowStore& store, const std::vector<Segment>& segments,
-                                      const ScoreOptions& o, const Control& control) {
-  if (o.preconditioner == Preconditioner::none) return {};
-  if (o.preconditioner == Preconditioner::datainf) return datainf_matrices(store, segments, o, control);
-  std::vector<at::Tensor> roots;
-  for (const at::Tensor& moment : second_moments(store, segments, o, control))
-    roots.push_back(inverse_root(moment).to(at::kFloat));
-  return roots;
-}
-
-at::Tensor normalised(const at::Tensor& x) { return x / x.square().sum(1, true).sqrt().clamp_min(1e-30); }
 
 void check(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o) {
   if (queries.dim() != 2 || queries.size(1) != store.width())
     fail(Code::mismatch, "The queries have ", queries.size(-1), " features, but the store has ", store.width());
-  if (o.row_factors.defined() && o.row_factors.size(0) != store.rows())
-    fail(Code::mismatch, "Expected a factor for each of ", store.rows(), " rows");
-  if (o.score_factors.defined() && o.score_factors.size(0) != store.rows())
-    fail(Code::mismatch, "Expected a factor for the scores of each of ", store.rows(), " rows");
-  if (o.query_factors.defined() && o.query_factors.size(0) != queries.size(0))
-    fail(Code::mismatch, "Expected a factor for each of ", queries.size(0), " queries");
+  const bool trak = o.preconditioner == Preconditioner::trak;
+  if (trak && (!o.row_doubts.defined() || o.row_doubts.size(0) != store.rows()))
+    fail(Code::mismatch, "Expected 1 - p of each of ", store.rows(), " rows");
+  if (trak && o.query_doubts.defined() && o.query_doubts.size(0) != queries.size(0))
+    fail(Code::mismatch, "Expected 1 - p of each of ", queries.size(0), " queries");
+  const int64_t row_bytes = store.width() * (o.preconditioner == Preconditioner::none ? 8 : 12);
+  if (row_bytes > o.memory_bytes)
+    fail(Code::memory, "A row of ", store.width(), " features takes ", row_bytes, " bytes, but the budget is ",
+         o.memory_bytes, " bytes: raise \"memory\"");
+}
+
+/// φ of the queries, double.
+at::Tensor scaled_queries(const at::Tensor& queries, const ScoreOptions& o) {
+  const at::Tensor exact = queries.to(at::kDouble);
+  const bool scales = o.preconditioner == Preconditioner::trak && o.query_doubts.defined();
+  return scales ? exact / o.query_doubts.unsqueeze(1) : exact;
+}
+
+/// Blocks of scores as they come, into the full matrix or the best of each query.
+class Collected {
+ public:
+  Collected(int64_t queries, int64_t rows, int64_t top) : best_(queries, top) {
+    if (top == 0) full_ = at::empty({queries, rows}, at::kFloat);
+  }
+  void add(const at::Tensor& scores, int64_t first) {
+    if (full_.defined())
+      full_.narrow(1, first, scores.size(1)).copy_(scores);
+    else
+      best_.add(scores.to(at::kFloat), first);
+  }
+  StoreScores result() { return full_.defined() ? StoreScores{full_, {}} : best_.result(); }
+
+ private:
+  Best best_;
+  at::Tensor full_;
+};
+
+/// Products of the stored floats themselves, as fast as they are read.
+void plain_scores(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o, const Control& control,
+                  Collected& collected) {
+  const at::Tensor norms = o.cosine ? row_norms(queries) : at::Tensor();
+  const at::Tensor columns = queries.t().contiguous().t();  // column by column: faster against many rows
+  for_row_blocks(store, {"scores", o.memory_bytes}, control, [&](int64_t first, const at::Tensor& block) {
+    const at::Tensor scores = product(block, columns).t();  // [query, row]
+    collected.add(o.cosine ? over_norms(scores, norms, row_norms(block)) : scores, first);
+  });
+}
+
+void preconditioned_scores(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o,
+                           const Control& control, Collected& collected) {
+  const PreconditionedQueries p =
+      precondition(store, scaled_queries(queries, o), o, o.cosine ? Want::scores_squares : Want::scores, control);
+  const auto add = [&](const at::Tensor& scores, int64_t first) {
+    const at::Tensor all =
+        p.scores.defined() ? scores + p.scores.narrow(1, first, scores.size(1)) : scores;  // [query, row]
+    collected.add(
+        o.cosine ? over_norms(all, p.query_squares.sqrt(), p.row_squares.narrow(0, first, all.size(1)).sqrt()) : all,
+        first);
+  };
+  if (!p.reads_rows) return add(at::zeros_like(p.scores), 0);
+  const at::Tensor columns = p.vectors.t().contiguous();
+  for_row_blocks(store, {"scores", o.memory_bytes}, control, [&](int64_t first, const at::Tensor& block) {
+    add(at::matmul(block.to(at::kDouble), columns).t(), first);
+  });
 }
 
 }  // namespace
 
-StoreScores store_scores(const RowStore& store, const at::Tensor& given, const ScoreOptions& o,
+StoreScores store_scores(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o,
                          const Control& control) {
-  check(store, given, o);
+  check(store, queries, o);
   const at::NoGradGuard no_grad;
-  const Prepared prepared = prepare(store, given, o, control);
-  const at::Tensor queries = o.cosine ? normalised(prepared.queries) : prepared.queries;
-  Best best(queries.size(0), o.top);
-  const at::Tensor columns =
-      queries.t().contiguous().t();  // lies column by column: the faster orientation against many rows
-  at::Tensor full = o.top > 0 ? at::Tensor() : at::empty({queries.size(0), store.rows()}, at::kFloat);
-  for_row_blocks(store, o.memory_bytes, "scores", control, [&](int64_t first, const at::Tensor& block) {
-    const at::Tensor rows = through(scaled(block, o.row_factors, first), store, prepared.roots, o.preconditioner);
-    at::Tensor scores = product(rows, columns).t();  // [query, row]
-    if (o.cosine) scores = scores / rows.square().sum(1).sqrt().clamp_min(1e-30);
-    if (o.score_factors.defined()) scores = scores * o.score_factors.narrow(0, first, scores.size(1));
-    if (o.top > 0) {
-      best.add(scores, first);
-    } else {
-      full.narrow(1, first, scores.size(1)).copy_(scores);
-    }
-  });
-  return o.top > 0 ? best.result() : StoreScores{full, {}};
+  Collected collected(queries.size(0), store.rows(), o.top);
+  if (o.preconditioner == Preconditioner::none)
+    plain_scores(store, queries, o, control, collected);
+  else
+    preconditioned_scores(store, queries, o, control, collected);
+  return collected.result();
 }
 
 at::Tensor preconditioned(const RowStore& store, const at::Tensor& queries, const ScoreOptions& o,
                           const Control& control) {
-  ScoreOptions dot = o;
-  dot.cosine = false;
-  check(store, queries, dot);
+  check(store, queries, o);
   const at::NoGradGuard no_grad;
-  return prepare(store, queries, dot, control).queries;
+  return precondition(store, scaled_queries(queries, o), o, Want::vectors, control).vectors;
 }
 
 at::Tensor store_self_scores(const RowStore& store, const ScoreOptions& o, const Control& control) {
-  check(store, at::empty({1, store.width()}), o);
+  check(store, at::empty({0, store.width()}), o);
   const at::NoGradGuard no_grad;
-  const auto segments = segments_of(store, o.preconditioner);
-  const std::vector<at::Tensor> matrices = self_matrices(store, segments, o, control);
-  at::Tensor self = at::empty({store.rows()}, at::kFloat);
-  for_row_blocks(store, o.memory_bytes, "self-influence", control, [&](int64_t first, const at::Tensor& block) {
-    const at::Tensor rows = scaled(block, o.row_factors, first);
-    at::Tensor sums = at::zeros({block.size(0)}, at::kDouble);
-    for (size_t i = 0; i < segments.size(); ++i) {
-      const at::Tensor g = part(rows, segments[i]).contiguous();
-      const at::Tensor squares = matrices.empty()                              ? g.square()
-                                 : o.preconditioner == Preconditioner::datainf ? product(g, matrices[i]) * g
-                                                                               : product(g, matrices[i]).square();
-      sums += squares.sum(1, false, at::kDouble);
-    }
-    if (o.score_factors.defined()) sums *= o.score_factors.narrow(0, first, sums.size(0));
-    self.narrow(0, first, block.size(0)).copy_(sums);
+  if (o.preconditioner != Preconditioner::none) {
+    const at::Tensor squares = row_squares(store, o, control);
+    return (o.row_doubts.defined() ? squares * o.row_doubts : squares).to(at::kFloat);
+  }
+  at::Tensor squares = at::empty({store.rows()}, at::kFloat);
+  for_row_blocks(store, {"self-influence", o.memory_bytes}, control, [&](int64_t first, const at::Tensor& block) {
+    squares.narrow(0, first, block.size(0)).copy_(block.square().sum(1, false, at::kDouble));
   });
-  return self;
+  return squares;
 }
 
 }  // namespace attribution
