@@ -9,10 +9,10 @@ import type { Model } from "../../types/model";
 import { planModel } from "./config/architecture";
 import { describeHead, type HeadRequest } from "./config/head";
 import { wrapModel, type ModelDescription } from "./model";
+import { openStored } from "./open-stored";
 import { addPadToken, type PadToken } from "./pad-token";
 import { initialDeviation } from "./config/config-reader";
-import { openStored } from "./weights/stored-model";
-import { requireTwins } from "./weights/tied-weights";
+import { requireEqualTied } from "./weights/tied-weights";
 
 export const computeTypes: readonly ComputeType[] = ["float32", "bfloat16", "float64"];
 export const devices: readonly Device[] = ["cpu", "cuda"];
@@ -53,7 +53,7 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
     plan,
     callNative((addon) => addon.expectedWeights(plan.architecture)),
   );
-  await requireTwins(map.twins);
+  await requireEqualTied(map.tied);
   const tokenizer = await stored.openTokenizer();
   const description: ModelDescription = {
     architecture: plan.architecture,

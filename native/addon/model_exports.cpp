@@ -57,18 +57,16 @@ Napi::Value close_model_export(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value expected_weights_export(const Napi::CallbackInfo& info) {
-  Model model;
-  model.architecture = architecture_of(info[0].As<Napi::Object>());
   const Napi::Array result = Napi::Array::New(info.Env());
   uint32_t count = 0;
-  for (const WeightSlot& slot : slots(model.architecture, model.weights)) {
-    Napi::Object weight = Napi::Object::New(info.Env());
+  for (const WeightShape& weight : weight_shapes(architecture_of(info[0].As<Napi::Object>()))) {
+    Napi::Object described = Napi::Object::New(info.Env());
     const Napi::Array shape = Napi::Array::New(info.Env());
-    for (uint32_t i = 0; i < slot.shape.size(); ++i)
-      shape.Set(i, Napi::Number::New(info.Env(), static_cast<double>(slot.shape[i])));
-    weight.Set("name", Napi::String::New(info.Env(), slot.name));
-    weight.Set("shape", shape);
-    result.Set(count++, weight);
+    for (uint32_t i = 0; i < weight.shape.size(); ++i)
+      shape.Set(i, Napi::Number::New(info.Env(), static_cast<double>(weight.shape[i])));
+    described.Set("name", Napi::String::New(info.Env(), weight.name));
+    described.Set("shape", shape);
+    result.Set(count++, described);
   }
   return result;
 }

@@ -13,7 +13,7 @@ namespace {
 at::Tensor parameter_vector(const Model& model, const ModuleSelection& modules) {
   std::vector<at::Tensor> parts;
   for (size_t i = 0; i < modules.size(); ++i) {
-    const Linear own = parameters_of(model, modules.id(i));
+    const Parameters& own = parameters_of(model, modules.id(i));
     parts.push_back(own.matrix().reshape({-1}));
     if (own.bias.defined()) parts.push_back(own.bias);
   }

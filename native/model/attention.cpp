@@ -62,7 +62,8 @@ at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::T
 
 }  // namespace
 
-at::Tensor run_linear(const Linear& linear, ModuleId id, const at::Tensor& input, const Hooks& hooks) {
+at::Tensor run_linear(const Model& model, ModuleId id, const at::Tensor& input, const Hooks& hooks) {
+  const Linear& linear = parameters_of(model, id);
   return hooks.linear ? hooks.linear(id, linear, input) : apply(linear, input, hooks.twice_differentiable);
 }
 
@@ -106,18 +107,18 @@ PositionTables position_tables(const Model& model, const Batch& batch) {
 QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input, const PositionTables& tables,
                       const Hooks& hooks) {
   const Architecture& a = model.architecture;
-  const Layer& w = model.weights.layers[static_cast<size_t>(layer)];
+  const auto linear = [&](Module module) { return run_linear(model, {module, layer}, input, hooks); };
   QueryKeyValue qkv;
   if (a.qkv == QkvLayout::separate) {
-    qkv.query = run_linear(w.query, {Module::query, layer}, input, hooks).view({-1, a.heads, a.head_size});
-    qkv.key = run_linear(w.key, {Module::key, layer}, input, hooks).view({-1, a.key_value_heads, a.head_size});
-    qkv.value = run_linear(w.value, {Module::value, layer}, input, hooks).view({-1, a.key_value_heads, a.head_size});
+    qkv.query = linear(Module::query).view({-1, a.heads, a.head_size});
+    qkv.key = linear(Module::key).view({-1, a.key_value_heads, a.head_size});
+    qkv.value = linear(Module::value).view({-1, a.key_value_heads, a.head_size});
   } else {
-    qkv = split(a, run_linear(w.qkv, {Module::qkv, layer}, input, hooks));
+    qkv = split(a, linear(Module::qkv));
   }
   if (a.query_key_norm) {
-    qkv.query = run_norm(model, w.query_norm, {Module::query_norm, layer}, qkv.query, hooks);
-    qkv.key = run_norm(model, w.key_norm, {Module::key_norm, layer}, qkv.key, hooks);
+    qkv.query = run_norm(model, {Module::query_norm, layer}, qkv.query, hooks);
+    qkv.key = run_norm(model, {Module::key_norm, layer}, qkv.key, hooks);
   }
   if (a.position == PositionKind::rotary) {
     qkv.query = rotate(qkv.query, tables, a.rotary_size);

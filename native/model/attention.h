@@ -35,7 +35,7 @@ at::Tensor attend(const Model& model, const QueryKeyValue& qkv, const Batch& bat
                   const Hooks& hooks);
 
 /// Runs a linear module through the hooks.
-at::Tensor run_linear(const Linear& linear, ModuleId id, const at::Tensor& input, const Hooks& hooks);
+at::Tensor run_linear(const Model& model, ModuleId id, const at::Tensor& input, const Hooks& hooks);
 
 /// Keys or values of grouped heads, repeated to one per head: [.., key-value head, feature] → [.., head, feature].
 at::Tensor repeat_heads(const at::Tensor& x, int64_t heads);

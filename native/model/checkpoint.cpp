@@ -22,8 +22,6 @@ std::string shape_text(at::IntArrayRef shape) {
   return out.str();
 }
 
-bool is_head(const std::string& weight) { return weight.rfind("score.", 0) == 0; }
-
 /// Whether no value has all bits of its exponent set, which NaN and the infinities have. Takes no memory: temporary
 /// tensors of a checkpoint's sizes leave the heap in pieces that are never given back.
 template <typename Bits>
@@ -59,8 +57,7 @@ class Files {
 };
 
 void draw(const WeightSlot& slot, const at::TensorOptions& options, double deviation, at::Generator& generator) {
-  const bool weight = slot.name.size() > 7 && slot.name.compare(slot.name.size() - 7, 7, ".weight") == 0;
-  const bool norm = slot.name.find("Norm.") != std::string::npos || slot.name.find(".norm.") != std::string::npos;
+  const bool weight = slot.name.ends_with(".weight"), norm = kind_of(slot.module.module) == ModuleKind::norm;
   at::Tensor value = at::empty(slot.shape, options.device(at::kCPU).dtype(at::kFloat));
   if (norm) {
     value.fill_(weight ? 1 : 0);
@@ -76,6 +73,7 @@ Model empty_model(const Architecture& architecture, at::ScalarType dtype, at::De
   validate(architecture);
   Model model;
   model.architecture = architecture;
+  model.weights = Weights(architecture);
   model.dtype = dtype;
   model.device = device;
   return model;
@@ -121,13 +119,14 @@ Model open_model(const Architecture& architecture, const std::vector<WeightSourc
   for (const WeightSource& source : sources) by_weight[source.weight] = &source;
   Files files;
   at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(std::max<int64_t>(0, new_head_seed)));
-  const auto places = slots(model.architecture, model.weights);
+  const auto slots = weight_slots(model);
+  const std::string new_head = "score.weight";
   int64_t done = 0;
-  for (const WeightSlot& slot : places) {
-    control.progress(done++, static_cast<int64_t>(places.size()), "loading weights");
+  for (const WeightSlot& slot : slots) {
+    control.progress(done++, static_cast<int64_t>(slots.size()), "loading weights");
     const auto found = by_weight.find(slot.name);
     if (found == by_weight.end()) {
-      if (!is_head(slot.name) || new_head_seed < 0)
+      if (slot.name != new_head || new_head_seed < 0)
         fail(Code::missing, "The checkpoint has no tensor for weight \"", slot.name, "\"");
       draw(slot, model.options(), new_head_deviation, generator);
       continue;
@@ -148,7 +147,7 @@ Model create_model(const Architecture& architecture, at::ScalarType dtype, at::D
                    double deviation, const Control& control) {
   Model model = empty_model(architecture, dtype, device);
   at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(seed));
-  for (const WeightSlot& slot : slots(model.architecture, model.weights)) {
+  for (const WeightSlot& slot : weight_slots(model)) {
     control.check();
     draw(slot, model.options(), deviation, generator);
   }
@@ -157,15 +156,14 @@ Model create_model(const Architecture& architecture, at::ScalarType dtype, at::D
 
 Model copy_model(const Model& model) {
   Model copy = model;
-  for (const WeightSlot& slot : slots(copy.architecture, copy.weights)) *slot.tensor = slot.tensor->detach().clone();
+  for (const WeightSlot& slot : weight_slots(copy)) *slot.tensor = slot.tensor->detach().clone();
   return copy;
 }
 
 void write_weights(const Model& model, const std::string& file, const std::vector<uint8_t>& header,
                    const std::vector<std::string>& names, at::ScalarType dtype, const Control& control) {
-  Model view = model;
   std::map<std::string, at::Tensor> tensors;
-  for (const WeightSlot& slot : slots(view.architecture, view.weights)) tensors[slot.name] = *slot.tensor;
+  for (const NamedWeight& weight : named_weights(model)) tensors[weight.name] = weight.tensor;
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(file.c_str(), "wb"), std::fclose);
   if (!out) fail_writing(file);
   auto write = [&](const void* data, size_t size) {
@@ -190,16 +188,18 @@ Model resize_embedding(const Model& model, int64_t rows) {
     if (rows <= table.size(0)) return table.narrow(0, 0, rows).clone();
     return at::cat({table, table.mean(0, true).expand({rows - table.size(0), table.size(1)})});
   };
-  resized.weights.token_embedding = resize(model.weights.token_embedding);
-  Linear& output = resized.weights.output;
-  if (output.weight.defined()) output.weight = resize(output.weight);
-  if (output.bias.defined()) output.bias = resize(output.bias.unsqueeze(1)).squeeze(1);
+  at::Tensor& table = resized.weights[{Module::token_embedding, -1}].weight;
+  table = resize(table);
+  if (model.architecture.head == HeadKind::causal_lm && !model.architecture.tied_output) {
+    Linear& output = resized.weights[{Module::head, -1}];
+    output.weight = resize(output.weight);
+    if (output.bias.defined()) output.bias = resize(output.bias.unsqueeze(1)).squeeze(1);
+  }
   resized.architecture.vocabulary = rows;
   return resized;
 }
 
 std::string fingerprint(const Model& model) {
-  Model view = model;
   const Architecture& a = model.architecture;
   const int64_t numbers[] = {a.heads,
                              a.key_value_heads,
@@ -214,9 +214,9 @@ std::string fingerprint(const Model& model) {
                              static_cast<int64_t>(a.head)};
   const double reals[] = {a.norm_epsilon, a.rotary_base};
   uint64_t hash = mix(mix(0x243F6A8885A308D3ULL, numbers, sizeof numbers), reals, sizeof reals);
-  for (const WeightSlot& slot : slots(view.architecture, view.weights)) {
-    hash = mix(hash, slot.name.data(), slot.name.size());
-    const at::Tensor tensor = slot.tensor->to(at::kCPU).contiguous();
+  for (const NamedWeight& weight : named_weights(model)) {
+    hash = mix(hash, weight.name.data(), weight.name.size());
+    const at::Tensor tensor = weight.tensor.to(at::kCPU).contiguous();
     hash = mix(hash, tensor.const_data_ptr(), tensor.nbytes());
   }
   char text[17];
@@ -225,9 +225,8 @@ std::string fingerprint(const Model& model) {
 }
 
 int64_t parameter_count(const Model& model) {
-  Model view = model;
   int64_t total = 0;
-  for (const WeightSlot& slot : slots(view.architecture, view.weights)) total += slot.tensor->numel();
+  for (const NamedWeight& weight : named_weights(model)) total += weight.tensor.numel();
   return total;
 }
 

@@ -15,33 +15,6 @@ namespace attribution {
 /// activation.
 enum class Site { neurons, heads, pre_activation };
 
-/// A module with parameters: which, and in which layer (-1 outside the blocks).
-enum class Module {
-  token_embedding,
-  position_embedding,
-  embedding_norm,
-  project_in,
-  attention_norm,
-  qkv,
-  query,
-  key,
-  value,
-  query_norm,
-  key_norm,
-  attention_output,
-  mlp_norm,
-  gate,
-  up,
-  down,
-  final_norm,
-  project_out,
-  head
-};
-struct ModuleId {
-  Module module;
-  int64_t layer;
-};
-
 struct Dropout {
   double embedding, attention, residual;
   at::Generator generator;
@@ -63,9 +36,6 @@ struct Hooks {
   /// Use only operations that can be differentiated twice.
   bool twice_differentiable = false;
 };
-
-/// A module's name, e.g. "layers.3.mlp.down".
-std::string module_name(const Architecture& architecture, ModuleId id);
 
 /// Width of a site's values.
 int64_t site_width(const Architecture& architecture, Site site);

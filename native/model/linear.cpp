@@ -72,6 +72,8 @@ struct FastLinear : torch::autograd::Function<FastLinear> {
 
 }  // namespace
 
+at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
+
 at::Tensor product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias) {
   if (!fast(a, b)) return at::linear(a, b, bias);
   const std::optional<at::Tensor> added = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;

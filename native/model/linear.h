@@ -10,6 +10,9 @@ namespace attribution {
 /// input [row, input] · weightᵀ + bias → [row, output]
 at::Tensor apply(const Linear& linear, const at::Tensor& input, bool twice_differentiable = false);
 
+/// Logits in the type that losses are taken in: float, double for float64.
+at::Tensor wide(const at::Tensor& logits);
+
 /// a [m, k] · bᵀ with b [n, k], not differentiable: the fast product itself.
 at::Tensor product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias = {});
 

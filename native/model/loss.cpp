@@ -5,7 +5,6 @@
 
 #include "core/error.h"
 #include "model/attention.h"
-#include "model/frozen_head.h"
 #include "model/linear.h"
 
 namespace attribution {
@@ -17,12 +16,9 @@ at::Tensor sum_by_instance(const at::Tensor& values, const at::Tensor& instance,
 
 }  // namespace
 
-at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
-
 at::Tensor head_logits(const Model& model, const at::Tensor& hidden, const Hooks& hooks) {
-  const Linear head = head_linear(model);
-  if (!hooks.taps_head) return wide(apply(head, hidden, hooks.twice_differentiable));
-  return wide(run_linear(head, {Module::head, -1}, hidden, hooks));
+  if (!hooks.taps_head) return wide(apply(head_linear(model), hidden, hooks.twice_differentiable));
+  return wide(run_linear(model, {Module::head, -1}, hidden, hooks));
 }
 
 at::Tensor class_logits(const Architecture& a, const at::Tensor& row_logits, const Batch& batch) {
@@ -50,7 +46,7 @@ at::Tensor target_counts(const Architecture& a, const Batch& batch) {
 }
 
 at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TokenTargets& targets, const Hooks& hooks) {
-  const Linear head = head_linear(model);
+  const Linear& head = head_linear(model);
   const bool frozen = !head.weight.requires_grad() && !hooks.taps_head && !hooks.twice_differentiable;
   if (frozen) return frozen_head_losses(hidden, head, targets);
   const at::Tensor logits = head_logits(model, hidden, hooks);

@@ -2,15 +2,12 @@
 #pragma once
 #include <ATen/ATen.h>
 
-#include <functional>
-
 #include "model/batch.h"
+#include "model/frozen_head.h"
 #include "model/hooks.h"
 
 namespace attribution {
 
-/// Logits in the type that losses are taken in: float, double for float64.
-at::Tensor wide(const at::Tensor& logits);
 /// Logits of hidden states [n, embedding] → [n, vocabulary or labels or 1], in float (double for float64).
 at::Tensor head_logits(const Model& model, const at::Tensor& hidden, const Hooks& hooks = {});
 
@@ -23,12 +20,6 @@ at::Tensor readout_class_logits(const Model& model, const at::Tensor& hidden, co
 /// How an LM's token losses make the instance's loss.
 enum class Reduction { sum, mean };
 
-/// What each hidden state [n, embedding] must predict: given, or drawn with the probabilities [n, vocabulary] of the
-/// states first … first + n at hand.
-struct TokenTargets {
-  at::Tensor given;  // [n] or undefined
-  std::function<at::Tensor(int64_t first, const at::Tensor& probabilities)> drawn;
-};
 /// Cross-entropy of each hidden state, [n]. Differentiable; where the head is frozen, without all logits at once.
 at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TokenTargets& targets,
                         const Hooks& hooks = {});

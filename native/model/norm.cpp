@@ -25,7 +25,8 @@ at::Tensor normalised(const Architecture& a, const Norm& norm, const at::Tensor&
   return is_rms(norm) ? rms_norm(x, {}, a.norm_epsilon) : at::layer_norm(x, {x.size(-1)}, {}, {}, a.norm_epsilon);
 }
 
-at::Tensor run_norm(const Model& model, const Norm& norm, ModuleId id, const at::Tensor& x, const Hooks& hooks) {
+at::Tensor run_norm(const Model& model, ModuleId id, const at::Tensor& x, const Hooks& hooks) {
+  const Norm& norm = model.weights[id];
   return hooks.norm ? hooks.norm(id, norm, x) : apply(model.architecture, norm, x);
 }
 

@@ -12,6 +12,6 @@ at::Tensor apply(const Architecture& architecture, const Norm& norm, const at::T
 /// What the norm's weight multiplies.
 at::Tensor normalised(const Architecture& architecture, const Norm& norm, const at::Tensor& x);
 /// Runs a norm through the hooks.
-at::Tensor run_norm(const Model& model, const Norm& norm, ModuleId id, const at::Tensor& x, const Hooks& hooks);
+at::Tensor run_norm(const Model& model, ModuleId id, const at::Tensor& x, const Hooks& hooks);
 
 }  // namespace attribution

@@ -17,54 +17,44 @@ at::Tensor at_site(Site site, int64_t layer, const at::Tensor& x, const Hooks& h
   return hooks.site ? hooks.site(site, layer, x) : x;
 }
 
-at::Tensor run_lookup(const at::Tensor& table, ModuleId id, const at::Tensor& rows, const Hooks& hooks) {
+at::Tensor run_lookup(const Model& model, ModuleId id, const at::Tensor& rows, const Hooks& hooks) {
+  const at::Tensor& table = model.weights[id].weight;
   return hooks.lookup ? hooks.lookup(id, table, rows) : at::embedding(table, rows);
 }
-
-const Layer& layer_of(const Model& model, int64_t layer) { return model.weights.layers[static_cast<size_t>(layer)]; }
 
 }  // namespace
 
 at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks) {
   const Architecture& a = model.architecture;
-  const Weights& w = model.weights;
-  at::Tensor x = run_lookup(w.token_embedding, {Module::token_embedding, -1}, batch.tokens, hooks);
-  if (a.embedding_size != a.hidden) x = run_linear(w.project_in, {Module::project_in, -1}, x, hooks);
-  if (a.embedding_norm) x = run_norm(model, w.embedding_norm, {Module::embedding_norm, -1}, x, hooks);
+  at::Tensor x = run_lookup(model, {Module::token_embedding, -1}, batch.tokens, hooks);
+  if (a.embedding_size != a.hidden) x = run_linear(model, {Module::project_in, -1}, x, hooks);
+  if (a.embedding_norm) x = run_norm(model, {Module::embedding_norm, -1}, x, hooks);
   if (a.position == PositionKind::learned)
-    x = x +
-        run_lookup(w.position_embedding, {Module::position_embedding, -1}, batch.positions + a.position_offset, hooks);
+    x = x + run_lookup(model, {Module::position_embedding, -1}, batch.positions + a.position_offset, hooks);
   return drop(x, hooks.dropout ? hooks.dropout->embedding : 0, hooks);
 }
 
 at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x, const Hooks& hooks) {
-  return model.architecture.post_norm
-             ? x
-             : run_norm(model, layer_of(model, layer).attention_norm, {Module::attention_norm, layer}, x, hooks);
+  return model.architecture.post_norm ? x : run_norm(model, {Module::attention_norm, layer}, x, hooks);
 }
 
 at::Tensor after_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& heads,
                            const Hooks& hooks) {
-  const Layer& w = layer_of(model, layer);
   const at::Tensor seen = at_site(Site::heads, layer, heads, hooks);
-  const at::Tensor projected = run_linear(w.attention_output, {Module::attention_output, layer}, seen, hooks);
+  const at::Tensor projected = run_linear(model, {Module::attention_output, layer}, seen, hooks);
   return add_attention(model, layer, x, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks), hooks);
 }
 
 at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected,
                          const Hooks& hooks) {
   const at::Tensor sum = x + projected;
-  return model.architecture.post_norm
-             ? run_norm(model, layer_of(model, layer).attention_norm, {Module::attention_norm, layer}, sum, hooks)
-             : sum;
+  return model.architecture.post_norm ? run_norm(model, {Module::attention_norm, layer}, sum, hooks) : sum;
 }
 
 at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected,
                    const Hooks& hooks) {
   const at::Tensor sum = mid + projected;
-  return model.architecture.post_norm
-             ? run_norm(model, layer_of(model, layer).mlp_norm, {Module::mlp_norm, layer}, sum, hooks)
-             : sum;
+  return model.architecture.post_norm ? run_norm(model, {Module::mlp_norm, layer}, sum, hooks) : sum;
 }
 
 at::Tensor activate(const Architecture& a, const at::Tensor& x) {
@@ -83,12 +73,11 @@ at::Tensor activate(const Architecture& a, const at::Tensor& x) {
 
 at::Tensor neurons(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& mid, const Hooks& hooks) {
   const Architecture& a = model.architecture;
-  const Layer& w = layer_of(model, layer);
   const at::Tensor& read = a.parallel_residual ? x : mid;
-  const at::Tensor input = a.post_norm ? read : run_norm(model, w.mlp_norm, {Module::mlp_norm, layer}, read, hooks);
-  const at::Tensor up = run_linear(w.up, {Module::up, layer}, input, hooks);
+  const at::Tensor input = a.post_norm ? read : run_norm(model, {Module::mlp_norm, layer}, read, hooks);
+  const at::Tensor up = run_linear(model, {Module::up, layer}, input, hooks);
   if (a.gated) {
-    const at::Tensor gate = run_linear(w.gate, {Module::gate, layer}, input, hooks);
+    const at::Tensor gate = run_linear(model, {Module::gate, layer}, input, hooks);
     return at_site(Site::neurons, layer, activate(a, gate) * up, hooks);
   }
   return at_site(Site::neurons, layer, activate(a, at_site(Site::pre_activation, layer, up, hooks)), hooks);
@@ -96,16 +85,14 @@ at::Tensor neurons(const Model& model, int64_t layer, const at::Tensor& x, const
 
 at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& values,
                      const Hooks& hooks) {
-  const at::Tensor projected = run_linear(layer_of(model, layer).down, {Module::down, layer}, values, hooks);
+  const at::Tensor projected = run_linear(model, {Module::down, layer}, values, hooks);
   return add_mlp(model, layer, mid, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks), hooks);
 }
 
 at::Tensor finish(const Model& model, const at::Tensor& x, const Hooks& hooks) {
   const Architecture& a = model.architecture;
-  const at::Tensor normed =
-      a.final_norm ? run_norm(model, model.weights.final_norm, {Module::final_norm, -1}, x, hooks) : x;
-  return a.embedding_size != a.hidden ? run_linear(model.weights.project_out, {Module::project_out, -1}, normed, hooks)
-                                      : normed;
+  const at::Tensor normed = a.final_norm ? run_norm(model, {Module::final_norm, -1}, x, hooks) : x;
+  return a.embedding_size != a.hidden ? run_linear(model, {Module::project_out, -1}, normed, hooks) : normed;
 }
 
 at::Tensor forward_from(const Model& model, const Batch& batch, at::Tensor x, const Hooks& hooks) {

@@ -1,63 +1,41 @@
-// The weights of a decoder, each exactly one tensor of the checkpoint in the checkpoint's own layout. `visit` is the
-// one list of their names: loading, saving, hashing and selecting parameters all go through it.
+// The weights of a decoder, each exactly one tensor of the checkpoint in the checkpoint's own layout.
 #pragma once
 #include <ATen/ATen.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "model/architecture.h"
+#include "model/modules.h"
 
 namespace attribution {
 
-struct Linear {
-  at::Tensor weight;        // [output, input], or [input, output] where transposed
-  at::Tensor bias;          // [output] or undefined
-  bool transposed = false;  // GPT-2's Conv1D
+/// The tensors of one module.
+struct Parameters {
+  at::Tensor weight;        // linear: [output, input], or transposed; a table: [row, feature]; a norm: [feature]
+  at::Tensor bias;          // [output] or [feature]; undefined where the module has none
+  bool transposed = false;  // a linear weight stored [input, output] (GPT-2's Conv1D)
 
-  at::Tensor matrix() const { return transposed ? weight.t() : weight; }  // [output, input]
+  /// [output, input] of a linear module; the others as they are.
+  at::Tensor matrix() const { return transposed ? weight.t() : weight; }
 };
+using Linear = Parameters;
+using Norm = Parameters;
 
-struct Norm {
-  at::Tensor weight, bias;  // [feature]; bias undefined for RMS
+/// The parameters of each module that owns some, found in constant time.
+class Weights {
+ public:
+  Weights() = default;
+  explicit Weights(const Architecture& architecture);
+
+  Parameters& operator[](ModuleId id) { return parameters_[index(id)]; }
+  const Parameters& operator[](ModuleId id) const { return parameters_[index(id)]; }
+
+ private:
+  static size_t index(ModuleId id) {
+    return static_cast<size_t>(id.layer + 1) * module_count + static_cast<size_t>(id.module);
+  }
+  std::vector<Parameters> parameters_;
 };
-
-struct Layer {
-  Norm attention_norm, mlp_norm;
-  Linear qkv;                // fused
-  Linear query, key, value;  // or separate
-  Norm query_norm, key_norm;
-  Linear attention_output;
-  Linear up, gate, down;
-};
-
-struct Weights {
-  at::Tensor token_embedding;     // [vocabulary, embedding]
-  at::Tensor position_embedding;  // [offset + positions, hidden]
-  Norm embedding_norm;
-  Linear project_in, project_out;
-  std::vector<Layer> layers;
-  Norm final_norm;
-  Linear output;  // causal LM, untied
-  Linear score;   // classification, choice
-};
-
-struct WeightSlot {
-  std::string name;
-  std::vector<int64_t> shape;
-  at::Tensor* tensor;
-};
-
-/// Every weight that the architecture has, in stored order, with its shape and its place.
-std::vector<WeightSlot> slots(const Architecture& architecture, Weights& weights);
-
-/// A linear module by name ("layers.3.mlp.down", "score"), for gradients per module.
-struct LinearSlot {
-  std::string name;
-  Linear* linear;
-};
-std::vector<LinearSlot> linear_slots(const Architecture& architecture, Weights& weights);
 
 struct Model {
   Architecture architecture;
@@ -68,9 +46,33 @@ struct Model {
   at::TensorOptions options() const { return at::TensorOptions().dtype(dtype).device(device); }
 };
 
+/// A weight as the checkpoint has it.
+struct WeightShape {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+struct NamedWeight : WeightShape {
+  at::Tensor tensor;
+};
+struct WeightSlot : WeightShape {
+  ModuleId module;
+  at::Tensor* tensor;
+};
+
+/// Every weight that the architecture has, in stored order.
+std::vector<WeightShape> weight_shapes(const Architecture& architecture);
+/// The same with the model's tensors.
+std::vector<NamedWeight> named_weights(const Model& model);
+/// The same to be filled or replaced.
+std::vector<WeightSlot> weight_slots(Model& model);
+
+/// The tensors that a module uses; those of a tied head are the token embedding's.
+inline const Parameters& parameters_of(const Model& model, ModuleId id) {
+  return model.weights[owner_of(model.architecture, id)];
+}
+inline Parameters& parameters_of(Model& model, ModuleId id) { return model.weights[owner_of(model.architecture, id)]; }
+
 /// The projection from hidden states to logits: the untied output, the tied embedding, or the score head.
-Linear head_linear(const Model& model);
-/// That module's name.
-std::string head_name(const Architecture& architecture);
+inline const Linear& head_linear(const Model& model) { return parameters_of(model, {Module::head, -1}); }
 
 }  // namespace attribution

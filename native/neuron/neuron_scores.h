@@ -84,7 +84,7 @@ BatchScores value_norms(const Model& model, const PrefixCache& cache, const Read
 BatchScores conductances(const Model& model, const Batch& batch, const ReadoutTarget& target,
                          const NeuronOptions& options, const Control& control);
 /// The output projection behind a site (site_output.cpp): its weight's columns are what the units write.
-Linear site_output(const Model& model, Site site, int64_t layer);
+const Linear& site_output(const Model& model, Site site, int64_t layer);
 /// Packed indices of the positions whose units are scored, and the place of the instance each belongs to.
 struct ScoredPositions {
   at::Tensor positions, owner;  // [position]

@@ -4,11 +4,10 @@
 
 namespace attribution {
 
-Linear site_output(const Model& model, Site site, int64_t layer) {
-  const Layer& w = model.weights.layers[static_cast<size_t>(layer)];
+const Linear& site_output(const Model& model, Site site, int64_t layer) {
   if (site == Site::pre_activation)
     fail(Code::unsupported, "A pre-activation does not write to the residual; use the neurons");
-  return site == Site::heads ? w.attention_output : w.down;
+  return model.weights[{site == Site::heads ? Module::attention_output : Module::down, layer}];
 }
 
 ScoredPositions scored_positions(const Model& model, const Batch& batch, const ReadoutTarget& target,

@@ -16,15 +16,13 @@
 namespace attribution {
 namespace {
 
-bool trained(const std::string& name, const Architecture& a, bool head_only) {
-  return !head_only || name.rfind(head_name(a) + ".", 0) == 0;
-}
+bool trained(const WeightSlot& slot, bool head_only) { return !head_only || slot.module.module == Module::head; }
 
 /// A copy whose trained weights are leaves of the graph.
 Model trainable_copy(const Model& base, bool head_only, std::vector<at::Tensor>& parameters) {
   Model model = copy_model(base);
-  for (const WeightSlot& slot : slots(model.architecture, model.weights)) {
-    if (!trained(slot.name, model.architecture, head_only)) continue;
+  for (const WeightSlot& slot : weight_slots(model)) {
+    if (!trained(slot, head_only)) continue;
     slot.tensor->requires_grad_(true);
     parameters.push_back(*slot.tensor);
   }
@@ -34,7 +32,7 @@ Model trainable_copy(const Model& base, bool head_only, std::vector<at::Tensor>&
 
 Model frozen(const Model& model) {
   Model result = model;
-  for (const WeightSlot& slot : slots(result.architecture, result.weights)) *slot.tensor = slot.tensor->detach();
+  for (const WeightSlot& slot : weight_slots(result)) *slot.tensor = slot.tensor->detach();
   return result;
 }
 
@@ -106,15 +104,16 @@ class Loop {
   /// AdamW's first or second moments in the places of the weights.
   Model moments(bool second) const {
     Model result = frozen(model_);
-    for (const WeightSlot& slot : slots(result.architecture, result.weights))
-      *slot.tensor = at::zeros_like(*slot.tensor);
-    Model learning = model_;
-    const auto of = slots(learning.architecture, learning.weights), to = slots(result.architecture, result.weights);
-    for (size_t i = 0; i < of.size(); ++i) {
-      const auto found = optimizer_.state().find(of[i].tensor->unsafeGetTensorImpl());
-      if (found == optimizer_.state().end()) continue;
+    const auto learning = named_weights(model_);
+    const auto moments = weight_slots(result);
+    for (size_t i = 0; i < learning.size(); ++i) {
+      const auto found = optimizer_.state().find(learning[i].tensor.unsafeGetTensorImpl());
+      if (found == optimizer_.state().end()) {
+        *moments[i].tensor = at::zeros_like(*moments[i].tensor);
+        continue;
+      }
       const auto& state = static_cast<const torch::optim::AdamWParamState&>(*found->second);
-      *to[i].tensor = second ? state.exp_avg_sq() : state.exp_avg();
+      *moments[i].tensor = second ? state.exp_avg_sq() : state.exp_avg();
     }
     return result;
   }

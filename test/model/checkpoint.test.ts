@@ -4,7 +4,7 @@ import { planModel } from "../../lib/model/config/architecture";
 import { listCheckpoint } from "../../lib/model/weights/checkpoint";
 import { mapWeights, storedName } from "../../lib/model/weights/checkpoint-weights";
 import type { HeadRequest } from "../../lib/model/config/head";
-import { requireTwins } from "../../lib/model/weights/tied-weights";
+import { requireEqualTied } from "../../lib/model/weights/tied-weights";
 import { native } from "../../lib/native";
 import type { ListedTensor } from "../../lib/storage/listing";
 import { fileOf, scratch } from "../storage/bytes";
@@ -33,7 +33,7 @@ async function mapOf(
 
 describe("a checkpoint", () => {
   test.each(cases)("%s fills every weight with one tensor of its own", async (name) => {
-    const { weights, plan, isNewHead, twins } = await mapOf(join(golden, name), undefined, headOf(name));
+    const { weights, plan, isNewHead, tied } = await mapOf(join(golden, name), undefined, headOf(name));
     expect(weights.map(({ weight }) => weight)).toEqual(
       native()
         .expectedWeights(plan.architecture)
@@ -41,7 +41,7 @@ describe("a checkpoint", () => {
     );
     expect(new Set(weights.map((source) => source.name)).size).toBe(weights.length);
     expect(isNewHead).toBe(false);
-    await requireTwins(twins);
+    await requireEqualTied(tied);
   });
 
   test.each(cases.filter((name) => /^(opt|bloom|gpt2|llama|mistral|qwen2|qwen3)$/.test(name)))(
@@ -139,11 +139,11 @@ describe("a checkpoint is refused", () => {
       offset: 0,
       bytes: 32,
     });
-    await expect(requireTwins([[tensor(same), tensor(other)]])).rejects.toMatchObject(
+    await expect(requireEqualTied([[tensor(same), tensor(other)]])).rejects.toMatchObject(
       refusal("mismatch", /tie_word_embeddings/),
     );
     await expect(
-      requireTwins([[tensor(same), tensor(fileOf(directory, Buffer.alloc(32, 1)))]]),
+      requireEqualTied([[tensor(same), tensor(fileOf(directory, Buffer.alloc(32, 1)))]]),
     ).resolves.toBeUndefined();
   });
 

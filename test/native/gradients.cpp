@@ -88,7 +88,7 @@ std::map<std::string, std::vector<at::Tensor>> plain_gradients(const Model& mode
   Model leaves = model;
   std::vector<at::Tensor> parameters;
   std::vector<std::string> names;
-  for (const WeightSlot& slot : slots(leaves.architecture, leaves.weights)) {
+  for (const WeightSlot& slot : weight_slots(leaves)) {
     *slot.tensor = slot.tensor->detach().clone().requires_grad_(true);
     parameters.push_back(*slot.tensor);
     names.push_back(slot.name);
@@ -194,15 +194,15 @@ TEST(features_of_rank_0_are_the_gradients_and_sum_to_the_batch) {
       const double size = wanted.abs().max().item<double>();
       CHECK_CLOSE(largest_difference(features, wanted) / size, 0, rounding);
       Model leaf = model;
-      const ParameterPlaces places = places_of(leaf, id);
-      *places.weight = places.weight->detach().clone().requires_grad_(true);
+      Parameters& leaves = parameters_of(leaf, id);
+      leaves.weight = leaves.weight.detach().clone().requires_grad_(true);
       const at::AutoGradMode grad(true);
       const at::Tensor summed = torch::autograd::grad(
-          {instance_losses(leaf, forward(leaf, batch), batch, Reduction::sum).sum()}, {*places.weight})[0];
+          {instance_losses(leaf, forward(leaf, batch), batch, Reduction::sum).sum()}, {leaves.weight})[0];
       const at::Tensor weights = dense_gradients(gradient_factors(model, batch, extractor.modules(), Reduction::sum))
                                      .sum(0)
                                      .narrow(0, 0, summed.numel());
-      CHECK_CLOSE(largest_difference(weights, (places.transposed ? summed.t() : summed).reshape({-1})) /
+      CHECK_CLOSE(largest_difference(weights, (leaves.transposed ? summed.t() : summed).reshape({-1})) /
                       summed.abs().max().item<double>(),
                   0, rounding);
     }

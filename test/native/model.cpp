@@ -150,7 +150,7 @@ TEST(module_names_are_those_of_the_weights) {
   a.gated = true;
   Model model = small_model(a);
   std::set<std::string> weights;
-  for (const WeightSlot& slot : slots(model.architecture, model.weights)) weights.insert(slot.name);
+  for (const WeightShape& weight : weight_shapes(a)) weights.insert(weight.name);
   const auto names = module_names(a);
   CHECK_EQUAL(names.front(), std::string("embedding.token"));
   CHECK_EQUAL(names.back(), std::string("score"));
@@ -169,7 +169,7 @@ TEST(written_weights_read_back_the_same) {
   std::vector<WeightSource> sources;
   const std::vector<uint8_t> header(16, 'h');
   uint64_t offset = header.size();
-  for (const WeightSlot& slot : slots(view.architecture, view.weights)) {
+  for (const WeightSlot& slot : weight_slots(view)) {
     names.push_back(slot.name);
     WeightSource source;
     source.name = source.weight = slot.name;

@@ -11,7 +11,7 @@ export interface WeightMap {
   /** The head has no tensor and is to be drawn. */
   readonly isNewHead: boolean;
   /** A tied embedding is stored under both of its names; they must be equal. */
-  readonly twins: readonly (readonly [ListedTensor, ListedTensor])[];
+  readonly tied: readonly (readonly [ListedTensor, ListedTensor])[];
 }
 
 const embedding = "embedding.token.weight";
@@ -67,7 +67,7 @@ export function mapWeights(
   return {
     weights,
     isNewHead: weights.length < expected.length,
-    twins: twinsOf(architecture, outputs, stored, weights),
+    tied: tiedOf(architecture, outputs, stored, weights),
   };
 }
 
@@ -121,12 +121,12 @@ function refuseUnread(
   );
 }
 
-function twinsOf(
+function tiedOf(
   architecture: Architecture,
   outputs: readonly string[],
   stored: ReadonlyMap<string, ListedTensor>,
   weights: readonly WeightSource[],
-): WeightMap["twins"] {
+): WeightMap["tied"] {
   if (architecture.head.kind !== "causalLM" || !architecture.tiedOutput) return [];
   const first = weights.find(({ weight }) => weight === embedding);
   const others = outputs

@@ -7,8 +7,8 @@ import type { ListedTensor } from "../../storage/listing";
 const pieceBytes = 4 << 20;
 
 /** "mismatch" unless the two tensors of each pair hold the same bytes. */
-export async function requireTwins(twins: readonly (readonly [ListedTensor, ListedTensor])[]): Promise<void> {
-  for (const [first, second] of twins) {
+export async function requireEqualTied(tied: readonly (readonly [ListedTensor, ListedTensor])[]): Promise<void> {
+  for (const [first, second] of tied) {
     if (await areEqual(first, second)) continue;
     throw new AttributionError(
       "mismatch",

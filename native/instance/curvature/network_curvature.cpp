@@ -14,13 +14,13 @@ class NetworkCurvature : public Curvature {
                    const CurvatureOptions& options)
       : model_(model), train_(train), modules_(modules), options_(options), leaves_(model) {
     for (size_t i = 0; i < modules.size(); ++i) {
-      const ParameterPlaces own = places_of(leaves_, modules.id(i));  // a tied table is one leaf with two uses
-      *own.weight = own.weight->detach().clone().requires_grad_(true);
-      parameters_.push_back(*own.weight);
+      Parameters& own = parameters_of(leaves_, modules.id(i));  // a tied table is one leaf with two uses
+      own.weight = own.weight.detach().clone().requires_grad_(true);
+      parameters_.push_back(own.weight);
       transposed_.push_back(own.transposed);
-      if (!own.has_bias()) continue;
-      *own.bias = own.bias->detach().clone().requires_grad_(true);
-      parameters_.push_back(*own.bias);
+      if (!own.bias.defined()) continue;
+      own.bias = own.bias.detach().clone().requires_grad_(true);
+      parameters_.push_back(own.bias);
       transposed_.push_back(false);
     }
   }

@@ -37,7 +37,7 @@ std::vector<EkfacModule> stored_ekfac(const Model& model, const ModuleSelection&
   std::vector<EkfacModule> fitted;
   for (size_t i = 0; i < modules.size(); ++i) {
     const ModuleId id = modules.id(i);
-    const Linear linear = parameters_of(model, id);
+    const Parameters& linear = parameters_of(model, id);
     const int64_t output = linear.matrix().size(0), columns = linear.matrix().size(1) + (linear.bias.defined() ? 1 : 0);
     const std::string name = module_name(model.architecture, id);
     fitted.push_back({reader.read(name + ".inputBasis", {columns, columns}),

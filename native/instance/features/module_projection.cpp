@@ -101,7 +101,7 @@ void refuse_table_directions(const Architecture& a, ModuleId id) {
 
 ModuleProjection module_projection(const Model& model, ModuleId id, const FeatureSettings& s, Bases& bases) {
   if (s.projection == ProjectionKind::pca) refuse_table_directions(model.architecture, id);
-  const Linear own = parameters_of(model, id);
+  const Parameters& own = parameters_of(model, id);
   const std::string name = module_name(model.architecture, id);
   ModuleProjection p;
   p.kind = kind_of(id.module);

@@ -96,7 +96,7 @@ int64_t factor_bytes(const Model& model, const ModuleSelection& modules) {
   int64_t width = 0, places = 0;
   for (size_t i = 0; i < modules.size(); ++i) {
     const ModuleId id = modules.id(i);
-    const Linear p = parameters_of(model, id);
+    const Parameters& p = parameters_of(model, id);
     const ModuleKind kind = kind_of(id.module);
     const int64_t heads = id.module == Module::query_norm ? a.heads
                           : id.module == Module::key_norm ? a.key_value_heads
@@ -133,7 +133,7 @@ at::Tensor squared_norms(const Factors& factors) {
 int64_t parameter_width(const Model& model, const ModuleSelection& modules) {
   int64_t width = 0;
   for (size_t i = 0; i < modules.size(); ++i) {
-    const Linear p = parameters_of(model, modules.id(i));
+    const Parameters& p = parameters_of(model, modules.id(i));
     width += p.weight.numel() + (p.bias.defined() ? p.bias.numel() : 0);
   }
   return width;
