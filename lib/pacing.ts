@@ -1,4 +1,5 @@
 // Shares the event loop: long loops give it back every few milliseconds, and notice an abort there.
+import type { CallOptions } from "../types/common";
 import { AttributionError } from "./errors";
 
 const longestSlice = 6; // ms
@@ -50,5 +51,28 @@ export async function inSlices<T>(steps: Steps<T>, pace: Pace): Promise<T> {
     const step = steps.next();
     if (step.done) return step.value;
     await pace();
+  }
+}
+
+/** Milliseconds between two reports of progress. */
+const leastBetweenReports = 50;
+
+/** Works on the rows 0 … rows − 1, one after the other, with pauses; reports progress, and stops when the call is aborted. */
+export async function everyRow(
+  rows: number,
+  stage: string,
+  { signal, onProgress }: CallOptions,
+  work: (row: number) => Steps<void> | void,
+): Promise<void> {
+  const pace = pacedBy(signal);
+  let reported = -Infinity;
+  for (let row = 0; row < rows; row++) {
+    const steps = work(row);
+    if (steps !== undefined) await inSlices(steps, pace);
+    await pace();
+    const now = performance.now();
+    if (onProgress === undefined || (row + 1 < rows && now - reported < leastBetweenReports)) continue;
+    reported = now;
+    onProgress({ done: row + 1, total: rows, stage });
   }
 }

@@ -1,5 +1,7 @@
 // Means with intervals, rank statistics and ranking measures over plain numbers. Pure; ties are always averaged.
 import { AttributionError, expected } from "./errors";
+import { type Direction, rankSteps } from "./ordering";
+import { atOnce, type Steps } from "./pacing";
 import { createRandom, type Random } from "./random";
 import type { Estimate } from "../types/results";
 
@@ -81,30 +83,13 @@ export function quantile(sorted: Numbers, share: number): number {
 }
 
 /** Ranks from 1 for the smallest (or the largest) value; equal values share the mean of their ranks. "invalid" on NaN. */
-export function ranks(values: Numbers, order: "ascending" | "descending" = "ascending"): Float64Array {
-  const sorted = Float64Array.from(values).sort();
-  if (sorted.length > 0 && Number.isNaN(sorted[sorted.length - 1]))
-    throw expected("values", "numbers to rank", Number.NaN);
-  const shared = new Map<number, number>();
-  for (let start = 0, end = 0; start < sorted.length; start = end) {
-    while (end < sorted.length && sorted[end] === sorted[start]) end++;
-    shared.set(sorted[start], (start + 1 + end) / 2);
-  }
-  const result = new Float64Array(sorted.length);
-  for (let i = 0; i < result.length; i++) {
-    const rank = shared.get(values[i]) as number;
-    result[i] = order === "ascending" ? rank : sorted.length + 1 - rank;
-  }
-  return result;
+export function ranks(values: Numbers, direction: Direction = "ascending"): Float64Array {
+  return atOnce(rankSteps(values, direction));
 }
 
 /** Pearson's correlation; NaN where one side does not vary. */
 export function pearson(a: Numbers, b: Numbers): number {
-  if (a.length !== b.length)
-    throw new AttributionError(
-      "mismatch",
-      `Expected two lists of one length but received ${a.length} and ${b.length} values`,
-    );
+  requireOneLength(a, b);
   const [meanA, meanB] = [mean(a), mean(b)];
   let [squaresA, squaresB, products] = [0, 0, 0];
   for (let i = 0; i < a.length; i++) {
@@ -117,9 +102,25 @@ export function pearson(a: Numbers, b: Numbers): number {
   return Math.max(-1, Math.min(1, products / Math.sqrt(squaresA) / Math.sqrt(squaresB)));
 }
 
+function requireOneLength(a: Numbers, b: Numbers): void {
+  if (a.length === b.length) return;
+  throw new AttributionError(
+    "mismatch",
+    `Expected two lists of one length but received ${a.length} and ${b.length} values`,
+  );
+}
+
 /** Spearman's rank correlation, ties averaged; NaN where one side does not vary. −∞ is the lowest rank. */
 export function spearman(a: Numbers, b: Numbers): number {
-  return pearson(ranks(a), ranks(b));
+  return atOnce(spearmanSteps(a, b));
+}
+
+/** The same in steps that share the event loop. */
+export function* spearmanSteps(a: Numbers, b: Numbers): Steps<number> {
+  requireOneLength(a, b);
+  const first = yield* rankSteps(a, "ascending");
+  const second = yield* rankSteps(b, "ascending");
+  return pearson(first, second);
 }
 
 /** Discounted cumulative gain Σ gain_i / log2(i + 2) over 0-based positions i (Järvelin & Kekäläinen 2002), gains as given. */
@@ -140,12 +141,17 @@ export function ndcg(
 
 /** Area under the ROC curve: the chance that a positive scores above a negative, ties counting half. NaN without both. */
 export function auc(scores: Numbers, positive: ArrayLike<boolean | number>): number {
+  return atOnce(aucSteps(scores, positive));
+}
+
+/** The same in steps that share the event loop. */
+export function* aucSteps(scores: Numbers, positive: ArrayLike<boolean | number>): Steps<number> {
   if (scores.length !== positive.length)
     throw new AttributionError(
       "mismatch",
       `Expected a class per score but received ${scores.length} scores and ${positive.length} classes`,
     );
-  const rank = ranks(scores);
+  const rank = yield* rankSteps(scores, "ascending");
   let [positives, sum] = [0, 0];
   for (let i = 0; i < rank.length; i++) {
     if (!positive[i]) continue;

@@ -101,9 +101,9 @@ export interface SubsetOutputs {
   readonly queryIds: readonly string[];
 }
 
-/** How well scores foretell what models tuned on parts of the training set, or on all but one instance, say. */
+/** How well scores predict what models tuned on parts of the training set, or on all but one instance, say. */
 export interface RankAgreement {
-  /** [query] Spearman's correlation of foretold and measured; 0 where the scores do not vary, NaN where what is measured does not. */
+  /** [query] Spearman's correlation of predicted and measured; 0 where the scores do not vary, NaN where what is measured does not. */
   readonly perQuery: Float64Array;
   /** Over the queries whose measurement varies, with a bootstrap interval. */
   readonly mean: Estimate;

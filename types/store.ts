@@ -1,6 +1,6 @@
 import type { ComputeType } from "./architecture";
 import type { Projection, RowType } from "./native";
-import type { Provenance } from "./results";
+import type { InstanceAttribution, Provenance } from "./results";
 
 /** How gradients become features; two sets of features are comparable where these are equal. */
 export interface FeatureSettings {
@@ -95,6 +95,9 @@ export interface TopInstances {
   readonly unit: string;
   readonly provenance: Provenance;
 }
+
+/** Scores of training instances: all of them, or the best of each query. */
+export type InstanceScores = InstanceAttribution | TopInstances;
 
 /** Scores [train] of each training instance with itself. */
 export interface SelfInfluence {

@@ -179,19 +179,19 @@ async function resultOf(
   const asked = inspected.length === 0 ? queries : concatInstances([queries, selectInstances(train, inspected)]);
   const { attribution, seconds, bytes } = await scored(method, subject, asked, state, log);
   const own = rowsOf(attribution, queries);
-  const tracing = "truth" in data ? factTracing(own, data.truth, { k: [10] }) : undefined;
+  const tracing = "truth" in data ? await factTracing(own, data.truth, { k: [10] }) : undefined;
   return {
     name: method.name,
     subject: subject.name,
     seconds,
     bytes,
-    datamodeling: linearDatamodelingScore(own, outputs).mean,
+    datamodeling: (await linearDatamodelingScore(own, outputs)).mean,
     recall: tracing?.recall[0].estimate,
     reciprocalRank: tracing?.meanReciprocalRank,
     mislabelled:
       inspected.length === 0 || method.isNormalised === true
         ? undefined
-        : detection(attribution, queries.size, inspected),
+        : await detection(attribution, queries.size, inspected),
   };
 }
 
@@ -227,11 +227,15 @@ function rowsOf(attribution: InstanceAttribution, queries: Instances): InstanceA
 }
 
 /** Self-influence of the inspected rows, which were asked after the `first` queries; the first half of them is mislabelled. */
-function detection(attribution: InstanceAttribution, first: number, inspected: readonly number[]): Estimate {
+async function detection(
+  attribution: InstanceAttribution,
+  first: number,
+  inspected: readonly number[],
+): Promise<Estimate> {
   const { train, scores, trainIds, unit, provenance } = attribution;
   const own = Float32Array.from(inspected, (index, i) => scores[(first + i) * train + index]);
   const wrong = Array.from({ length: inspected.length / 2 }, (_, i) => i);
-  return mislabelDetection(
+  const found = await mislabelDetection(
     {
       kind: "selfInfluence",
       scores: own,
@@ -241,5 +245,6 @@ function detection(attribution: InstanceAttribution, first: number, inspected: r
       provenance,
     },
     wrong,
-  ).auc;
+  );
+  return found.auc;
 }

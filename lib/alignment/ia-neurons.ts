@@ -1,13 +1,16 @@
-// IA-Neurons (Yu et al. 2024, section 3.3): the neurons of the training instances to which a prediction is owed. Turns an
-// instance attribution into a neuron attribution. Pure; the counterpart is na-instances.ts.
+// IA-Neurons (Yu et al. 2024, section 3.3): the neurons of a prediction's most influential training instances. Turns an instance
+// attribution into a neuron attribution. Pure; the counterpart is na-instances.ts.
 import { integer, onlyKnown, oneOf } from "../options";
+import { everyRow } from "../pacing";
 import { topIndices } from "../results/ranking";
-import { requireInstanceAttribution, requireNeuronAttribution } from "../results/require";
-import { rowScores } from "../results/top";
+import { requireInstanceScores, requireNeuronAttribution } from "../results/require";
+import { bestInstances, rowScores, scoresAt } from "../results/top";
 import { alignedProvenance, dataHash, requireSameModel, requireSameTrain } from "./matching";
-import type { InstanceAttribution, NeuronAttribution } from "../../types/results";
+import type { CallOptions } from "../../types/common";
+import type { NeuronAttribution } from "../../types/results";
+import type { InstanceScores } from "../../types/store";
 
-export interface IaNeuronsOptions {
+export interface IaNeuronsOptions extends CallOptions {
   /** Most influential training instances that count. @default 10 */
   readonly instances?: number;
   /** Highest-scoring neurons of each that count. @default 5 */
@@ -33,26 +36,31 @@ const paper = { faithfulness: { instances: 100, neurons: 1 }, comparison: { inst
  * Every neuron counts once however many instances share it (its scores add up), and only scores above 0 are taken: a neuron that
  * lowers the target of a training instance does not carry it. `trainNeurons` has one row per training instance, in the order of
  * the attribution ("mismatch" otherwise). Cost: a pass over each query's row and each chosen instance's neurons.
- * @example const aligned = iaNeurons(influences, trainNeurons, { instances: 10, neurons: 5 });
+ * @example const aligned = await iaNeurons(influences, trainNeurons, { instances: 10, neurons: 5 });
  */
-export function iaNeurons(
-  instanceAttribution: InstanceAttribution,
+export async function iaNeurons(
+  instanceAttribution: InstanceScores,
   trainNeurons: NeuronAttribution,
-  options?: IaNeuronsOptions,
-): NeuronAttribution {
-  const settings = settingsOf(options);
-  requireInstanceAttribution(instanceAttribution, "instanceAttribution");
+  options: IaNeuronsOptions = {},
+): Promise<NeuronAttribution> {
+  const config = configOf(options);
+  requireInstanceScores(instanceAttribution, "instanceAttribution");
   requireNeuronAttribution(trainNeurons, "trainNeurons");
   requireSameTrain(instanceAttribution, trainNeurons);
-  if (settings.acrossModels === "refuse") requireSameModel(instanceAttribution.provenance, trainNeurons.provenance);
+  if (config.acrossModels === "refuse") requireSameModel(instanceAttribution.provenance, trainNeurons.provenance);
   const { queries } = instanceAttribution;
   const { layers, units } = trainNeurons;
   const scores = new Float32Array(queries * layers * units); // [query, layer, unit]
-  const neuronsOf = chosenNeurons(trainNeurons, settings.neurons);
-  for (let query = 0; query < queries; query++) {
+  const neuronsOf = chosenNeurons(trainNeurons, config.neurons);
+  await everyRow(queries, "IA-Neurons", options, function* (query) {
     const row = scores.subarray(query * layers * units, (query + 1) * layers * units);
-    addNeurons(row, rowScores(instanceAttribution, query), trainNeurons, neuronsOf, settings);
-  }
+    const best = bestInstances(instanceAttribution, query, config.instances);
+    const influences = scoresAt(instanceAttribution, query, best);
+    for (let at = 0; at < best.length; at++, yield) {
+      const weight = config.weighting === "equal" ? 1 : Math.max(0, influences[at]);
+      addNeurons(row, rowScores(trainNeurons, best[at]), neuronsOf(best[at]), weight);
+    }
+  });
   return Object.freeze({
     kind: "neurons",
     scores,
@@ -67,7 +75,7 @@ export function iaNeurons(
     unit: `sum over training instances of: ${trainNeurons.unit}`,
     provenance: alignedProvenance(
       "iaNeurons",
-      settings,
+      config,
       { instanceAttribution: instanceAttribution.provenance, trainNeurons: trainNeurons.provenance },
       trainNeurons.provenance,
       {
@@ -78,10 +86,19 @@ export function iaNeurons(
   });
 }
 
-type Settings = ReturnType<typeof settingsOf>;
+const optionNames = [
+  "instances",
+  "neurons",
+  "weighting",
+  "preset",
+  "purpose",
+  "acrossModels",
+  "signal",
+  "onProgress",
+] as const satisfies readonly (keyof IaNeuronsOptions)[];
 
-function settingsOf(given: IaNeuronsOptions | undefined) {
-  const options = onlyKnown(given, ["instances", "neurons", "weighting", "preset", "purpose", "acrossModels"]);
+function configOf(given: IaNeuronsOptions) {
+  const options = onlyKnown(given, optionNames);
   const purpose = oneOf(options, "purpose", "comparison", ["faithfulness", "comparison"]);
   const preset = options["preset"] === undefined ? undefined : oneOf(options, "preset", "paper", ["paper"]);
   const defaults = preset === undefined ? { instances: 10, neurons: 5 } : paper[purpose];
@@ -94,7 +111,7 @@ function settingsOf(given: IaNeuronsOptions | undefined) {
   };
 }
 
-/** The top neurons of a training instance; found once, however many queries choose it. */
+/** Finds the top neurons of a training instance, once, however many queries choose it. */
 function chosenNeurons(trainNeurons: NeuronAttribution, count: number): (instance: number) => Int32Array {
   const known = new Map<number, Int32Array>();
   return (instance) => {
@@ -104,19 +121,6 @@ function chosenNeurons(trainNeurons: NeuronAttribution, count: number): (instanc
   };
 }
 
-function addNeurons(
-  row: Float32Array,
-  influences: Float32Array,
-  trainNeurons: NeuronAttribution,
-  neuronsOf: (instance: number) => Int32Array,
-  { instances, weighting }: Settings,
-): void {
-  for (const instance of topIndices(influences, instances)) {
-    const scores = rowScores(trainNeurons, instance);
-    const weight = weighting === "equal" ? 1 : Math.max(0, influences[instance]);
-    for (const neuron of neuronsOf(instance)) {
-      const score = scores[neuron];
-      if (score > 0) row[neuron] += weight * score;
-    }
-  }
+function addNeurons(row: Float32Array, scores: Float32Array, neurons: Int32Array, weight: number): void {
+  for (const neuron of neurons) if (scores[neuron] > 0) row[neuron] += weight * scores[neuron];
 }

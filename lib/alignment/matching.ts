@@ -4,7 +4,10 @@ import { isSameModel } from "../provenance";
 import type { InstanceAttribution, NeuronAttribution, Provenance } from "../../types/results";
 
 /** "mismatch" unless the rows of `trainNeurons` are the columns of the instance attribution, in the same order. */
-export function requireSameTrain({ trainIds }: InstanceAttribution, { instanceIds }: NeuronAttribution): void {
+export function requireSameTrain(
+  { trainIds }: Pick<InstanceAttribution, "trainIds">,
+  { instanceIds }: NeuronAttribution,
+): void {
   if (trainIds.length !== instanceIds.length) {
     throw new AttributionError(
       "mismatch",

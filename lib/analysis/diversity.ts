@@ -3,12 +3,14 @@
 import { instanceTokens } from "../data/instance-tokens";
 import { requireInstances } from "../data/require-instances";
 import { AttributionError, expected } from "../errors";
-import { listOf, onlyKnown } from "../options";
+import { isTyped, listOf, onlyKnown } from "../options";
+import { everyRow } from "../pacing";
 import { mean, pearson, spearman } from "../statistics";
 import type { Correlation, Diversity } from "../../types/analysis";
+import type { CallOptions } from "../../types/common";
 import type { Instances } from "../../types/data";
 
-export interface DiversityOptions {
+export interface DiversityOptions extends CallOptions {
   /** [instance] loss of each of `instances`, e.g. from `evaluate`. @default none, meanLoss is NaN */
   readonly losses?: ArrayLike<number>;
   /** [instance, feature] readout state of each of `instances`, row-major. @default none, meanPairwiseCosine is NaN */
@@ -18,10 +20,14 @@ export interface DiversityOptions {
 /**
  * Describes the instances with the given indices (a repeated index counts once): different tokens, mean length, mean loss, mean
  * pairwise cosine of the readout states. Cost: one pass over their tokens and states; the pairs are never formed.
- * @example diversity(train, top(influences, 0, 100).map(({ index }) => index), { losses })
+ * @example await diversity(train, top(influences, 0, 100).map(({ index }) => index), { losses })
  */
-export function diversity(instances: Instances, indices: ArrayLike<number>, options?: DiversityOptions): Diversity {
-  onlyKnown(options, ["losses", "states"]);
+export async function diversity(
+  instances: Instances,
+  indices: ArrayLike<number>,
+  options: DiversityOptions = {},
+): Promise<Diversity> {
+  onlyKnown(options, ["losses", "states", "signal", "onProgress"]);
   requireInstances(instances, "instances");
   const chosen = [...new Set(listOf("indices", "a list of instance indices", indices))];
   if (chosen.length === 0) throw new AttributionError("invalid", "Expected at least one instance but received none");
@@ -29,43 +35,49 @@ export function diversity(instances: Instances, indices: ArrayLike<number>, opti
     if (!Number.isInteger(index) || index < 0 || index >= instances.size)
       throw expected("indices", `instances within 0–${instances.size - 1}`, index);
   }
-  const { losses, states } = options ?? {};
+  const { losses, states } = options;
   if (losses !== undefined && listOf("losses", "a list of numbers", losses).length !== instances.size)
     throw expected("losses", `${instances.size} numbers, one per instance`, losses);
   const distinct = new Set<number>();
   let tokens = 0;
-  for (const index of chosen) {
-    const row = instanceTokens(instances, index);
+  await everyRow(chosen.length, "diversity", options, (at) => {
+    const row = instanceTokens(instances, chosen[at]);
     tokens += row.length;
     for (const token of row) distinct.add(token);
-  }
+  });
   return Object.freeze({
     instances: chosen.length,
     tokens,
     distinctTokens: distinct.size,
     meanLength: tokens / chosen.length,
     meanLoss: losses === undefined ? NaN : mean(chosen.map((index) => losses[index])),
-    meanPairwiseCosine: states === undefined ? NaN : meanPairwiseCosine(states, instances.size, chosen),
+    meanPairwiseCosine:
+      states === undefined ? NaN : await meanPairwiseCosine(states, instances.size, chosen, options.signal),
   });
 }
 
 /** Σ over pairs of cosines from the sum of unit vectors: (‖Σ u‖² − n) / (n (n − 1)). */
-function meanPairwiseCosine(states: Float32Array, size: number, chosen: readonly number[]): number {
-  const features = Object.prototype.toString.call(states) === "[object Float32Array]" ? states.length / size : NaN;
+async function meanPairwiseCosine(
+  states: Float32Array,
+  size: number,
+  chosen: readonly number[],
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const features = isTyped(states, "Float32Array") ? states.length / size : NaN;
   if (!Number.isInteger(features) || features < 1)
     throw expected("states", `a Float32Array with one row of features for each of ${size} instances`, states);
   if (chosen.length < 2) return NaN;
   const sum = new Float64Array(features);
-  for (const index of chosen) {
-    const row = states.subarray(index * features, (index + 1) * features);
+  await everyRow(chosen.length, "diversity", { signal }, (at) => {
+    const row = states.subarray(chosen[at] * features, (chosen[at] + 1) * features);
     const norm = Math.sqrt(row.reduce((squares, value) => squares + value * value, 0));
     if (!(norm > 0))
       throw new AttributionError(
         "invalid",
-        `Expected a readout state with a direction but that of instance ${index} has the norm ${norm}`,
+        `Expected a readout state with a direction but that of instance ${chosen[at]} has the norm ${norm}`,
       );
     for (let feature = 0; feature < features; feature++) sum[feature] += row[feature] / norm;
-  }
+  });
   const squares = sum.reduce((total, value) => total + value * value, 0);
   return (squares - chosen.length) / (chosen.length * (chosen.length - 1));
 }

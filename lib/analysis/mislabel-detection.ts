@@ -2,14 +2,16 @@
 import { AttributionError, expected } from "../errors";
 import { integer, listOf, onlyKnown } from "../options";
 import { createRandom } from "../random";
-import { descendingOrder } from "../results/ranking";
+import { orderSteps } from "../ordering";
+import { everyRow, inSlices, pacedBy } from "../pacing";
 import { requireInstanceAttribution } from "../results/require";
-import { auc, quantile } from "../statistics";
+import { aucSteps, quantile } from "../statistics";
 import type { MislabelDetection } from "../../types/analysis";
+import type { CallOptions } from "../../types/common";
 import type { InstanceAttribution } from "../../types/results";
 import type { SelfInfluence } from "../../types/store";
 
-export interface MislabelDetectionOptions {
+export interface MislabelDetectionOptions extends CallOptions {
   /** Shares of the training set to inspect, best first. @default [0.05, 0.1, 0.2, 0.3] */
   readonly inspect?: readonly number[];
   /** Of the bootstrap interval. @default 42 */
@@ -18,32 +20,25 @@ export interface MislabelDetectionOptions {
 
 /** Resamples of the interval: each ranks all instances. */
 const resamples = 200;
+const drawsPerStep = 1 << 16;
 
 /**
  * The area under the ROC curve of self-influence as a detector of wrong labels, and the share found by inspecting the top of the
  * ranking. Takes a SelfInfluence, or an InstanceAttribution of the training set with itself, of which it reads the diagonal.
  * `mislabelled` lists the indices of the wrong ones. Cost: 200 rankings of the training set.
- * @example mislabelDetection(await selfInfluence(store), flipped).auc.mean
+ * @example (await mislabelDetection(await selfInfluence(store), flipped)).auc.mean
  */
-export function mislabelDetection(
+export async function mislabelDetection(
   result: SelfInfluence | InstanceAttribution,
   mislabelled: ArrayLike<number>,
-  given?: MislabelDetectionOptions,
-): MislabelDetection {
-  const options = onlyKnown(given, ["inspect", "seed"]);
-  const seed = integer(options, "seed", 42, 0);
-  const inspect = sharesOf(options["inspect"] ?? [0.05, 0.1, 0.2, 0.3]);
+  options: MislabelDetectionOptions = {},
+): Promise<MislabelDetection> {
+  const known = onlyKnown(options, ["inspect", "seed", "signal", "onProgress"]);
+  const seed = integer(known, "seed", 42, 0);
+  const inspect = sharesOf(known["inspect"] ?? [0.05, 0.1, 0.2, 0.3]);
   const scores = selfScores(result);
-  const wrong = new Uint8Array(scores.length);
-  for (const index of listOf("mislabelled", "a list of training indices", mislabelled)) {
-    if (!Number.isInteger(index) || index < 0 || index >= scores.length)
-      throw expected("mislabelled", `training instances within 0–${scores.length - 1}`, index);
-    wrong[index] = 1;
-  }
-  const count = wrong.reduce((sum, flag) => sum + flag, 0);
-  if (count === 0 || count === scores.length)
-    throw expected("mislabelled", "some of the training instances, not none or all", mislabelled);
-  const order = descendingOrder(scores);
+  const { wrong, count } = flagsOf(mislabelled, scores.length);
+  const order = await inSlices(orderSteps(scores, "descending"), pacedBy(options.signal));
   const found = inspect.map((share) => {
     const inspected = Math.max(1, Math.round(share * scores.length));
     return Object.freeze({
@@ -54,9 +49,23 @@ export function mislabelDetection(
   return Object.freeze({
     instances: scores.length,
     mislabelled: count,
-    auc: aucEstimate(scores, wrong, seed),
+    auc: await aucEstimate(scores, wrong, seed, options),
     found: Object.freeze(found),
   });
+}
+
+/** [instance] 1 for the mislabelled ones, and how many they are. */
+function flagsOf(mislabelled: ArrayLike<number>, size: number): { wrong: Uint8Array; count: number } {
+  const wrong = new Uint8Array(size);
+  for (const index of listOf("mislabelled", "a list of training indices", mislabelled)) {
+    if (!Number.isInteger(index) || index < 0 || index >= size)
+      throw expected("mislabelled", `training instances within 0–${size - 1}`, index);
+    wrong[index] = 1;
+  }
+  const count = wrong.reduce((sum, flag) => sum + flag, 0);
+  if (count === 0 || count === size)
+    throw expected("mislabelled", "some of the training instances, not none or all", mislabelled);
+  return { wrong, count };
 }
 
 function sharesOf(given: unknown): readonly number[] {
@@ -91,15 +100,27 @@ function isSelfInfluence(value: unknown): value is SelfInfluence {
 }
 
 /** Resamples positives and negatives apart, so that every resample has both. */
-function aucEstimate(scores: Float32Array, wrong: Uint8Array, seed: number): MislabelDetection["auc"] {
+async function aucEstimate(
+  scores: Float32Array,
+  wrong: Uint8Array,
+  seed: number,
+  call: CallOptions,
+): Promise<MislabelDetection["auc"]> {
   const { below } = createRandom(seed);
   const sides = [0, 1].map((side) => scores.filter((_, i) => wrong[i] === side));
   const classes = Uint8Array.from(scores, (_, i) => Number(i >= sides[0].length));
   const drawn = new Float64Array(scores.length);
-  const values = Float64Array.from({ length: resamples }, () => {
+  const values = new Float64Array(resamples);
+  await everyRow(resamples, "resampling", call, function* (sample) {
     let at = 0;
-    for (const side of sides) for (let i = 0; i < side.length; i++) drawn[at++] = side[below(side.length)];
-    return auc(drawn, classes);
-  }).sort();
-  return Object.freeze({ mean: auc(scores, wrong), low: quantile(values, 0.025), high: quantile(values, 0.975) });
+    for (const side of sides)
+      for (let i = 0; i < side.length; i++) {
+        drawn[at++] = side[below(side.length)];
+        if (at % drawsPerStep === 0) yield;
+      }
+    values[sample] = yield* aucSteps(drawn, classes);
+  });
+  values.sort();
+  const mean = await inSlices(aucSteps(scores, wrong), pacedBy(call.signal));
+  return Object.freeze({ mean, low: quantile(values, 0.025), high: quantile(values, 0.975) });
 }

@@ -2,11 +2,13 @@
 // Counts of different entries, and the layers they lie in. Pure.
 import { AttributionError, shown } from "../errors";
 import { integer, onlyKnown } from "../options";
-import { requireAttribution, requireNeuronAttribution } from "../results/require";
-import { bootstrapMean } from "../statistics";
-import { choicesOf, sharedShare, widthOf, type ChoiceOptions } from "./choices";
+import { pacedBy } from "../pacing";
+import { requireNeuronAttribution, requireScores } from "../results/require";
+import { pacedBootstrapMean } from "../statistics";
+import { choiceOptionNames, choicesOf, sharedShare, widthOf, type ChoiceOptions, type Scored } from "./choices";
 import type { DistinctCounts, LayerHistogram, Overlap, SetOverlap } from "../../types/analysis";
-import type { Attribution, InstanceAttribution, NeuronAttribution } from "../../types/results";
+import type { NeuronAttribution } from "../../types/results";
+import type { InstanceScores } from "../../types/store";
 
 export interface OverlapOptions extends ChoiceOptions {
   /** Of the bootstrap interval. @default 42 */
@@ -16,22 +18,23 @@ export interface OverlapOptions extends ChoiceOptions {
 /**
  * The share of chosen entries that two attributions have in common, per row (query) and over all rows as sets. Both must have
  * the same rows and entries ("mismatch" otherwise).
- * @example overlap(influences, naInstances(queryNeurons, trainNeurons), { k: 10 }).mean // { mean: 0.21, low: …, high: … }
+ * @example (await overlap(influences, await naInstances(queryNeurons, trainNeurons), { k: 10 })).mean.mean // 0.21
  */
-export function overlap(a: InstanceAttribution, b: InstanceAttribution, options?: OverlapOptions): Overlap;
-export function overlap(a: NeuronAttribution, b: NeuronAttribution, options?: OverlapOptions): Overlap;
-export function overlap(a: Attribution, b: Attribution, given?: OverlapOptions): Overlap {
-  const options = onlyKnown(given, ["k", "seed"]);
-  const k = integer(options, "k", 10, 1);
-  requireAttribution(a, "a");
-  requireAttribution(b, "b");
+export function overlap(a: InstanceScores, b: InstanceScores, options?: OverlapOptions): Promise<Overlap>;
+export function overlap(a: NeuronAttribution, b: NeuronAttribution, options?: OverlapOptions): Promise<Overlap>;
+export async function overlap(a: Scored, b: Scored, options: OverlapOptions = {}): Promise<Overlap> {
+  const known = onlyKnown(options, [...choiceOptionNames, "seed"]);
+  const k = integer(known, "k", 10, 1);
+  const seed = integer(known, "seed", 42, 0);
+  requireScores(a, "a");
+  requireScores(b, "b");
   requireSameEntries(a, b);
-  const [first, second] = [choicesOf(a, k), choicesOf(b, k)];
+  const [first, second] = [await choicesOf(a, k, options), await choicesOf(b, k, options)];
   const perRow = Float64Array.from(first, (choice, row) => sharedShare(choice, second[row]));
   return Object.freeze({
     k,
     perRow,
-    mean: bootstrapMean(perRow, { seed: integer(options, "seed", 42, 0) }),
+    mean: await pacedBootstrapMean(perRow, pacedBy(options.signal), { seed }),
     chance: Math.min(1, k / widthOf(a)),
     sets: setOverlap(first, second),
   });
@@ -52,12 +55,12 @@ function union(choices: readonly Int32Array[]): Set<number> {
 
 /**
  * How many different training instances or units the rows choose: few means that all predictions share them.
- * @example distinctCounts(influences, { k: 10 }).share // near 0: the same instances for every query
+ * @example (await distinctCounts(influences, { k: 10 })).share // near 0: the same instances for every query
  */
-export function distinctCounts(attribution: Attribution, options?: ChoiceOptions): DistinctCounts {
-  const k = integer(onlyKnown(options, ["k"]), "k", 10, 1);
-  requireAttribution(attribution, "attribution");
-  const choices = choicesOf(attribution, k);
+export async function distinctCounts(attribution: Scored, options: ChoiceOptions = {}): Promise<DistinctCounts> {
+  const k = integer(onlyKnown(options, choiceOptionNames), "k", 10, 1);
+  requireScores(attribution, "attribution");
+  const choices = await choicesOf(attribution, k, options);
   const chosen = choices.reduce((sum, choice) => sum + choice.length, 0);
   const distinct = union(choices).size;
   return Object.freeze({ k, chosen, distinct, share: chosen === 0 ? 0 : distinct / chosen });
@@ -65,12 +68,15 @@ export function distinctCounts(attribution: Attribution, options?: ChoiceOptions
 
 /**
  * In which layers the top k units of every row lie.
- * @example layerHistogram(na, { k: 100 }).shares // [layer], sums to 1
+ * @example (await layerHistogram(na, { k: 100 })).shares // [layer], sums to 1
  */
-export function layerHistogram(attribution: NeuronAttribution, options?: ChoiceOptions): LayerHistogram {
-  const k = integer(onlyKnown(options, ["k"]), "k", 10, 1);
+export async function layerHistogram(
+  attribution: NeuronAttribution,
+  options: ChoiceOptions = {},
+): Promise<LayerHistogram> {
+  const k = integer(onlyKnown(options, choiceOptionNames), "k", 10, 1);
   requireNeuronAttribution(attribution, "attribution");
-  const choices = choicesOf(attribution, k);
+  const choices = await choicesOf(attribution, k, options);
   const counts = new Float64Array(attribution.layers);
   const distinct = new Float64Array(attribution.layers);
   const count = (tally: Float64Array, indices: Iterable<number>) => {
@@ -86,13 +92,13 @@ export function layerHistogram(attribution: NeuronAttribution, options?: ChoiceO
 }
 
 /** "mismatch" unless both attributions have the same rows and the same entries. */
-export function requireSameEntries(a: Attribution, b: Attribution): void {
-  if (a.kind !== b.kind)
+export function requireSameEntries(a: Scored, b: Scored): void {
+  if ((a.kind === "neurons") !== (b.kind === "neurons"))
     throw new AttributionError(
       "mismatch",
       `Expected two attributions of one kind but received "${a.kind}" and "${b.kind}"`,
     );
-  if (a.kind === "instances" && b.kind === "instances") {
+  if (a.kind !== "neurons" && b.kind !== "neurons") {
     requireSameIds("queries", a.queryIds, b.queryIds);
     requireSameIds("training instances", a.trainIds, b.trainIds);
   }

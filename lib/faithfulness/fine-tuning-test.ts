@@ -84,7 +84,7 @@ export async function fineTuningTest(
       "The attribution does not rank these training instances: both must have the same ids in the same order",
     );
   }
-  const order = globalRanking(attribution).map(({ index }) => index);
+  const order = (await globalRanking(attribution, { signal: options.signal })).map(({ index }) => index);
   const jobs = seeds.flatMap((seed) => [
     { subset: "all" as const, fraction: 1, seed },
     ...subsets.flatMap((subset) => fractions.map((fraction) => ({ subset, fraction, seed }))),

@@ -8,7 +8,7 @@ import { libtorchVersion } from "../native";
 import { onlyKnown, seedOf } from "../options";
 import { provenance } from "../provenance";
 import { createRandom, sampleWithout } from "../random";
-import { descendingOrder } from "../results/ranking";
+import { descendingOrder } from "../ordering";
 import { rowScores } from "../results/top";
 import { bootstrapMean } from "../statistics";
 import { checkLabelled, checkRanks, retrainingNames, type RetrainingOptions, seedsOf, tuneAndRead } from "./retraining";

@@ -1,11 +1,13 @@
 // Refined neurons: what several phrasings of one fact have in common, without what other prompts share too.
+import type { CallOptions } from "../../types/common";
 import type { NeuronAttribution, RefinedNeuron, Site } from "../../types/results";
 import { AttributionError, expected } from "../errors";
 import { number, onlyKnown } from "../options";
+import { inSlices, pacedBy, type Steps } from "../pacing";
 import { requireNeuronAttribution } from "../results/require";
-import { rowScores, select, type Selection } from "../results/top";
+import { rowScores, selectIndices, type Selection } from "../results/top";
 
-export interface RefineOptions {
+export interface RefineOptions extends CallOptions {
   /** p: a unit must be selected in more than this share of the rows. @default 0.5 */
   readonly share?: number;
   /** What each row selects. @default { fractionOfMaximum: 0.2 } (Dai et al.) */
@@ -25,33 +27,44 @@ export interface RefineOptions {
  * as negatives the fact's own are left (`npm run demo -- facts` tests both kinds). Largest share first, then highest score;
  * `share` is the share of rows, `score` the mean over all rows.
  * Pure. Source: Dai et al. 2022 (knowledge neurons). Cost: one pass over the scores.
- * @example refineNeurons(await integratedGradients(model, phrasings), { negatives: await integratedGradients(model, others) })
+ * @example await refineNeurons(await integratedGradients(model, phrasings), { negatives: await integratedGradients(model, others) })
  */
-export function refineNeurons(
+export async function refineNeurons(
   attributions: NeuronAttribution | readonly NeuronAttribution[],
-  options?: RefineOptions,
-): RefinedNeuron[] {
-  const given = onlyKnown(options, ["share", "select", "negatives", "negativeSelect"]);
+  options: RefineOptions = {},
+): Promise<RefinedNeuron[]> {
+  const given = onlyKnown(options, optionNames);
   const share = number(given, "share", 0.5, 0, 1);
-  const selection = options?.select ?? { fractionOfMaximum: 0.2 };
+  const selection = options.select ?? { fractionOfMaximum: 0.2 };
   const phrasings = listOf("attributions", attributions);
-  const negatives = given["negatives"] === undefined ? [] : listOf("negatives", options!.negatives!);
+  const negatives = options.negatives === undefined ? [] : listOf("negatives", options.negatives);
   if (negatives.length === 0 && given["negativeSelect"] !== undefined)
     throw new AttributionError("missing", '"negativeSelect" needs "negatives"');
   requireOneSite([...phrasings, ...negatives]);
-  const left = new Set(
-    negatives.flatMap((other) =>
-      [...sharesOf([other], options?.negativeSelect ?? selection)].flatMap(([index, found]) =>
-        found > share ? [index] : [],
-      ),
-    ),
-  );
+  const pace = pacedBy(options.signal);
+  const excluded = new Set<number>();
+  for (const other of negatives) {
+    const shares = await inSlices(sharesOf([other], options.negativeSelect ?? selection), pace);
+    for (const [index, found] of shares) if (found > share) excluded.add(index);
+  }
   const [{ units, site }] = phrasings;
-  return [...sharesOf(phrasings, selection)]
-    .filter(([index, found]) => found > share && !left.has(index))
-    .map(([index, found]) => placed({ index, share: found, score: meanScore(phrasings, index) }, units, site))
-    .sort((a, b) => b.share - a.share || b.score - a.score || a.index - b.index);
+  const refined: RefinedNeuron[] = [];
+  for (const [index, found] of await inSlices(sharesOf(phrasings, selection), pace)) {
+    if (found <= share || excluded.has(index)) continue;
+    refined.push(placed({ index, share: found, score: meanScore(phrasings, index) }, units, site));
+    await pace();
+  }
+  return refined.sort((a, b) => b.share - a.share || b.score - a.score || a.index - b.index);
 }
+
+const optionNames = [
+  "share",
+  "select",
+  "negatives",
+  "negativeSelect",
+  "signal",
+  "onProgress",
+] as const satisfies readonly (keyof RefineOptions)[];
 
 function placed(
   { index, share, score }: { readonly index: number; readonly share: number; readonly score: number },
@@ -62,12 +75,13 @@ function placed(
 }
 
 /** Share of all rows that select each unit; a unit that none selects is not listed. */
-function sharesOf(attributions: readonly NeuronAttribution[], selection: Selection): Map<number, number> {
+function* sharesOf(attributions: readonly NeuronAttribution[], selection: Selection): Steps<Map<number, number>> {
   const rows = attributions.reduce((sum, { instances }) => sum + instances, 0);
   const counts = new Map<number, number>();
   for (const attribution of attributions) {
-    for (let row = 0; row < attribution.instances; row++) {
-      for (const { index } of select(attribution, row, selection)) counts.set(index, (counts.get(index) ?? 0) + 1);
+    for (let row = 0; row < attribution.instances; row++, yield) {
+      for (const index of selectIndices(rowScores(attribution, row), selection))
+        counts.set(index, (counts.get(index) ?? 0) + 1);
     }
   }
   return new Map([...counts].map(([index, count]) => [index, count / rows]));

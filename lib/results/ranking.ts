@@ -1,91 +1,87 @@
-// Orders scores: highest first, equal scores by index. What every ranking of the library goes through.
-// Scores that are not a number have no place in an order and are refused.
-import { AttributionError } from "../errors";
+// The highest scores of a row, equal scores by index. Scores that are not a number have no rank and are refused.
+import { type Direction, notANumber, orderSteps } from "../ordering";
+import { atOnce } from "../pacing";
 
 type Scores = Float32Array | Float64Array;
 
-/** Indices that pack beside a 32-bit score into the 53 bits of a number. */
-const packable = 2 ** 21;
-const { isNaN } = Number; // called for every score: looked up once
-
-/** Indices of the `k` highest scores (all where k exceeds them), best first, ties by index. "invalid" on NaN. */
+/** Indices of the `k` highest scores (all where k exceeds them), highest first, ties by index. "invalid" on NaN. */
 export function topIndices(scores: Scores, k: number): Int32Array {
-  if (k >= scores.length / 8) return descendingOrder(scores).subarray(0, Math.min(k, scores.length));
-  const heap = new Int32Array(k);
-  let filled = 0;
-  let weakest = -Infinity;
+  return firstIndices(scores, k, "descending");
+}
+
+/** Indices of the first `k` scores in an order, ties by index. "invalid" on NaN. */
+export function firstIndices(scores: Scores, k: number, direction: Direction): Int32Array {
+  if (k >= scores.length / 8) return atOnce(orderSteps(scores, direction)).subarray(0, Math.min(k, scores.length));
+  const sign = direction === "descending" ? 1 : -1;
+  const indices = new Int32Array(k);
+  const best = bestOf(indices, new Float64Array(k));
   for (let index = 0; index < scores.length; index++) {
     const score = scores[index];
-    if (score <= weakest && filled === k) continue;
-    if (isNaN(score)) throw notANumber(index);
-    if (k === 0) continue;
-    if (filled < k) raise(heap, scores, index, filled++);
-    else sink(heap, scores, index, k);
-    if (filled === k) weakest = scores[heap[0]];
+    if (score !== score) throw notANumber(index);
+    best.offer(index, sign * score);
   }
-  return heap.sort((a, b) => scores[b] - scores[a] || a - b);
+  best.sort();
+  return indices;
 }
 
-/** Whether entry a ranks behind entry b. */
-function behind(scores: Scores, a: number, b: number): boolean {
-  const [scoreA, scoreB] = [scores[a], scores[b]];
-  return scoreA < scoreB || (scoreA === scoreB && a > b);
+/** Keeps the best entries of those offered, in the two arrays that it is given; `sort` puts them in order. */
+export interface BestEntries {
+  readonly offer: (index: number, score: number) => void;
+  readonly sort: () => void;
 }
 
-/** Adds an index at the end of a heap whose root ranks last. */
-function raise(heap: Int32Array, scores: Scores, index: number, at: number): void {
+export function bestOf(indices: Int32Array, scores: Scores): BestEntries {
+  const size = indices.length;
+  let filled = 0;
+  return {
+    offer(index, score) {
+      if (filled < size) raise(indices, scores, filled++, index, score);
+      else if (size > 0 && isBehind(scores[0], indices[0], score, index)) lower(indices, scores, index, score);
+    },
+    sort: () => sortEntries(indices, scores),
+  };
+}
+
+// A heap in two arrays. Its root is the entry that ranks last: lowest score, then highest index.
+
+function isBehind(score: number, index: number, otherScore: number, otherIndex: number): boolean {
+  return score < otherScore || (score === otherScore && index > otherIndex);
+}
+
+/** Adds an entry at the heap's end. */
+function raise(indices: Int32Array, scores: Scores, end: number, index: number, score: number): void {
+  let at = end;
   while (at > 0) {
     const parent = (at - 1) >> 1;
-    if (!behind(scores, index, heap[parent])) break;
-    heap[at] = heap[parent];
+    if (!isBehind(score, index, scores[parent], indices[parent])) break;
+    indices[at] = indices[parent];
+    scores[at] = scores[parent];
     at = parent;
   }
-  heap[at] = index;
+  indices[at] = index;
+  scores[at] = score;
 }
 
-/** Replaces the root. */
-function sink(heap: Int32Array, scores: Scores, index: number, size: number): void {
+/** Replaces the heap's root. */
+function lower(indices: Int32Array, scores: Scores, index: number, score: number): void {
+  const size = indices.length;
   let at = 0;
   for (let child = 1; child < size; child = 2 * at + 1) {
-    if (child + 1 < size && behind(scores, heap[child + 1], heap[child])) child++;
-    if (!behind(scores, heap[child], index)) break;
-    heap[at] = heap[child];
+    if (child + 1 < size && isBehind(scores[child + 1], indices[child + 1], scores[child], indices[child])) child++;
+    if (!isBehind(scores[child], indices[child], score, index)) break;
+    indices[at] = indices[child];
+    scores[at] = scores[child];
     at = child;
   }
-  heap[at] = index;
+  indices[at] = index;
+  scores[at] = score;
 }
 
-/** All indices, best first, ties by index. "invalid" on NaN. */
-export function descendingOrder(scores: Scores): Int32Array {
-  const order = new Int32Array(scores.length);
-  if (scores.BYTES_PER_ELEMENT === 4 && scores.length <= packable) return packedOrder(scores as Float32Array, order);
-  for (let index = 0; index < scores.length; index++) {
-    if (isNaN(scores[index])) throw notANumber(index);
-    order[index] = index;
-  }
-  return order.sort((a, b) => (scores[a] > scores[b] ? -1 : scores[a] === scores[b] ? a - b : 1));
-}
-
-/** Sorts without a comparator: the score's bits, turned so that they fall with the score, above the index's. */
-function packedOrder(scores: Float32Array, order: Int32Array): Int32Array {
-  const keys = new Float64Array(scores.length);
-  const value = new Float32Array(1);
-  const bits = new Uint32Array(value.buffer);
-  for (let index = 0; index < scores.length; index++) {
-    const score = scores[index];
-    if (isNaN(score)) throw notANumber(index);
-    value[0] = score + 0; // −0 and 0 are equal
-    const raw = bits[0];
-    keys[index] = (raw >= 0x80000000 ? raw : 0x7fffffff - raw) * packable + index;
-  }
-  keys.sort();
-  for (let at = 0; at < keys.length; at++) order[at] = keys[at] % packable;
-  return order;
-}
-
-function notANumber(index: number): AttributionError {
-  return new AttributionError(
-    "invalid",
-    `Expected scores to rank but the score at ${index} is NaN. Compute the attribution again, and check the model's weights for NaN`,
+function sortEntries(indices: Int32Array, scores: Scores): void {
+  const order = Int32Array.from(indices, (_, at) => at).sort(
+    (a, b) => scores[b] - scores[a] || indices[a] - indices[b],
   );
+  const [sortedIndices, sortedScores] = [order.map((at) => indices[at]), Float64Array.from(order, (at) => scores[at])];
+  indices.set(sortedIndices);
+  scores.set(sortedScores);
 }

@@ -1,7 +1,7 @@
-// Whether a value is a result of a kind: what every function that takes one asks first, in constant time. layout.ts has the whole check.
+// Whether a value is a result of a kind. Every function that takes one asks first, in constant time; layout.ts has the whole check.
 import type { SubsetOutputs } from "../../types/analysis";
 import type { Attribution, InstanceAttribution, NeuronAttribution } from "../../types/results";
-import type { TopInstances } from "../../types/store";
+import type { InstanceScores, TopInstances } from "../../types/store";
 import { expected } from "../errors";
 import { isTyped } from "../options";
 
@@ -21,18 +21,15 @@ export function requireNeuronAttribution(value: unknown, name: string): asserts 
 }
 
 /** The same for an instance attribution, whole or the best of each query only. */
-export function requireInstanceScores(
-  value: unknown,
-  name: string,
-): asserts value is InstanceAttribution | TopInstances {
+export function requireInstanceScores(value: unknown, name: string): asserts value is InstanceScores {
   if (!isInstances(value) && !isTopInstances(value))
     throw expected(name, `${makers.instances}, or the TopInstances of one`, value);
 }
 
-/** The same for an instance or a neuron attribution. */
-export function requireAttribution(value: unknown, name: string): asserts value is Attribution {
-  if (!isInstances(value) && !isNeurons(value))
-    throw expected(name, "an InstanceAttribution or a NeuronAttribution", value);
+/** The same for any of them. */
+export function requireScores(value: unknown, name: string): asserts value is Attribution | TopInstances {
+  if (!isInstances(value) && !isNeurons(value) && !isTopInstances(value))
+    throw expected(name, "an InstanceAttribution, a TopInstances or a NeuronAttribution", value);
 }
 
 function isInstances(value: unknown): boolean {

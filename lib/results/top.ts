@@ -1,14 +1,11 @@
-// Rankings of one row of a result: the best k, or a selection by size or by share of the maximum.
+// Rankings of one row of a result: the first k of either end, or a selection by size or by share of the maximum.
 import { AttributionError, expected } from "../errors";
-import { descendingOrder, topIndices } from "./ranking";
-import { requireAttribution, requireNeuronAttribution } from "./require";
-import type {
-  Attribution,
-  InstanceAttribution,
-  NeuronAttribution,
-  RankedInstance,
-  RankedNeuron,
-} from "../../types/results";
+import { oneOf, onlyKnown } from "../options";
+import { descendingOrder, notANumber } from "../ordering";
+import { firstIndices, topIndices } from "./ranking";
+import { requireNeuronAttribution, requireScores } from "./require";
+import type { Attribution, NeuronAttribution, RankedInstance, RankedNeuron } from "../../types/results";
+import type { InstanceScores, TopInstances } from "../../types/store";
 
 /**
  * Which units of a ranking count: all, the best `topK`, or those whose score is above a fraction of the row's maximum
@@ -16,23 +13,78 @@ import type {
  */
 export type Selection = { readonly keep: "all" } | { readonly topK: number } | { readonly fractionOfMaximum: number };
 
+export interface TopOptions {
+  /**
+   * "proponents": highest scores first. "opponents": lowest scores first, i.e. the training instances that raise the query's loss
+   * most, or the units that lower the target most. @default "proponents"
+   */
+  readonly order?: "proponents" | "opponents";
+}
+
 /**
- * The k highest scores of one row, best first, ties by index; all where k exceeds them. For an `InstanceAttribution` the most
- * helpful training instances of a query, for a `NeuronAttribution` the units of an instance. "invalid" on NaN scores.
- * Cost: one pass over the row.
+ * The first k scores of one row, ties by index; all where k exceeds them. Of instance scores the training instances of a query, of
+ * a `NeuronAttribution` the units of an instance. A `TopInstances` has the proponents that it holds and no opponents ("invalid").
+ * "invalid" on NaN scores too. Cost: one pass over the row.
  * @example top(influences, 0, 10)[0] // { index: 17, score: 3.2, id: "fact-17" }
+ * @example top(influences, 0, 3, { order: "opponents" })
  */
-export function top(attribution: InstanceAttribution, row: number, k: number): RankedInstance[];
-export function top(attribution: NeuronAttribution, row: number, k: number): RankedNeuron[];
-export function top(attribution: Attribution, row: number, k: number): RankedInstance[] | RankedNeuron[];
-export function top(attribution: Attribution, row: number, k: number): RankedInstance[] | RankedNeuron[] {
-  requireAttribution(attribution, "attribution");
+export function top(attribution: InstanceScores, row: number, k: number, options?: TopOptions): RankedInstance[];
+export function top(attribution: NeuronAttribution, row: number, k: number, options?: TopOptions): RankedNeuron[];
+export function top(
+  attribution: Attribution | TopInstances,
+  row: number,
+  k: number,
+  options?: TopOptions,
+): RankedInstance[] | RankedNeuron[];
+export function top(
+  attribution: Attribution | TopInstances,
+  row: number,
+  k: number,
+  options?: TopOptions,
+): RankedInstance[] | RankedNeuron[] {
+  const order = oneOf(onlyKnown(options, ["order"]), "order", "proponents", ["proponents", "opponents"]);
+  requireScores(attribution, "attribution");
   if (k !== Infinity && (!Number.isInteger(k) || k < 1)) throw expected("k", "a whole number of at least 1", k);
+  if (attribution.kind === "topInstances") return held(attribution, row, k, order);
   const scores = rowScores(attribution, row);
-  const indices = topIndices(scores, k);
+  const indices = firstIndices(scores, k, order === "proponents" ? "descending" : "ascending");
   return attribution.kind === "instances"
-    ? instances(attribution, scores, indices)
+    ? instances(attribution.trainIds, indices, scores)
     : neurons(attribution, scores, indices);
+}
+
+function held(best: TopInstances, row: number, k: number, order: "proponents" | "opponents"): RankedInstance[] {
+  if (order === "opponents")
+    throw new AttributionError(
+      "invalid",
+      "A TopInstances holds the proponents of each query only: compute the attribution without topK to see opponents",
+    );
+  requireRow(row, best.queries);
+  const [begin, end] = [row * best.k, row * best.k + Math.min(k, best.k)];
+  const indices = best.indices.subarray(begin, end);
+  return Array.from(indices, (index, at) => ({ index, score: best.scores[begin + at], id: best.trainIds[index] }));
+}
+
+/**
+ * Indices of the k best training instances of a query, best first. "mismatch" where a TopInstances holds fewer than k and not all.
+ */
+export function bestInstances(attribution: InstanceScores, query: number, k: number): Int32Array {
+  if (attribution.kind === "instances") return topIndices(rowScores(attribution, query), k);
+  requireRow(query, attribution.queries);
+  if (attribution.k < Math.min(k, attribution.train))
+    throw new AttributionError(
+      "mismatch",
+      `Expected the best ${k} training instances of each query but the TopInstances holds ${attribution.k}: compute it with topK: ${k} or more`,
+    );
+  return attribution.indices.subarray(query * attribution.k, query * attribution.k + Math.min(k, attribution.k));
+}
+
+/** The scores of those instances. */
+export function scoresAt(attribution: InstanceScores, query: number, indices: Int32Array): Float32Array {
+  if (attribution.kind === "topInstances")
+    return attribution.scores.subarray(query * attribution.k, query * attribution.k + indices.length);
+  const scores = rowScores(attribution, query);
+  return Float32Array.from(indices, (index) => scores[index]);
 }
 
 /**
@@ -51,42 +103,50 @@ export function rowScores(attribution: Attribution, row: number): Float32Array {
     attribution.kind === "instances"
       ? [attribution.queries, attribution.train]
       : [attribution.instances, attribution.layers * attribution.units];
-  if (!Number.isInteger(row) || row < 0 || row >= rows) throw expected("row", `a row within 0–${rows - 1}`, row);
+  requireRow(row, rows);
   return attribution.scores.subarray(row * width, (row + 1) * width);
+}
+
+function requireRow(row: number, rows: number): void {
+  if (!Number.isInteger(row) || row < 0 || row >= rows) throw expected("row", `a row within 0–${rows - 1}`, row);
+}
+
+/** "invalid" for anything but a selection. */
+export function requireSelection(selection: unknown, name: string): asserts selection is Selection {
+  if (typeof selection !== "object" || selection === null) throw noSelection(name, selection);
+  const { topK, fractionOfMaximum, keep } = selection as Readonly<Record<string, unknown>>;
+  if (topK !== undefined) {
+    if (!Number.isInteger(topK) || (topK as number) < 1) throw expected("topK", "a whole number of at least 1", topK);
+  } else if (fractionOfMaximum !== undefined) {
+    const isFraction = typeof fractionOfMaximum === "number" && fractionOfMaximum >= 0 && fractionOfMaximum < 1;
+    if (!isFraction) throw expected("fractionOfMaximum", "a number within 0–1, 1 excluded", fractionOfMaximum);
+  } else if (keep !== "all") throw noSelection(name, selection);
+}
+
+function noSelection(name: string, value: unknown): AttributionError {
+  return expected(name, '{ keep: "all" }, { topK } or { fractionOfMaximum }', value);
 }
 
 /** Indices that a selection keeps, best first. */
 export function selectIndices(scores: Float32Array, selection: Selection): Int32Array {
-  if (typeof selection !== "object" || selection === null)
-    throw expected("selection", '{ keep: "all" }, { topK } or { fractionOfMaximum }', selection);
-  if ("topK" in selection) {
-    if (!Number.isInteger(selection.topK) || selection.topK < 1)
-      throw expected("topK", "a whole number of at least 1", selection.topK);
-    return topIndices(scores, selection.topK);
-  }
+  requireSelection(selection, "selection");
+  if ("topK" in selection) return topIndices(scores, selection.topK);
   if ("fractionOfMaximum" in selection) return aboveFraction(scores, selection.fractionOfMaximum);
-  if (selection.keep !== "all")
-    throw expected("selection", '{ keep: "all" }, { topK } or { fractionOfMaximum }', selection);
   return descendingOrder(scores);
 }
 
 function aboveFraction(scores: Float32Array, fraction: number): Int32Array {
-  if (!(fraction >= 0 && fraction < 1))
-    throw expected("fractionOfMaximum", "a number within 0–1, 1 excluded", fraction);
   let maximum = 0;
-  for (const score of scores) {
-    if (Number.isNaN(score)) throw new AttributionError("invalid", "Expected scores to select from but one is NaN");
-    if (score > maximum) maximum = score;
+  for (let index = 0; index < scores.length; index++) {
+    if (Number.isNaN(scores[index])) throw notANumber(index);
+    if (scores[index] > maximum) maximum = scores[index];
   }
   const kept: number[] = [];
-  for (let index = 0; index < scores.length; index++) {
-    if (scores[index] > fraction * maximum) kept.push(index);
-  }
-  const order = descendingOrder(Float32Array.from(kept, (index) => scores[index]));
-  return order.map((at) => kept[at]);
+  for (let index = 0; index < scores.length; index++) if (scores[index] > fraction * maximum) kept.push(index);
+  return descendingOrder(Float32Array.from(kept, (index) => scores[index])).map((at) => kept[at]);
 }
 
-function instances({ trainIds }: InstanceAttribution, scores: Float32Array, indices: Int32Array): RankedInstance[] {
+function instances(trainIds: readonly string[], indices: Int32Array, scores: Float32Array): RankedInstance[] {
   return Array.from(indices, (index) => ({ index, score: scores[index], id: trainIds[index] }));
 }
 

@@ -1,11 +1,12 @@
+import { createRandom } from "../../lib/random";
 import { globalRanking } from "../../lib/alignment/global-ranking";
 import { instancesOf } from "../results/sample";
-import { refuses } from "../results/refuses";
+import { rejects } from "../results/refuses";
 
 describe("global ranking", () => {
-  test("orders training instances by the sum of their ranks", () => {
+  test("orders training instances by the sum of their ranks", async () => {
     expect(
-      globalRanking(
+      await globalRanking(
         instancesOf([
           [3, 1, 2],
           [1000, 10, 2000],
@@ -18,14 +19,14 @@ describe("global ranking", () => {
     ]);
   });
 
-  test("equal scores share their ranks, −∞ included", () => {
-    expect(globalRanking(instancesOf([[-Infinity, 1, -Infinity]])).map(({ rankSum }) => rankSum)).toEqual([
+  test("equal scores share their ranks, −∞ included", async () => {
+    expect((await globalRanking(instancesOf([[-Infinity, 1, -Infinity]]))).map(({ rankSum }) => rankSum)).toEqual([
       1, 2.5, 2.5,
     ]);
   });
 
-  test("a query on a large scale outweighs no other", () => {
-    const [first] = globalRanking(
+  test("a query on a large scale outweighs no other", async () => {
+    const [first] = await globalRanking(
       instancesOf([
         [1, 2],
         [1, 2],
@@ -35,5 +36,18 @@ describe("global ranking", () => {
     expect(first.index).toBe(1);
   });
 
-  test("NaN is refused", () => refuses("invalid", () => globalRanking(instancesOf([[1, NaN]]))));
+  test("equals counting, row by row", async () => {
+    const random = createRandom(8);
+    const rows = Array.from({ length: 5 }, () => Array.from({ length: 50 }, () => random.below(20)));
+    const rankSum = (index: number) =>
+      rows.reduce((sum, row) => {
+        const above = row.filter((score) => score > row[index]).length;
+        return sum + above + (row.filter((score) => score === row[index]).length + 1) / 2;
+      }, 0);
+    const ranking = await globalRanking(instancesOf(rows));
+    expect(ranking.map((entry) => entry.rankSum)).toEqual(ranking.map(({ index }) => rankSum(index)));
+    expect(ranking.every(({ rankSum: sum }, at) => at === 0 || sum >= ranking[at - 1].rankSum)).toBe(true);
+  });
+
+  test("NaN is refused", () => rejects("invalid", () => globalRanking(instancesOf([[1, NaN]]))));
 });

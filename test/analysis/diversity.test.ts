@@ -1,6 +1,6 @@
 import { diversity, diversityCorrelation } from "../../lib/analysis/diversity";
 import { createRandom } from "../../lib/random";
-import { refuses } from "../results/refuses";
+import { refuses, rejects } from "../results/refuses";
 import { instancesFrom } from "./instances";
 
 describe("diversity", () => {
@@ -13,8 +13,8 @@ describe("diversity", () => {
     [9],
   ]);
 
-  test("counts different tokens and lengths, all choices of an instance together", () => {
-    expect(diversity(instances, [0, 1])).toMatchObject({
+  test("counts different tokens and lengths, all choices of an instance together", async () => {
+    expect(await diversity(instances, [0, 1])).toMatchObject({
       instances: 2,
       tokens: 8,
       distinctTokens: 5,
@@ -24,11 +24,15 @@ describe("diversity", () => {
     });
   });
 
-  test("an instance named twice counts once", () => {
-    expect(diversity(instances, [2, 2], { losses: [1, 2, 3] })).toMatchObject({ instances: 1, tokens: 1, meanLoss: 3 });
+  test("an instance named twice counts once", async () => {
+    expect(await diversity(instances, [2, 2], { losses: [1, 2, 3] })).toMatchObject({
+      instances: 1,
+      tokens: 1,
+      meanLoss: 3,
+    });
   });
 
-  test("the mean pairwise cosine equals the mean over all pairs", () => {
+  test("the mean pairwise cosine equals the mean over all pairs", async () => {
     const random = createRandom(1);
     const states = Float32Array.from({ length: 3 * 5 }, random.normal);
     const row = (at: number) => Array.from(states.subarray(at * 5, at * 5 + 5));
@@ -39,18 +43,18 @@ describe("diversity", () => {
       [0, 2],
       [1, 2],
     ].map(([a, b]) => cosine(row(a), row(b)));
-    expect(diversity(instances, [0, 1, 2], { states }).meanPairwiseCosine).toBeCloseTo(
+    expect((await diversity(instances, [0, 1, 2], { states })).meanPairwiseCosine).toBeCloseTo(
       (pairs[0] + pairs[1] + pairs[2]) / 3,
       6,
     );
   });
 
-  test("no instances, unknown instances, a zero state and lists of the wrong length are refused", () => {
-    refuses("invalid", () => diversity(instances, []));
-    refuses("invalid", () => diversity(instances, [3]), /0–2/);
-    refuses("invalid", () => diversity(instances, [0, 1], { states: new Float32Array(6) }), /norm 0/);
-    refuses("invalid", () => diversity(instances, [0], { states: new Float32Array(7) }));
-    refuses("invalid", () => diversity(instances, [0], { losses: [1] }));
+  test("no instances, unknown instances, a zero state and lists of the wrong length are refused", async () => {
+    await rejects("invalid", () => diversity(instances, []));
+    await rejects("invalid", () => diversity(instances, [3]), /0–2/);
+    await rejects("invalid", () => diversity(instances, [0, 1], { states: new Float32Array(6) }), /norm 0/);
+    await rejects("invalid", () => diversity(instances, [0], { states: new Float32Array(7) }));
+    await rejects("invalid", () => diversity(instances, [0], { losses: [1] }));
   });
 
   test("its correlation with results is Pearson's and Spearman's", () => {

@@ -1,11 +1,11 @@
 import { factTracing } from "../../lib/analysis/fact-tracing";
 import { createRandom, shuffle } from "../../lib/random";
 import { instancesOf } from "../results/sample";
-import { refuses } from "../results/refuses";
+import { rejects } from "../results/refuses";
 
 describe("fact tracing", () => {
-  test("recall@k and the reciprocal rank of a known ranking are known", () => {
-    const result = factTracing(
+  test("recall@k and the reciprocal rank of a known ranking are known", async () => {
+    const result = await factTracing(
       instancesOf([
         [9, 8, 7, 6],
         [9, 8, 7, 6],
@@ -18,9 +18,9 @@ describe("fact tracing", () => {
     expect(result.meanReciprocalRank.mean).toBe(0.75);
   });
 
-  test("queries without known truth are left out and counted", () => {
+  test("queries without known truth are left out and counted", async () => {
     expect(
-      factTracing(
+      await factTracing(
         instancesOf([
           [2, 1],
           [2, 1],
@@ -30,10 +30,10 @@ describe("fact tracing", () => {
     ).toMatchObject({ queries: 1, skipped: 1, meanReciprocalRank: { mean: 0.5 } });
   });
 
-  test("equal scores give what random order gives on average", () => {
+  test("equal scores give what random order gives on average", async () => {
     const scores = [3, 2, 2, 2, 2, 1, 1];
     const truth = [2, 4, 6];
-    const result = factTracing(instancesOf([scores]), [truth], { k: [3] });
+    const result = await factTracing(instancesOf([scores]), [truth], { k: [3] });
     let [recall, reciprocal] = [0, 0];
     const draws = 20_000;
     const random = createRandom(1);
@@ -49,8 +49,8 @@ describe("fact tracing", () => {
     expect(result.meanReciprocalRank.mean).toBeCloseTo(reciprocal, 2);
   });
 
-  test("a constant score is chance", () => {
-    const result = factTracing(instancesOf([new Array<number>(50).fill(1)]), [[7]], { k: [10] });
+  test("a constant score is chance", async () => {
+    const result = await factTracing(instancesOf([new Array<number>(50).fill(1)]), [[7]], { k: [10] });
     expect(result.recall[0].estimate.mean).toBeCloseTo(0.2, 12);
     expect(result.meanReciprocalRank.mean).toBeCloseTo(
       Array.from({ length: 50 }, (_, rank) => 1 / (rank + 1)).reduce((a, b) => a + b) / 50,
@@ -58,22 +58,22 @@ describe("fact tracing", () => {
     );
   });
 
-  test("−∞ scores rank last", () => {
-    expect(factTracing(instancesOf([[-Infinity, 1, -Infinity]]), [[1]]).meanReciprocalRank.mean).toBe(1);
-    expect(factTracing(instancesOf([[-Infinity, 1, -Infinity]]), [[0]]).meanReciprocalRank.mean).toBeCloseTo(
+  test("−∞ scores rank last", async () => {
+    expect((await factTracing(instancesOf([[-Infinity, 1, -Infinity]]), [[1]])).meanReciprocalRank.mean).toBe(1);
+    expect((await factTracing(instancesOf([[-Infinity, 1, -Infinity]]), [[0]])).meanReciprocalRank.mean).toBeCloseTo(
       (1 / 2 + 1 / 3) / 2,
       12,
     );
   });
 
-  test("truth for other queries, outside the training set, or none at all, NaN and broken cut-offs are refused", () => {
+  test("truth for other queries, outside the training set, or none at all, NaN and broken cut-offs are refused", async () => {
     const attribution = instancesOf([[1, 2]]);
-    refuses("mismatch", () => factTracing(attribution, []), /1 queries but received 0/);
-    refuses("invalid", () => factTracing(attribution, [[2]]), /truth\[0\]/);
-    refuses("invalid", () => factTracing(attribution, [[]]));
-    refuses("invalid", () => factTracing(instancesOf([[1, NaN]]), [[0]]), /NaN/);
-    refuses("invalid", () => factTracing(instancesOf([[1, NaN]]), [[1]]), /NaN/);
-    refuses("invalid", () => factTracing(attribution, [[0]], { k: [0] }));
-    refuses("invalid", () => factTracing(attribution, [[0]], { k: 10 as never }));
+    await rejects("mismatch", () => factTracing(attribution, []), /1 queries but received 0/);
+    await rejects("invalid", () => factTracing(attribution, [[2]]), /truth\[0\]/);
+    await rejects("invalid", () => factTracing(attribution, [[]]));
+    await rejects("invalid", () => factTracing(instancesOf([[1, NaN]]), [[0]]), /NaN/);
+    await rejects("invalid", () => factTracing(instancesOf([[1, NaN]]), [[1]]), /NaN/);
+    await rejects("invalid", () => factTracing(attribution, [[0]], { k: [0] }));
+    await rejects("invalid", () => factTracing(attribution, [[0]], { k: 10 as never }));
   });
 });

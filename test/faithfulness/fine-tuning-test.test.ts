@@ -75,7 +75,7 @@ describe("the fine-tuning test", () => {
       subsets: ["most", "least"],
       seeds: [5],
     });
-    const order = globalRanking(attribution).map(({ index }) => index);
+    const order = (await globalRanking(attribution)).map(({ index }) => index);
     const predictions = async (chosen: Instances) => {
       using tuned = await fineTune(model, chosen, { ...tuning, seed: 5 });
       return evaluate(tuned, test_);

@@ -73,8 +73,8 @@ test("subset models: half of the training set each, seeded, cut and joined, fore
     await subsetOutputs(base, train, queries, { ...options, from: 10, subsets: 14 }),
   );
   expect(joined).toEqual(outputs);
-  const found = linearDatamodelingScore(similarity, outputs).mean.mean;
-  const chance = linearDatamodelingScore(await randomInstances(train, queries), outputs).mean.mean;
+  const found = (await linearDatamodelingScore(similarity, outputs)).mean.mean;
+  const chance = (await linearDatamodelingScore(await randomInstances(train, queries), outputs)).mean.mean;
   expect(found).toBeGreaterThan(0.3);
   expect(found).toBeGreaterThan(chance);
 });
@@ -90,7 +90,7 @@ test("leave-one-out models lack one instance each; odds rise with probability", 
   ]);
   const plain = await leaveOneOutOutputs(base, train, queries, { leaveOut: [0], fineTune: tuning });
   expect(outputs.values[0]).toBeCloseTo(plain.values[0] - Math.log(1 - Math.exp(plain.values[0])), 6);
-  expect(leaveOneOutCorrelation(similarity, outputs).perQuery.length).toBe(3);
+  expect((await leaveOneOutCorrelation(similarity, outputs)).perQuery.length).toBe(3);
 });
 
 test("removing a query's most helpful instances raises its loss more than removing random ones", async () => {
@@ -127,7 +127,10 @@ test("wrong labels are found by self-influence", async () => {
   const rows = labels.map((_, i) => Array.from(train.tokens.slice(train.rowOffsets[i], train.rowOffsets[i + 1])));
   const spoilt = createInstances({ kind: "classification", rows, labels });
   using model = await fineTune(base, spoilt, { ...tuning, epochs: 4 });
-  const { auc } = mislabelDetection(await gradientSimilarity(model, spoilt, spoilt, { parameters: "linear" }), wrong);
+  const { auc } = await mislabelDetection(
+    await gradientSimilarity(model, spoilt, spoilt, { parameters: "linear" }),
+    wrong,
+  );
   expect(auc.mean).toBeGreaterThan(0.9);
 });
 

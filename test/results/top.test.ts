@@ -1,7 +1,8 @@
-import { descendingOrder, topIndices } from "../../lib/results/ranking";
+import { descendingOrder } from "../../lib/ordering";
+import { topIndices } from "../../lib/results/ranking";
 import { select, top } from "../../lib/results/top";
 import { createRandom } from "../../lib/random";
-import { instancesOf, neuronsOf } from "./sample";
+import { instancesOf, neuronsOf, provenanceOf } from "./sample";
 import { refuses } from "./refuses";
 
 const bySorting = (scores: ArrayLike<number>, k: number) =>
@@ -65,6 +66,43 @@ describe("top", () => {
       expect([...topIndices(Float64Array.from(scores), k)]).toEqual(bySorting(scores, k));
       expect([...descendingOrder(scores)]).toEqual(bySorting(scores, 1000));
     }
+  });
+
+  test("opponents are the lowest scores, lowest first, ties by index", () => {
+    const scores = instancesOf([[3, -1, 2, -7, -1, -Infinity]]);
+    expect(top(scores, 0, 4, { order: "opponents" })).toEqual([
+      { index: 5, score: -Infinity, id: "t5" },
+      { index: 3, score: -7, id: "t3" },
+      { index: 1, score: -1, id: "t1" },
+      { index: 4, score: -1, id: "t4" },
+    ]);
+    expect(top(scores, 0, 2, { order: "proponents" })).toEqual(top(scores, 0, 2));
+    const many = neuronsOf([Array.from({ length: 100 }, (_, i) => (i * 37) % 100)], 2);
+    expect(top(many, 0, 3, { order: "opponents" }).map(({ score }) => score)).toEqual([0, 1, 2]);
+    refuses("invalid", () => top(scores, 0, 1, { order: "worst" as never }), /"order"/);
+    refuses("unknown", () => top(scores, 0, 1, { sort: "opponents" } as never));
+  });
+
+  test("of a TopInstances are the entries that it holds", () => {
+    const best = {
+      kind: "topInstances",
+      indices: Int32Array.of(2, 0, 1, 2),
+      scores: Float32Array.of(9, 4, 3, -1),
+      queries: 2,
+      k: 2,
+      train: 3,
+      queryIds: ["q0", "q1"],
+      trainIds: ["t0", "t1", "t2"],
+      unit: "test unit",
+      provenance: provenanceOf("influence"),
+    } as const;
+    expect(top(best, 1, 5)).toEqual([
+      { index: 1, score: 3, id: "t1" },
+      { index: 2, score: -1, id: "t2" },
+    ]);
+    expect(top(best, 0, 1)).toEqual([{ index: 2, score: 9, id: "t2" }]);
+    refuses("invalid", () => top(best, 0, 1, { order: "opponents" }), /without topK/);
+    refuses("invalid", () => top(best, 2, 1), /row/);
   });
 
   test("NaN scores, wrong rows and wrong k are refused", () => {

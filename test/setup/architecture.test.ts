@@ -7,6 +7,7 @@ const root = resolve(__dirname, "../..");
 const libRows = [
   ["errors"],
   ["options", "pacing", "random"],
+  ["ordering"],
   ["statistics"],
   ["native", "storage"],
   ["data"],

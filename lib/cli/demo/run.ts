@@ -13,8 +13,8 @@ export async function runDemo(session: Session, subject: Subject, out: string): 
   const file = resolve(reportFile(out));
   try {
     const findings = await runStages(session, subject);
-    const sections = sectionsOf(findings, session.seed);
-    const report = reportOf(session, findings, sections);
+    const sections = await sectionsOf(findings, session.seed);
+    const report = await reportOf(session, findings, sections);
     sections.forEach(session.show);
     await mkdir(dirname(file), { recursive: true });
     await writeReport(file, report);

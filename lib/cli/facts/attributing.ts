@@ -71,35 +71,35 @@ export async function attribute(
     factOf,
     rows,
     scores,
-    units: unitsOf(answers, kept, found, rows, refining),
+    units: await unitsOf(answers, kept, found, rows, refining),
     gap,
   };
 }
 
-function unitsOf(
+async function unitsOf(
   answers: Answers,
   { facts, negatives }: KeptFacts,
   found: NeuronAttribution,
   rows: readonly (readonly number[])[],
   refining: Refining,
-): Attributed["units"] {
+): Promise<Attributed["units"]> {
   const { fractionOfMaximum, share, most, specificFraction, negativeFraction } = refining;
   const attributions = rows.map((own) => rowsOf(found, own));
   const alone = negatives.map((_, at) => rowsOf(found, [rows.flat().length + at]));
   const first = (refined: readonly { readonly index: number }[]) =>
     Int32Array.from(refined.slice(0, most), ({ index }) => index);
-  const specific = facts.map((fact, at) => {
+  const [refined, specific]: [Int32Array[], Int32Array[]] = [[], []];
+  for (const [at, fact] of facts.entries()) {
+    refined.push(first(await refineNeurons(attributions[at], { select: { fractionOfMaximum }, share })));
     const others = [...facts, ...negatives].flatMap((other, i) =>
       sameAnswer(answers, fact, other) ? [] : [[...attributions, ...alone][i]],
     );
     const left =
       others.length === 0 ? {} : { negatives: others, negativeSelect: { fractionOfMaximum: negativeFraction } };
-    return first(refineNeurons(attributions[at], { select: { fractionOfMaximum: specificFraction }, share, ...left }));
-  });
-  return {
-    refined: attributions.map((own) => first(refineNeurons(own, { select: { fractionOfMaximum }, share }))),
-    specific,
-  };
+    const select = { fractionOfMaximum: specificFraction };
+    specific.push(first(await refineNeurons(attributions[at], { select, share, ...left })));
+  }
+  return { refined, specific };
 }
 
 /** The worst and the median layer's gap as shares of the probability. */

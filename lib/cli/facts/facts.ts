@@ -60,7 +60,7 @@ export async function factsDemo(
   out: string,
 ): Promise<Report> {
   const findings = await findAll(session, given);
-  const sections = sectionsOf(findings);
+  const sections = await sectionsOf(findings);
   const report = reportOf(session, findings, sections);
   sections.forEach(session.show);
   const file = resolve(reportFile(out));

@@ -11,7 +11,7 @@ import type { FactsFindings } from "./findings";
 import { changeSection, curveSections, saidSection } from "./tests-sections";
 import { layersSection, refinedSection, sharedSection, vocabularySection } from "./units-sections";
 
-export function sectionsOf(findings: FactsFindings): ReportSection[] {
+export async function sectionsOf(findings: FactsFindings): Promise<ReportSection[]> {
   return [
     askedSection(findings),
     refinedSection(findings),
@@ -19,7 +19,7 @@ export function sectionsOf(findings: FactsFindings): ReportSection[] {
     ...saidSection(findings),
     ...curveSections(findings),
     sharedSection(findings),
-    layersSection(findings),
+    await layersSection(findings),
     vocabularySection(findings),
   ];
 }

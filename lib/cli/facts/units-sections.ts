@@ -99,16 +99,16 @@ export function sharedSection({
   };
 }
 
-export function layersSection({
+export async function layersSection({
   attributed: { scores },
   size: { top },
   model: { architecture },
-}: FactsFindings): ReportSection {
+}: FactsFindings): Promise<ReportSection> {
   const { layers } = architecture;
-  const shares = (site: "neurons" | "heads", k: number): Float64Array =>
-    layerHistogram(siteOf(scores, architecture, site), { k }).shares;
+  const shares = async (site: "neurons" | "heads", k: number): Promise<Float64Array> =>
+    (await layerHistogram(siteOf(scores, architecture, site), { k })).shares;
   const few = Math.min(5, layers * architecture.heads);
-  const [neurons, heads] = [shares("neurons", top), shares("heads", few)];
+  const [neurons, heads] = [await shares("neurons", top), await shares("heads", few)];
   const categories = Array.from({ length: layers }, (_, layer) => String(layer));
   const control = { label: "Random units", role: "control" as const, values: categories.map(() => 1 / layers) };
   const bars = (title: string, values: Float64Array): BarPlot => ({

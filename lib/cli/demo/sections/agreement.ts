@@ -9,21 +9,21 @@ import type { InstanceMethod } from "../stages/method";
 
 const k = 10;
 
-export function agreementSection(findings: Findings, seed: number): ReportSection {
+export async function agreementSection(findings: Findings, seed: number): Promise<ReportSection> {
   return {
     title: "Do instances and neurons agree?",
     explanation: `The alignments turn either kind of attribution into the other, so both can be compared: the share of a query's top ${k} that two methods have in common, and how many different entries they choose over all queries.`,
-    blocks: [overlapTable(findings, seed), distinctTable(findings)],
+    blocks: [await overlapTable(findings, seed), await distinctTable(findings)],
   };
 }
 
-function overlapTable({ instances, neurons, aligned }: Findings, seed: number): ReportTable {
-  const ofInstances = ([first, second]: readonly [InstanceMethod, InstanceMethod]): Cell[] => {
-    const { mean, chance } = overlap(first.attribution, second.attribution, { k, seed });
+async function overlapTable({ instances, neurons, aligned }: Findings, seed: number): Promise<ReportTable> {
+  const ofInstances = async ([first, second]: readonly [InstanceMethod, InstanceMethod]): Promise<Cell[]> => {
+    const { mean, chance } = await overlap(first.attribution, second.attribution, { k, seed });
     return ["training claims", first.name, second.name, mean, chance];
   };
-  const ofNeurons = (name: string, attribution: NeuronAttribution): Cell[] => {
-    const { mean, chance } = overlap(neurons.integrated, attribution, { k, seed });
+  const ofNeurons = async (name: string, attribution: NeuronAttribution): Promise<Cell[]> => {
+    const { mean, chance } = await overlap(neurons.integrated, attribution, { k, seed });
     return ["neurons", "Integrated gradients (NA)", name, mean, chance];
   };
   const pairs: readonly (readonly [InstanceMethod, InstanceMethod])[] = [
@@ -44,30 +44,30 @@ function overlapTable({ instances, neurons, aligned }: Findings, seed: number): 
       { label: "By chance", digits: 3 },
     ],
     rows: [
-      ...pairs.map(ofInstances),
-      ofNeurons("IA-Neurons", aligned.iaNeurons),
-      ofNeurons("Gradient × activation", neurons.gradientTimesActivation),
-      ofNeurons("Activation", neurons.activation),
+      ...(await Promise.all(pairs.map(ofInstances))),
+      await ofNeurons("IA-Neurons", aligned.iaNeurons),
+      await ofNeurons("Gradient × activation", neurons.gradientTimesActivation),
+      await ofNeurons("Activation", neurons.activation),
     ],
     notes: ["Mean share over queries with a 95 % bootstrap interval. By chance: two independent random choices."],
   };
 }
 
-function distinctTable({ instances, neurons, aligned }: Findings): ReportTable {
-  const rows = (
-    [
-      ["training claims", instances.influence.name, instances.influence.attribution],
-      ["training claims", instances.cosine.name, instances.cosine.attribution],
-      ["training claims", "NA-Instances", aligned.naInstances.attribution],
-      ["training claims", "Random", instances.random.attribution],
-      ["neurons", "Integrated gradients (NA)", neurons.integrated],
-      ["neurons", "IA-Neurons", aligned.iaNeurons],
-      ["neurons", "Activation", neurons.activation],
-    ] as const
-  ).map(([of, name, attribution]): Cell[] => {
-    const { chosen, distinct, share } = distinctCounts(attribution, { k });
-    return [of, name, chosen, distinct, share];
-  });
+async function distinctTable({ instances, neurons, aligned }: Findings): Promise<ReportTable> {
+  const rankings = [
+    ["training claims", instances.influence.name, instances.influence.attribution],
+    ["training claims", instances.cosine.name, instances.cosine.attribution],
+    ["training claims", "NA-Instances", aligned.naInstances.attribution],
+    ["training claims", "Random", instances.random.attribution],
+    ["neurons", "Integrated gradients (NA)", neurons.integrated],
+    ["neurons", "IA-Neurons", aligned.iaNeurons],
+    ["neurons", "Activation", neurons.activation],
+  ] as const;
+  const rows: Cell[][] = [];
+  for (const [of, name, attribution] of rankings) {
+    const { chosen, distinct, share } = await distinctCounts(attribution, { k });
+    rows.push([of, name, chosen, distinct, share]);
+  }
   const byChance = expectedDistinct(neurons.integrated);
   return {
     kind: "table",
@@ -100,18 +100,23 @@ function expectedDistinct({ instances, layers, units }: NeuronAttribution): { ch
   return { chosen: instances * each, distinct: all * (1 - (1 - each / all) ** instances) };
 }
 
-export function diversitySection(findings: Findings): ReportSection {
+export async function diversitySection(findings: Findings): Promise<ReportSection> {
   const {
     subject: { train, queries },
     described,
   } = findings;
-  const rows = rankingMethods(findings).map(({ name, attribution }): Cell[] => {
+  const rows: Cell[][] = [];
+  for (const { name, attribution } of rankingMethods(findings)) {
     const chosen = Array.from({ length: queries.size }, (_, query) =>
       top(attribution, query, k).map(({ index }) => index),
     ).flat();
-    const { instances, distinctTokens, meanLength, meanLoss, meanPairwiseCosine } = diversity(train, chosen, described);
-    return [name, instances, distinctTokens, meanLength, meanLoss, meanPairwiseCosine];
-  });
+    const { instances, distinctTokens, meanLength, meanLoss, meanPairwiseCosine } = await diversity(
+      train,
+      chosen,
+      described,
+    );
+    rows.push([name, instances, distinctTokens, meanLength, meanLoss, meanPairwiseCosine]);
+  }
   return {
     title: "How varied are the chosen training claims?",
     explanation:

@@ -6,7 +6,7 @@ import type { Findings } from "../stages/all";
 
 const k = 10;
 
-export function layersSection({
+export async function layersSection({
   neurons,
   aligned,
   subject: {
@@ -14,11 +14,11 @@ export function layersSection({
       architecture: { layers },
     },
   },
-}: Findings): ReportSection {
+}: Findings): Promise<ReportSection> {
   const categories = Array.from({ length: layers }, (_, layer) => String(layer));
-  const share = (label: string, attribution: NeuronAttribution, most: number) => ({
+  const share = async (label: string, attribution: NeuronAttribution, most: number) => ({
     label,
-    values: Array.from(layerHistogram(attribution, { k: most }).shares),
+    values: Array.from((await layerHistogram(attribution, { k: most })).shares),
   });
   const chance = { label: "Random units", role: "control" as const, values: categories.map(() => 1 / layers) };
   const plot = (title: string, series: BarPlot["series"]): BarPlot => ({
@@ -36,11 +36,11 @@ export function layersSection({
       "The layers in which the units that each method ranks first lie, over all queries; random units would lie in all layers alike.",
     blocks: [
       plot(`Layers of the top ${k} neurons`, [
-        share("Integrated gradients (NA)", neurons.integrated, k),
-        share("IA-Neurons", aligned.iaNeurons, k),
-        share("Activation", neurons.activation, k),
+        await share("Integrated gradients (NA)", neurons.integrated, k),
+        await share("IA-Neurons", aligned.iaNeurons, k),
+        await share("Activation", neurons.activation, k),
       ]),
-      plot(`Layers of the top ${heads} heads`, [share("Integrated gradients (heads)", neurons.heads, heads)]),
+      plot(`Layers of the top ${heads} heads`, [await share("Integrated gradients (heads)", neurons.heads, heads)]),
     ],
   };
 }

@@ -18,15 +18,15 @@ import { tracingSection } from "./tracing";
 import { tuningSection } from "./tuning";
 
 /** The sections with numbers, in reading order. */
-export function sectionsOf(findings: Findings, seed: number): ReportSection[] {
+export async function sectionsOf(findings: Findings, seed: number): Promise<ReportSection[]> {
   const sections = [
     learningSection(findings.subject, seed),
-    tracingSection(findings, seed),
+    await tracingSection(findings, seed),
     faithfulnessSection(findings),
     headsSection(findings),
-    layersSection(findings),
-    agreementSection(findings, seed),
-    diversitySection(findings),
+    await layersSection(findings),
+    await agreementSection(findings, seed),
+    await diversitySection(findings),
     tuningSection(findings),
     conflictsSection(findings),
     queriesSection(findings),
@@ -34,10 +34,14 @@ export function sectionsOf(findings: Findings, seed: number): ReportSection[] {
   return sections.filter((section) => section !== undefined);
 }
 
-export function reportOf(session: Session, findings: Findings, sections: readonly ReportSection[]): Report {
+export async function reportOf(
+  session: Session,
+  findings: Findings,
+  sections: readonly ReportSection[],
+): Promise<Report> {
   return {
     title: titleOf(findings.subject),
-    summary: summaryOf(findings),
+    summary: await summaryOf(findings),
     facts: factsOf(session, findings.subject),
     sections: [...sections, timesSection(session.times)],
   };
@@ -47,16 +51,16 @@ function titleOf({ data }: Subject): string {
   return `What the answers are owed to: ${data.name}`;
 }
 
-function summaryOf({ subject, instances, aligned, neuronTests }: Findings): string {
+async function summaryOf({ subject, instances, aligned, neuronTests }: Findings): Promise<string> {
   const { data, history, train, queries, heldOutEvaluation, truth } = subject;
   const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
   const learned = `${subject.name[0].toUpperCase()}${subject.name.slice(1)} judges ${percent(heldOutEvaluation.accuracy)} of the held-out claims rightly (majority baseline ${percent(majorityShare(data.heldOut))})${history === undefined ? "" : ` after ${train.size} training claims`}.`;
-  const recall = ({ attribution }: typeof instances.random) =>
-    percent(factTracing(attribution, truth?.sameClaim ?? [], { k: [10] }).recall[0].estimate.mean);
+  const recall = async ({ attribution }: typeof instances.random): Promise<string> =>
+    percent((await factTracing(attribution, truth?.sameClaim ?? [], { k: [10] })).recall[0].estimate.mean);
   const traced =
     truth === undefined
       ? ""
-      : ` Asked for the training claims that say the same as each of ${queries.size} queries, the first 10 by gradient cosine hold ${recall(instances.cosine)} of them, by influence functions ${recall(instances.influence)}, by NA-Instances ${recall(aligned.naInstances)}, by BM25 ${recall(instances.bm25)} and by chance ${recall(instances.random)}.`;
+      : ` Asked for the training claims that say the same as each of ${queries.size} queries, the first 10 by gradient cosine hold ${await recall(instances.cosine)} of them, by influence functions ${await recall(instances.influence)}, by NA-Instances ${await recall(aligned.naInstances)}, by BM25 ${await recall(instances.bm25)} and by chance ${await recall(instances.random)}.`;
   const [{ comprehensiveness }] = neuronTests.neurons;
   const tested = ` Without its top neurons by integrated gradients a prediction's probability changes by ${hundredths(comprehensiveness.aopc)} on average over r, without as many random ones by ${hundredths(comprehensiveness.randomAopc)}.`;
   return learned + traced + tested;

@@ -7,16 +7,18 @@ import { rankingMethods, type Findings } from "../stages/all";
 const k = 10;
 
 /** Undefined where no truth is known. */
-export function tracingSection(findings: Findings, seed: number): ReportSection | undefined {
+export async function tracingSection(findings: Findings, seed: number): Promise<ReportSection | undefined> {
   const { truth, train } = findings.subject;
   if (truth === undefined) return undefined;
-  const rows = rankingMethods(findings).map(({ name, attribution }): Cell[] => {
-    const measured = [truth.sameClaim, truth.sameFact].flatMap((lists): Estimate[] => {
-      const { recall, meanReciprocalRank } = factTracing(attribution, lists, { k: [k], seed });
-      return [recall[0].estimate, meanReciprocalRank];
-    });
-    return [name, ...measured];
-  });
+  const rows: Cell[][] = [];
+  for (const { name, attribution } of rankingMethods(findings)) {
+    const measured: Estimate[] = [];
+    for (const lists of [truth.sameClaim, truth.sameFact]) {
+      const { recall, meanReciprocalRank } = await factTracing(attribution, lists, { k: [k], seed });
+      measured.push(recall[0].estimate, meanReciprocalRank);
+    }
+    rows.push([name, ...measured]);
+  }
   const mean = (lists: readonly (readonly number[])[]) =>
     (lists.reduce((sum, list) => sum + list.length, 0) / lists.length).toFixed(1);
   return {

@@ -21,24 +21,28 @@ export interface AlignmentStage {
 export const neuronsForTests = 20;
 
 /** Pure arithmetic over scores: takes no model and hardly any time. */
-export function align(instances: InstanceStage, neurons: NeuronStage): AlignmentStage {
+export async function align(instances: InstanceStage, neurons: NeuronStage): Promise<AlignmentStage> {
   const influences = instances.influence.attribution;
   const long = { instances: 10, neurons: neuronsForTests };
   return {
-    iaNeurons: iaNeurons(influences, neurons.train),
+    iaNeurons: await iaNeurons(influences, neurons.train),
     forTests: [
-      ["IA-Neurons of influence", iaNeurons(influences, neurons.train, long)],
-      ["IA-Neurons of gradient cosine", iaNeurons(instances.cosine.attribution, neurons.train, long)],
+      ["IA-Neurons of influence", await iaNeurons(influences, neurons.train, long)],
+      ["IA-Neurons of gradient cosine", await iaNeurons(instances.cosine.attribution, neurons.train, long)],
       [
         "IA-Neurons of influence, paper's recipe",
-        iaNeurons(influences, neurons.train, { preset: "paper", purpose: "faithfulness" }),
+        await iaNeurons(influences, neurons.train, { preset: "paper", purpose: "faithfulness" }),
       ],
     ],
-    naInstances: { name: "NA-Instances", role: "method", attribution: naInstances(neurons.integrated, neurons.train) },
+    naInstances: {
+      name: "NA-Instances",
+      role: "method",
+      attribution: await naInstances(neurons.integrated, neurons.train),
+    },
     naInstancesPaper: neurons.paper && {
       name: "NA-Instances, paper's recipe",
       role: "method",
-      attribution: naInstances(neurons.paper.queries, neurons.paper.train, { preset: "paper" }),
+      attribution: await naInstances(neurons.paper.queries, neurons.paper.train, { preset: "paper" }),
     },
   };
 }

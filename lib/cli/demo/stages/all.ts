@@ -26,7 +26,7 @@ export interface Findings {
 export async function runStages(session: Session, subject: Subject): Promise<Findings> {
   const instances = await attributeInstances(session, subject);
   const neurons = await attributeNeurons(session, subject);
-  const aligned = align(instances, neurons);
+  const aligned = await align(instances, neurons);
   const neuronTests = await testNeurons(session, subject, neurons, aligned);
   const conflicts = await findConflicts(session, subject, instances, neurons, aligned);
   const described = await session.step("Losses and states of the training claims", async (call) => ({

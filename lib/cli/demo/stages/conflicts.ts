@@ -29,10 +29,8 @@ export async function findConflicts(
   neurons: NeuronStage,
   aligned: AlignmentStage,
 ): Promise<readonly Judged[]> {
-  const found = conflicts(instances.influence.attribution, aligned.naInstances.attribution).slice(
-    0,
-    subject.recipe.conflicts,
-  );
+  const all = await conflicts(instances.influence.attribution, aligned.naInstances.attribution);
+  const found = all.slice(0, subject.recipe.conflicts);
   return session.step("Conflicts of the two views", async (call) => {
     const judged: Judged[] = [];
     for (const conflict of found) {
