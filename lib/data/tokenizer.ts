@@ -1,11 +1,11 @@
-// Tokenizers: text to ids as Hugging Face's own give them. The vocabularies live in a worker thread, so that neither building
-// nor using one holds the event loop. No truncation, padding or added special tokens here: encode.ts does what is needed.
+// Tokenizers: text to ids as Hugging Face's own give them. Each lives in a worker thread, so that neither building nor using one
+// holds the event loop. No truncation, padding or added special tokens here: encode.ts does what is needed.
 import type { Tokenizer } from "../../types/data";
 import { AttributionError, expected } from "../errors";
 import { listOf, pathOf } from "../options";
 import { pacedBy } from "../pacing";
-import { ask, type TokenizerThread, tokenizerThread } from "./tokenizer-thread";
-import type { Encoded, Opened } from "./tokenizer-worker";
+import { ask, end, startThread, type TokenizerThread } from "./tokenizers/thread";
+import type { Encoded, Opened } from "./tokenizers/worker";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -21,8 +21,9 @@ export type TokenizerSource = string | { readonly files: readonly string[] };
 export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer> {
   const files = typeof source === "object" && source !== null ? source.files : undefined;
   if (Array.isArray(files) && files.every((path) => typeof path === "string"))
-    return opened({ kind: "open", source: { files } });
-  return opened({ kind: "open", source: { directory: pathOf("source", "a directory or {files}", source) } });
+    return inNewThread((thread) => ask(thread, { kind: "open", source: { files } }));
+  const directory = pathOf("source", "a directory or {files}", source);
+  return inNewThread((thread) => ask(thread, { kind: "open", source: { directory } }));
 }
 
 /**
@@ -35,18 +36,20 @@ export async function createTokenizer(tokenizerJson: object, tokenizerConfig: ob
   const { vocab, merges, ...kept } = requireObject("tokenizerJson.model", model);
   if (typeof vocab !== "object" || vocab === null)
     throw expected("tokenizerJson.model.vocab", "an object or a Map from token to id", vocab);
-  const thread = tokenizerThread();
   const markers = { vocab: Array.isArray(vocab) ? [] : {}, ...(merges === undefined ? {} : { merges: [] }) };
   const json = { ...rest, model: { ...kept, ...markers } };
   const config = requireObject("tokenizerConfig", tokenizerConfig);
-  const draft = await ask<number>(thread, {
+  const begin = {
     kind: "begin",
     json: plain("tokenizerJson", json),
     config: plain("tokenizerConfig", config),
+  } as const;
+  return inNewThread(async (thread) => {
+    const draft = await ask<number>(thread, begin);
+    await sendEntries(thread, draft, "vocabulary", entriesOf(vocab));
+    await sendEntries(thread, draft, "merges", Array.isArray(merges) ? merges : []);
+    return ask<Opened>(thread, { kind: "finish", draft });
   });
-  await sendEntries(thread, draft, "vocabulary", entriesOf(vocab));
-  await sendEntries(thread, draft, "merges", Array.isArray(merges) ? merges : []);
-  return tokenizerOf(thread, await ask<Opened>(thread, { kind: "finish", draft }));
 }
 
 /**
@@ -76,9 +79,16 @@ interface Owner {
   readonly handle: number;
 }
 const owners = new WeakMap<Tokenizer, Owner>();
-const forgotten = new FinalizationRegistry<Owner>(({ thread, handle }) => {
-  if (!thread.ended) thread.worker.postMessage({ request: 0, message: { kind: "close", handle } });
-});
+const forgotten = new FinalizationRegistry<Owner>(release);
+
+/** Closes a tokenizer in its thread, and the thread with its last one. */
+function release({ thread, handle }: Owner): void {
+  const closed = new AttributionError("invalid", "The tokenizer is closed");
+  thread.tokenizers--;
+  void ask(thread, { kind: "close", handle })
+    .catch(() => undefined)
+    .then(() => (thread.tokenizers === 0 ? end(thread, closed) : undefined));
+}
 
 function ownerOf(tokenizer: Tokenizer): Owner {
   const owner = owners.get(tokenizer);
@@ -86,13 +96,19 @@ function ownerOf(tokenizer: Tokenizer): Owner {
   return owner;
 }
 
-async function opened(message: Parameters<typeof ask>[1]): Promise<Tokenizer> {
-  const thread = tokenizerThread();
-  return tokenizerOf(thread, await ask<Opened>(thread, message));
+async function inNewThread(open: (thread: TokenizerThread) => Promise<Opened>): Promise<Tokenizer> {
+  const thread = startThread();
+  try {
+    return tokenizerOf(thread, await open(thread));
+  } catch (error) {
+    end(thread, new AttributionError("invalid", "The tokenizer is closed"));
+    throw error;
+  }
 }
 
 function tokenizerOf(thread: TokenizerThread, { handle, size, special, files }: Opened): Tokenizer {
   const owner = { thread, handle };
+  thread.tokenizers++;
   let closed = false;
   const open = (): Owner => {
     if (closed) throw new AttributionError("invalid", "The tokenizer is closed");
@@ -106,12 +122,14 @@ function tokenizerOf(thread: TokenizerThread, { handle, size, special, files }: 
     special: Object.freeze({ ...special }),
     files: Object.freeze([...files]),
     close: () => {
-      if (!closed && !thread.ended) void ask(thread, { kind: "close", handle }).catch(() => undefined);
+      if (closed) return;
       closed = true;
+      forgotten.unregister(owner);
+      release(owner);
     },
   };
   owners.set(tokenizer, owner);
-  forgotten.register(tokenizer, owner);
+  forgotten.register(tokenizer, owner, owner);
   return Object.freeze(tokenizer);
 }
 

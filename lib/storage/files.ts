@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { AttributionError } from "../errors";
 import { corrupt } from "./listing";
+import { openRegularFile } from "./regular-file";
 
 export interface OpenFile {
   readonly path: string;
@@ -17,12 +18,8 @@ const longestRead = 1 << 30;
 
 /** Opens a regular file for the time of `use`. */
 export async function withFile<T>(path: string, use: (file: OpenFile) => Promise<T>): Promise<T> {
-  await requireRegular(path);
-  const handle = await open(path, "r").catch((cause: unknown) => {
-    throw unreadable(path, cause);
-  });
+  const { handle, size } = await openRegularFile(path);
   try {
-    const { size } = await handle.stat();
     const readInto = (target: Uint8Array, offset: number) => fill(path, handle, size, target, offset);
     const read = async (offset: number, length: number) => {
       if (length > size) throw corrupt(path, `ends at byte ${size}, before ${offset + length}`);
@@ -34,19 +31,6 @@ export async function withFile<T>(path: string, use: (file: OpenFile) => Promise
   } finally {
     await handle.close();
   }
-}
-
-async function requireRegular(path: string): Promise<void> {
-  const status = await stat(path).catch((cause: unknown) => {
-    throw unreadable(path, cause);
-  });
-  if (!status.isFile()) throw new AttributionError("invalid", `Expected ${path} to be a regular file`);
-}
-
-function unreadable(path: string, cause: unknown): AttributionError {
-  const code = (cause as NodeJS.ErrnoException).code;
-  const words = code === "ENOENT" ? `No file ${path}` : `Cannot read ${path} (${code ?? String(cause)})`;
-  return new AttributionError("missing", words, { cause });
 }
 
 async function fill(path: string, handle: FileHandle, size: number, target: Uint8Array, offset: number): Promise<void> {

@@ -1,10 +1,10 @@
 // Tokenizers give the ids that transformers gives (tokenizer-golden.json, made by make-tokenizer-golden.py): on a tiny
 // vocabulary of our own, and on the real ones where ../shared/data is there.
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTokenizer, openTokenizer, saveTokenizer, withPadToken } from "../../lib/data/tokenizer";
-import { tokenizerThread } from "../../lib/data/tokenizer-thread";
 import type { Tokenizer } from "../../types/data";
 import { longestHold, shortestHold } from "./event-loop";
 import { sharedData, testOnRealFiles } from "./shared-data";
@@ -140,18 +140,60 @@ describe("tokenizers made here", () => {
   });
 });
 
-test("when the thread ends, calls under way and later ones are refused, and a tokenizer opened anew works", async () => {
-  const tokenizer = await openTokenizer(tiny);
-  const underWay = tokenizer.encode(["a".repeat(5_000_000)]);
-  const refused = expect(underWay).rejects.toMatchObject({ name: "AttributionError", code: "native" });
-  await tokenizerThread().worker.terminate();
-  await refused;
-  await expect(tokenizer.encode(["a"])).rejects.toMatchObject({
-    code: "invalid",
-    message: expect.stringContaining("open the tokenizer again"),
+describe("a hostile tokenizer", () => {
+  const replacing = (pattern: object, content: string): object => ({ type: "Replace", pattern, content });
+
+  test("one whose regular expression does not end is stopped, and the others live on", async () => {
+    const other = await openTokenizer(tiny);
+    const normalizer = replacing({ Regex: "(?:a|a)+$" }, "x");
+    const tokenizer = await createTokenizer({ ...tinyJson, normalizer });
+    const stuck = expect(tokenizer.encode([`${"a".repeat(60)}b`])).rejects.toMatchObject({
+      name: "AttributionError",
+      code: "unsupported",
+      message: expect.stringContaining("does not end") as string,
+    });
+    expect(Array.from((await other.encode(["a"]))[0])).toEqual([tinyJson.model.vocab["a"]]);
+    await stuck;
+    await expect(tokenizer.encode(["b"])).rejects.toMatchObject({ code: "unsupported" });
+    tokenizer.close();
+    expect(Array.from((await other.encode(["a"]))[0])).toEqual([tinyJson.model.vocab["a"]]);
+    const again = await createTokenizer({ ...tinyJson, normalizer });
+    expect(Array.from((await again.encode(["b"]))[0])).toEqual([tinyJson.model.vocab["b"]]);
+  }, 60_000);
+
+  test("a replacement that feeds on itself is refused", async () => {
+    const normalizers = Array.from({ length: 40 }, () => replacing({ String: "a" }, "aa"));
+    const tokenizer = await createTokenizer({ ...tinyJson, normalizer: { type: "Sequence", normalizers } });
+    await expect(tokenizer.encode(["a"])).rejects.toMatchObject({
+      code: "invalid",
+      message: expect.stringContaining("a replacement that grows") as string,
+    });
+    expect(Array.from((await tokenizer.encode(["b"]))[0])).toEqual([tinyJson.model.vocab["b"]]);
   });
-  tokenizer.close();
-  expect(await (await openTokenizer(tiny)).encode(["a"])).toHaveLength(1);
+
+  test("pipes, devices and sparse files are refused", async () => {
+    const at = (name: string): string => {
+      const path = join(directory, name);
+      mkdirSync(path);
+      return join(path, "tokenizer.json");
+    };
+    const pipe = at("pipe");
+    execFileSync("mkfifo", [pipe]);
+    await expect(openTokenizer(join(directory, "pipe"))).rejects.toMatchObject({
+      code: "invalid",
+      message: `Expected ${pipe} to be a regular file`,
+    });
+    const device = at("device");
+    execFileSync("ln", ["-s", "/dev/zero", device]);
+    await expect(openTokenizer(join(directory, "device"))).rejects.toMatchObject({ code: "invalid" });
+    const sparse = at("sparse");
+    writeFileSync(sparse, "{");
+    truncateSync(sparse, 3e9);
+    await expect(openTokenizer(join(directory, "sparse"))).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining("at most 134217728 bytes but found 3000000000") as string,
+    });
+  });
 });
 
 describe("refusals", () => {
@@ -188,16 +230,18 @@ describe("refusals", () => {
     ["a merge of unknown tokens", bpe({ model: { ...tinyJson.model, merges: [["zz", "yy"]] } }), "corrupt"],
     ["an id twice", bpe({ model: { type: "BPE", vocab: { a: 0, b: 0 }, merges: [] } }), "corrupt"],
     ["an unknown pre-tokenizer", bpe({ pre_tokenizer: { type: "Mystery" } }), "unsupported"],
+    ["dropout", bpe({ model: { ...tinyJson.model, dropout: 0.1 } }), "unsupported"],
+    ["an unknown normalizer", bpe({ normalizer: { type: "Mystery" } }), "unsupported"],
+    ["UnicodeScripts", bpe({ pre_tokenizer: { type: "UnicodeScripts" } }), "unsupported"],
     [
-      "a split that keeps what lies between",
-      bpe({ pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithNext", invert: false } }),
+      "a regular expression with a back reference",
+      bpe({ pre_tokenizer: { type: "Split", pattern: { Regex: "(a)\\1" }, behavior: "Isolated", invert: false } }),
       "unsupported",
     ],
-    ["dropout", bpe({ model: { ...tinyJson.model, dropout: 0.1 } }), "unsupported"],
     [
-      "a single-word token",
-      bpe({ added_tokens: [{ id: 0, content: "<|endoftext|>", single_word: true, special: true }] }),
-      "unsupported",
+      "an added token with an id that Rust does not give",
+      bpe({ added_tokens: [{ id: 9000, content: "<new>", special: true }] }),
+      "corrupt",
     ],
   ];
   test.each(broken)("%s", async (_, json, code) => {
@@ -215,6 +259,16 @@ describe("refusals", () => {
     });
     await expect(tokenizer.encode("a" as unknown as string[])).rejects.toMatchObject({ code: "invalid" });
     expect(await tokenizer.encode(["ok"])).toHaveLength(1);
+  });
+
+  test("half of a surrogate pair", async () => {
+    const tokenizer = await openTokenizer(tiny);
+    await expect(tokenizer.encode(["a\ud83db"])).rejects.toMatchObject({
+      code: "invalid",
+      message: expect.stringContaining("half of a surrogate pair at 1 (\\ud83d)") as string,
+    });
+    const [ids] = await tokenizer.encode(["a\ud83d\ude00b"]);
+    expect(await tokenizer.decode(ids)).toBe("a\ud83d\ude00b");
   });
 });
 

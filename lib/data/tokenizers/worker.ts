@@ -1,11 +1,11 @@
 // The thread that holds the vocabularies: reading, parsing and encoding happen here, so that none of it holds the caller's
-// event loop. Answers each request of tokenizer-thread.ts with a result, or with an error's code and message.
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+// event loop. Answers each request of thread.ts with a result, or with an error's code and message.
+import { mkdirSync, readlinkSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort } from "node:worker_threads";
-import { AttributionError } from "../errors";
-import { unwritable } from "../storage/files";
-import { type ExactTokenizer, exactTokenizer } from "./exact-tokenizer";
+import { AttributionError } from "../../errors";
+import { unwritable } from "../../storage/files";
+import { type Pipeline, pipelineOf } from "./pipeline";
 import {
   type Definition,
   define,
@@ -13,7 +13,7 @@ import {
   type Json,
   readDefinition,
   type TokenizerFiles,
-} from "./tokenizer-definition";
+} from "./definition";
 
 export type Request =
   | { readonly kind: "open"; readonly source: TokenizerFiles }
@@ -37,6 +37,7 @@ export interface Encoded {
   readonly lengths: Int32Array;
 }
 export interface Reply {
+  /** 0: the worker says where its thread stands under /proc. */
   readonly request: number;
   readonly result?: unknown;
   readonly error?: { readonly code: AttributionError["code"]; readonly message: string };
@@ -44,7 +45,7 @@ export interface Reply {
 
 interface Held {
   readonly definition: Definition;
-  readonly exact: ExactTokenizer;
+  readonly exact: Pipeline;
 }
 interface Draft {
   readonly json: Json;
@@ -59,7 +60,7 @@ let nextHandle = 1;
 
 function hold(definition: Definition): Opened {
   const handle = nextHandle++;
-  held.set(handle, { definition, exact: exactTokenizer(definition) });
+  held.set(handle, { definition, exact: pipelineOf(definition) });
   return { handle, size: definition.size, special: definition.special, files: definition.files };
 }
 
@@ -113,7 +114,7 @@ function finish(draft: number): Opened {
   );
 }
 
-function encode(exact: ExactTokenizer, texts: readonly string[]): Encoded {
+function encode(exact: Pipeline, texts: readonly string[]): Encoded {
   const rows = texts.map((text) => exact.encode(text));
   const lengths = Int32Array.from(rows, (row) => row.length);
   const ids = new Int32Array(lengths.reduce((sum, length) => sum + length, 0));
@@ -144,6 +145,7 @@ function save(definition: Definition, directory: string): string[] {
   }
 }
 
+parentPort?.postMessage({ request: 0, result: readlinkSync("/proc/thread-self") } satisfies Reply);
 parentPort?.on("message", ({ request, message }: { request: number; message: Request }) => {
   try {
     parentPort!.postMessage({ request, result: answer(message) } satisfies Reply);

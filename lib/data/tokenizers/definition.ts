@@ -1,8 +1,9 @@
 // What a tokenizer is made of, read from a checkpoint's files: tokenizer.json, or vocab.json + merges.txt (GPT-2's byte-level
 // BPE), and the special tokens that the configuration files name. Runs in the tokenizer worker, so it may block.
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { AttributionError } from "../errors";
+import { AttributionError } from "../../errors";
+import { readRegularFile } from "../../storage/regular-file";
 
 export type Json = Readonly<Record<string, unknown>>;
 /** An entry of tokenizer.json's `added_tokens`. */
@@ -150,17 +151,15 @@ function noTokenizer(source: TokenizerFiles, where: string): AttributionError {
   );
 }
 
+/** Far above any tokenizer's file (the largest known has some 35 MB). */
+const mostBytes = 1 << 27;
+
 function readJson(path: string): Json {
-  let text: string;
   try {
-    text = readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new AttributionError("missing", `Cannot read ${path} (${(cause as Error).message})`, { cause });
-  }
-  try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(readRegularFile(path, mostBytes));
     if (isObject(value)) return value;
   } catch (cause) {
+    if (cause instanceof AttributionError) throw cause;
     throw new AttributionError("corrupt", `${path} is not valid JSON (${(cause as Error).message})`, { cause });
   }
   throw new AttributionError("corrupt", `${path}: expected a JSON object`);
@@ -169,7 +168,7 @@ function readJson(path: string): Json {
 /** GPT-2's tokenizer from its two files, as transformers builds it. */
 function fromPieces(vocabFile: string, mergesFile: string): Json {
   const vocab = readJson(vocabFile);
-  const lines = readFileSync(mergesFile, "utf8")
+  const lines = readRegularFile(mergesFile, mostBytes)
     .split("\n")
     .map((line) => line.replace(/\r$/, ""));
   const merges = lines.flatMap((line, index) => {
@@ -216,7 +215,7 @@ function withPieceNames(config: Json, json: Json, model: Json): Json {
   return { ...config, ...names };
 }
 
-/** Ids by token; refuses ids that are no ids or given twice, and merges of tokens that the vocabulary lacks. */
+/** Ids by token; refuses ids that are no ids or given twice. */
 function vocabularyOf(model: Json, where: string): Map<string, number> {
   const vocab = model["vocab"];
   if (typeof vocab !== "object" || vocab === null)
@@ -237,21 +236,7 @@ function vocabularyOf(model: Json, where: string): Map<string, number> {
   }
   if (model["type"] === "BPE" && !Array.isArray(model["merges"]))
     throw new AttributionError("corrupt", `${where}: a BPE tokenizer needs "merges"`);
-  for (const merge of (model["type"] === "BPE" ? model["merges"] : []) as (string | string[])[]) {
-    const [left, right] = typeof merge === "string" ? splitMerge(merge) : merge;
-    const lacking = [left, right, `${left}${right}`].find((token) => token === undefined || !ids.has(token));
-    if (lacking !== undefined)
-      throw new AttributionError(
-        "corrupt",
-        `${where}: the merge ${JSON.stringify(merge)} speaks of ${JSON.stringify(lacking)}, which the vocabulary lacks`,
-      );
-  }
   return ids;
-}
-
-function splitMerge(merge: string): string[] {
-  const space = merge.indexOf(" ");
-  return [merge.slice(0, space), merge.slice(space + 1)];
 }
 
 function namedTokens(config: Json): unknown[] {
