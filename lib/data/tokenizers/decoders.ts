@@ -1,4 +1,6 @@
-// Decoders: the last component, from the texts of tokens to one text.
+// Decoders: the last component, from the texts of tokens to one text. Those of @huggingface/tokenizers are taken where they
+// give what the Rust library gives (npm run check:tokenizers); the others deviate from it, and are ours.
+import { createRequire } from "node:module";
 import { symbolBytes } from "./byte-symbols";
 import { patternOf } from "./normalizers";
 import { countOf, flagOf, type Json, listAt, misshapen, textOf, typeOf, unsupported } from "./pieces";
@@ -6,6 +8,17 @@ import { type Expression, matchesOf } from "./regular-expression";
 
 /** From the tokens' texts to texts whose sequence is the whole. */
 export type Decoder = (tokens: readonly string[]) => readonly string[];
+
+/** What is used of the package, whose own types resolve for ES modules only. */
+type PortedDecoder = new (json: Json) => { decode_chain(tokens: string[]): string[] };
+const port = createRequire(__filename)("@huggingface/tokenizers") as Readonly<
+  Record<"BPEDecoder" | "FuseDecoder" | "StripDecoder" | "WordPieceDecoder", PortedDecoder>
+>;
+
+function ported(Ported: PortedDecoder, json: Json): Decoder {
+  const decoder = new Ported(json);
+  return (tokens) => decoder.decode_chain([...tokens]);
+}
 
 /** The decoder that tokenizer.json describes; without one, a space stands between two tokens. */
 export function decoderOf(part: unknown): Decoder {
@@ -28,23 +41,14 @@ const makers: Readonly<Record<string, (json: Json) => Decoder>> = {
     lenient.decode(Uint8Array.from(tokens.flatMap((token) => symbolBytes(token) ?? Array.from(Buffer.from(token))))),
   ],
   ByteFallback: () => bytesJoined,
-  Fuse: () => (tokens) => [tokens.join("")],
+  Fuse: (json) => ported(port.FuseDecoder, json),
   Metaspace: metaspace,
   WordPiece: (json) => {
     const prefix = textOf(json, "prefix", "decoder WordPiece", "##");
-    const clean = flagOf(json, "cleanup", true);
-    return (tokens) =>
-      tokens.map((token, index) => {
-        const joins = index > 0 && token.startsWith(prefix);
-        const text = index === 0 ? token : joins ? token.slice(prefix.length) : ` ${token}`;
-        return clean ? cleaned(text) : text;
-      });
+    return ported(port.WordPieceDecoder, { ...json, prefix, cleanup: flagOf(json, "cleanup", true) });
   },
-  BPEDecoder: (json) => {
-    const suffix = textOf(json, "suffix", "decoder BPEDecoder", "</w>");
-    return (tokens) =>
-      tokens.map((token, index) => token.replaceAll(suffix, () => (index === tokens.length - 1 ? "" : " ")));
-  },
+  BPEDecoder: (json) =>
+    ported(port.BPEDecoder, { ...json, suffix: textOf(json, "suffix", "decoder BPEDecoder", "</w>") }),
   CTC: ctc,
   Replace: (json) => {
     const pattern = patternOf(json, "decoder Replace");
@@ -55,7 +59,7 @@ const makers: Readonly<Record<string, (json: Json) => Decoder>> = {
     const content = textOf(json, "content", "decoder Strip", " ");
     const [start, stop] = [countOf(json, "start", 0), countOf(json, "stop", 0)];
     if ([...content].length !== 1) throw misshapen("decoder Strip strips more than one character");
-    return (tokens) => tokens.map((token) => strippedOf(token, content, start, stop));
+    return ported(port.StripDecoder, { ...json, content, start, stop });
   },
 };
 
@@ -114,14 +118,6 @@ function replacedIn(text: string, pattern: Expression, content: string): string 
     last = end;
   }
   return out + text.slice(last);
-}
-
-function strippedOf(token: string, content: string, start: number, stop: number): string {
-  const characters = Array.from(token);
-  let [first, last] = [0, characters.length];
-  while (first < Math.min(start, characters.length) && characters[first] === content) first++;
-  while (characters.length - last < stop && last > 0 && characters[last - 1] === content) last--;
-  return characters.slice(first, Math.max(first, last)).join("");
 }
 
 /** English without the spaces that cutting into words has made. */
