@@ -426,13 +426,13 @@ export interface NativeAddon {
     p: NativeInfluenceParams & NativeParts & { readonly similarity: "dot" | "cosine" },
     c: NativeControl,
   ): Promise<Float64Array>;
-  /** EK-FAC's factors by name; see NativeInfluenceParams.factors. Of the model's type, bfloat16 as float. */
+  /** Makes a safetensors file of EK-FAC's factors at `path`; see NativeInfluenceParams.factors. Of the model's type, bfloat16 as float. */
   fitEkfac(
     model: NativeModel,
     train: NativeInstances,
-    p: NativeFeatureParams & { seed: number; fisher: "sampled" | "empirical" },
+    p: NativeFeatureParams & { seed: number; fisher: "sampled" | "empirical"; path: string },
     c: NativeControl,
-  ): Promise<Record<string, Float32Array | Float64Array>>;
+  ): Promise<void>;
   featureOffsets(model: NativeModel, settings: NativeFeatureSettings): Int32Array;
   buildStore(
     model: NativeModel,

@@ -15,7 +15,7 @@ import {
   featureParams,
   instanceAttribution,
 } from "./gradients/features";
-import { paperLissa, type PaperLissaPreset } from "./paper-lissa";
+import { paperLissa, type PaperLissaPreset } from "./gradients/paper-lissa";
 
 export interface InfluenceOptions extends FeatureOptions {
   /**

@@ -5,6 +5,7 @@
 #include "instance/breakdown.h"
 #include "instance/ekfac/ekfac.h"
 #include "instance/influence/influence.h"
+#include "instance/influence/plan.h"
 #include "instance/optimizer_aware.h"
 #include "instance/self_influence.h"
 
@@ -145,22 +146,12 @@ Napi::Value fit_ekfac_export(const Napi::CallbackInfo& info) {
   read_features(o, p);
   o.seed = integer_field(p, "seed");
   o.fisher = choice_field<Fisher>(p, "fisher", fishers);
+  const std::string path = string_field(p, "path");
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
     const ModuleSelection modules(model->architecture, o.modules);
-    const auto fitted = fit_ekfac(*model, train, modules, o, control);
-    return [=](Napi::Env env) -> Napi::Value {
-      Napi::Object result = Napi::Object::New(env);
-      auto set = [&](const std::string& name, const at::Tensor& tensor) {
-        result.Set(name, tensor.scalar_type() == at::kDouble ? float64_array(env, tensor) : float32_array(env, tensor));
-      };
-      for (size_t i = 0; i < fitted.size(); ++i) {
-        const std::string name = module_name(model->architecture, modules.id(i));
-        set(name + ".inputBasis", fitted[i].input_basis);
-        set(name + ".outputBasis", fitted[i].output_basis);
-        set(name + ".eigenvalues", fitted[i].eigenvalues);
-      }
-      return result;
-    };
+    const Budget budget(*model, modules, o);
+    fit_ekfac(*model, train, modules, fit_within_budget(budget, *model, modules, train, o), control, path);
+    return [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
   });
 }
 

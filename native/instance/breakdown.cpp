@@ -5,7 +5,9 @@
 
 #include "core/error.h"
 #include "instance/gradients/module_products.h"
+#include "instance/gradients/token_factors.h"
 #include "instance/influence/inverse_gradients.h"
+#include "instance/influence/plan.h"
 #include "model/evaluate.h"
 
 namespace attribution {
@@ -78,28 +80,6 @@ at::Tensor over_norms(const at::Tensor& parts, const at::Tensor& norms) {
   return at::where(norms.gt(0), parts / norms, at::zeros_like(parts));
 }
 
-}  // namespace
-
-at::Tensor seen_tokens(const Architecture& a, const Batch& batch, bool head) {
-  if (!head) return at::arange(batch.token_total(), batch.token_instance.options());
-  return a.head == HeadKind::causal_lm ? batch.targets.ne(no_target).nonzero().squeeze(1) : batch.readout;
-}
-
-Factors token_factors(const Factors& factors, const Model& model, const Batch& batch, const ModuleSelection& modules) {
-  Factors own = factors;
-  own.instances = batch.token_total();
-  for (size_t i = 0; i < modules.size(); ++i) {
-    ModuleFactors& m = own.modules[i];
-    m.instance = seen_tokens(model.architecture, batch, modules.id(i).module == Module::head);
-    if (!m.head) continue;
-    m.head = std::make_shared<ModuleFactors>(*m.head);
-    m.head->instance = seen_tokens(model.architecture, batch, true);
-  }
-  return own;
-}
-
-namespace {
-
 /// What stays the same over the blocks of vectors that whole gradients are split with.
 struct Splitting {
   const Model& model;
@@ -162,8 +142,11 @@ at::Tensor influence_parts(const Model& model, const Instances& train, const Ins
   const auto tokens = [&](const Factors& factors, const Batch& batch) {
     return token_factors(factors, model, batch, modules);
   };
+  const Budget budget(model, modules, o);
+  const InfluenceOptions fitting = within_budget(budget, model, modules, train, sources, o);
+  budget.batch_tokens(targets, vector_copies(o.inverse) * budget.parameters());  // refuses a longer target
   for_inverse_gradients(
-      {model, train, modules, o, control}, sources,
+      {model, train, modules, fitting, control}, sources,
       [&](const InverseBlock& block) { split(placed, block.instances, block.vectors); },
       parts == Parts::vector_tokens ? SplitFactors(tokens) : SplitFactors());
   return placed.result();

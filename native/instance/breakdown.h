@@ -5,7 +5,7 @@
 #pragma once
 #include "instance/features/gradient_features.h"
 #include "instance/gradients/factors.h"
-#include "instance/influence/influence.h"
+#include "instance/influence/options.h"
 #include "instance/optimizer_aware.h"
 
 namespace attribution {
@@ -37,11 +37,5 @@ at::Tensor optimizer_aware_parts(const Model& model, const Moments& moments, con
 at::Tensor feature_parts(const Model& model, const Instances& targets, const at::Tensor& vectors,
                          const BreakdownPairs& pairs, Parts parts, const FeatureSettings& settings,
                          const Control& control);
-
-/// Places in the batch of the tokens that a module sees: all, a classifier's readout, or a causal LM's targets at the
-/// head.
-at::Tensor seen_tokens(const Architecture& architecture, const Batch& batch, bool head);
-/// The factors with each token of the batch an instance of its own.
-Factors token_factors(const Factors& factors, const Model& model, const Batch& batch, const ModuleSelection& modules);
 
 }  // namespace attribution

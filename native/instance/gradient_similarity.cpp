@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/error.h"
+#include "instance/gradients/budget.h"
+#include "instance/gradients/factors.h"
 #include "model/evaluate.h"
-#include "model/memory/tensor_pool.h"
 
 namespace attribution {
 namespace {
@@ -34,15 +34,15 @@ int64_t tokens_of(const Instances& d, const std::vector<int64_t>& chosen) {
                          [&](int64_t sum, int64_t i) { return sum + d.token_count(i); });
 }
 
-/// Of a budget, what tensors may take: libtorch's products keep some 100 MB of their own, whatever the budget.
-int64_t tensor_bytes(int64_t budget) { return std::max(budget / 2, budget - (int64_t{128} << 20)); }
-
-/// What a token's backward keeps beside the factors: inputs of norms and activations, queries, keys, values and the
-/// heads' output.
-int64_t graph_bytes(const Model& model) {
-  const Architecture& a = model.architecture;
-  return a.layers * (2 * a.hidden + 4 * a.query_width() + (a.gated ? 3 : 1) * a.intermediate) *
-         static_cast<int64_t>(at::elementSize(model.dtype));
+/// Blocks of queries whose factors stay beside batches of training instances: half of the room, at least one query.
+std::vector<std::vector<int64_t>> query_blocks(const Budget& budget, const Instances& queries, const Instances& train,
+                                               int64_t batch_tokens) {
+  const int64_t kept = budget.factors(1), most = longest_instance(queries);
+  budget.batch_tokens(train, most * kept);  // refuses what cannot be held
+  const int64_t made = budget.batch_tokens(queries, 0);
+  const int64_t least = longest_instance(train) * budget.token_bytes(Backward::once, 0);
+  const int64_t room = std::min(budget.room() / 2, budget.room() - least);
+  return pack(queries, std::min({std::max(most, room / kept), made, batch_tokens * 4}));
 }
 
 }  // namespace
@@ -52,12 +52,9 @@ at::Tensor gradient_similarity(const Model& model, const Instances& train, const
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
   const ModuleSelection modules(model.architecture, o.modules);
-  const int64_t room = tensor_bytes(o.memory_bytes), kept = factor_bytes(model, modules),
-                passing = kept + graph_bytes(model);
-  const TensorPool pool(static_cast<size_t>(room));
+  const Budget budget(model, modules, o);
   at::Tensor scores = at::empty({queries.size(), train.size()}, at::kFloat);
-  const auto blocks =
-      pack(queries, std::max<int64_t>(1, std::min({room / 2 / kept, room / passing, o.batch_tokens * 4})));
+  const auto blocks = query_blocks(budget, queries, train, o.batch_tokens);
   int64_t done = 0;
   const int64_t total = static_cast<int64_t>(blocks.size()) * train.size();
   for (const auto& chosen : blocks) {
@@ -66,8 +63,8 @@ at::Tensor gradient_similarity(const Model& model, const Instances& train, const
         chosen, gradient_factors(model, make_batch(queries, chosen, model.device), modules, o.reduction), {}};
     block.norms = lengths(block.factors, cosine);
     const at::Tensor rows = at::tensor(chosen, at::kLong);
-    const int64_t left = room - kept * tokens_of(queries, chosen);
-    for (auto& members : pack(train, std::max<int64_t>(1, std::min(o.batch_tokens, left / passing)))) {
+    const int64_t held = budget.factors(tokens_of(queries, chosen));
+    for (auto& members : pack(train, budget.batch_tokens(train, held))) {
       control.progress(done, total, "comparing gradients");
       done += static_cast<int64_t>(members.size());
       const Factors factors = gradient_factors(model, make_batch(train, members, model.device), modules, o.reduction);

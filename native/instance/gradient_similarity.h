@@ -4,16 +4,11 @@
 #include <ATen/ATen.h>
 
 #include "core/control.h"
-#include "instance/gradients/factors.h"
+#include "instance/gradients/options.h"
+#include "model/batch.h"
+#include "model/weights.h"
 
 namespace attribution {
-
-struct FeatureOptions {
-  std::vector<std::string> modules;
-  Reduction reduction = Reduction::sum;
-  int64_t batch_tokens = 4096;
-  int64_t memory_bytes = int64_t{1} << 30;
-};
 
 /// [query, train] float. The cosine with a zero gradient is 0.
 at::Tensor gradient_similarity(const Model& model, const Instances& train, const Instances& queries,

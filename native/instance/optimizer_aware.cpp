@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "core/error.h"
+#include "instance/gradients/budget.h"
+#include "instance/gradients/factors.h"
 #include "model/evaluate.h"
 #include "model/linear.h"
 
@@ -51,6 +52,20 @@ std::vector<std::vector<int64_t>> small_batches(const Instances& instances, int6
   return batches;
 }
 
+/// Vectors of the parameters that fit beside the two moments and a batch; at least `least`.
+int64_t vectors_beside_moments(const Budget& budget, const FeatureOptions& o,
+                               const std::vector<const Instances*>& sides, int64_t least) {
+  int64_t batch = 0;
+  for (const Instances* d : sides)
+    batch = std::max(batch, longest_instance(*d) * budget.token_bytes(Backward::once, 0));
+  const int64_t needed = (least + 2) * budget.parameters() + batch;
+  if (needed > budget.room())
+    refuse_budget(o.memory_bytes,
+                  std::to_string(least + 2) + " vectors of the parameters and the gradients of the longest instance",
+                  needed);
+  return (budget.room() - batch) / budget.parameters() - 2;
+}
+
 AdamStep adam_step(const Moments& moments, const ModuleSelection& modules, const OptimizerAwareOptions& o) {
   return {parameter_vector(moments.first, modules).mul(o.beta1),
           parameter_vector(moments.second, modules).mul(o.beta2).add_(o.epsilon), o.beta1, o.beta2};
@@ -65,14 +80,14 @@ at::Tensor optimizer_aware_similarity(const Model& model, const Moments& moments
   check_instances(model, queries, "queries");
   const ModuleSelection modules(model.architecture, o.modules);
   const AdamStep step = adam_step(moments, modules, o);
-  // Vectors of the parameters' size: the moments, the queries' gradients, and four of each training instance (its
-  // gradient twice while it is made, Γ and √).
-  const int64_t vectors = o.memory_bytes / (step.first.numel() * static_cast<int64_t>(step.first.element_size())) - 2;
-  if (vectors < 5)
-    fail(Code::memory, "Seven vectors of the parameters take ", 7 * step.first.nbytes() >> 20,
-         " MB, but the budget is ", o.memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
-  const int64_t together = std::min(queries.size(), std::max<int64_t>(1, vectors / 2));
-  const auto batches = small_batches(train, o.batch_tokens, std::max<int64_t>(1, (vectors - together) / 4));
+  // Vectors of the parameters' size: the moments, the queries' gradients (twice while they are put together), and four
+  // of each training instance (its gradient twice while it is made, Γ and √).
+  const Budget budget(model, modules, o);
+  const int64_t vectors = vectors_beside_moments(budget, o, {&train, &queries}, 6);
+  const int64_t together = std::min(queries.size(), std::max<int64_t>(1, vectors / 4));
+  const int64_t held = (2 + 2 * together + 4) * budget.parameters();
+  const int64_t batch_tokens = std::min(budget.batch_tokens(train, held), budget.batch_tokens(queries, held));
+  const auto batches = small_batches(train, batch_tokens, std::max<int64_t>(1, (vectors - 2 * together) / 4));
   at::Tensor scores = at::empty({queries.size(), train.size()}, at::kFloat);
   int64_t done = 0;
   const int64_t total = (queries.size() + together - 1) / together * train.size();
@@ -103,11 +118,10 @@ void for_adam_steps(const Model& model, const Moments& moments, const Instances&
                     const std::function<void(const std::vector<int64_t>&, const at::Tensor&)>& each) {
   const ModuleSelection modules(model.architecture, o.modules);
   const AdamStep step = adam_step(moments, modules, o);
-  const int64_t vectors = o.memory_bytes / step.first.nbytes() - 2;  // beside the moments
-  if (vectors < 4)
-    fail(Code::memory, "Six vectors of the parameters take ", 6 * step.first.nbytes() >> 20, " MB, but the budget is ",
-         o.memory_bytes >> 20, " MB: raise \"memory\" or select fewer \"parameters\"");
-  for (auto members : small_batches(train, o.batch_tokens, std::max<int64_t>(1, vectors / 4))) {
+  const Budget budget(model, modules, o);
+  const int64_t vectors = vectors_beside_moments(budget, o, {&train}, 4);
+  const int64_t batch_tokens = budget.batch_tokens(train, 6 * budget.parameters());
+  for (auto members : small_batches(train, batch_tokens, std::max<int64_t>(1, vectors / 4))) {
     control.check();
     std::sort(members.begin(), members.end());
     each(members, step(gradients_of(model, train, members, modules, o.reduction)));

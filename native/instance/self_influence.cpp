@@ -1,8 +1,10 @@
 #include "instance/self_influence.h"
 
+#include "instance/curvature/network_curvature.h"
 #include "instance/ekfac/ekfac.h"
 #include "instance/ekfac/ekfac_factors.h"
 #include "instance/influence/inverse_gradients.h"
+#include "instance/influence/plan.h"
 #include "model/evaluate.h"
 
 namespace attribution {
@@ -25,13 +27,15 @@ Influence self_influence(const Model& model, const Instances& train, const Influ
                          const Control& control) {
   check_instances(model, train, "train");
   const ModuleSelection modules(model.architecture, o.modules);
-  const InfluenceProblem p{model, train, modules, o, control};
+  const Budget budget(model, modules, o);
+  const InfluenceOptions fitting = within_budget(budget, model, modules, train, train, o);
+  const InfluenceProblem p{model, train, modules, fitting, control};
   Influence result{at::empty({train.size()}, at::kFloat), 0, 0, {}};
   if (o.inverse == Inverse::identity) {
     each_batch(p, result.scores, squared_norms);
   } else if (o.inverse == Inverse::ekfac) {
-    const auto fitted =
-        o.factors.empty() ? fit_ekfac(model, train, modules, o, control) : stored_ekfac(model, modules, o.factors);
+    const auto fitted = o.factors.empty() ? fit_ekfac(model, train, modules, fitting, control)
+                                          : stored_ekfac(model, modules, o.factors, fitting.factor_bytes);
     each_batch(p, result.scores, [&](const Factors& f) { return ekfac_self(fitted, f, o.damping); });
   } else if (o.inverse == Inverse::arnoldi) {
     const ShiftedPairs s = shifted_pairs(p, *solver_curvature(p));

@@ -118,7 +118,7 @@ describe("refuses", () => {
   });
 
   test("a Krylov space beyond the budget", async () => {
-    await expect(run({ parameters: "mlp", iterations: 100, memory: 100_000 })).rejects.toMatchObject(
+    await expect(run({ parameters: "mlp", iterations: 100, memory: "1 MB" })).rejects.toMatchObject(
       refusal("memory", /"iterations"/),
     );
   });

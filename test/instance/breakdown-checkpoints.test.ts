@@ -144,7 +144,7 @@ test.each(["cosine", "dot"] as const)(
       parameters: "mlp",
     });
     for (const by of ["module", "queryToken"] as const) expectSums(await split(attribution, { by }), attribution);
-    const small = await split(attribution, { memory: 10_000 });
+    const small = await split(attribution, { memory: 400_000 });
     const made = await split(attribution, {});
     expect(relativeDifference(partsOf(small), partsOf(made))).toBeLessThan(1e-5);
     if (similarity === "cosine") return; // its modules share norms

@@ -261,7 +261,7 @@ describe("parts of influence", () => {
       ...(inverse === "cg" ? { damping: pair.wanted["lambda.mlp"].data[0], tolerance: 1e-10, iterations: 500 } : {}),
     });
     for (const by of kinds) {
-      const [whole, small] = [await split(attribution, { by }), await split(attribution, { by, memory: 16_000 })];
+      const [whole, small] = [await split(attribution, { by }), await split(attribution, { by, memory: 400_000 })];
       expect(
         relativeDifference(
           small.pairs.flatMap(({ parts }) => Array.from(parts)),

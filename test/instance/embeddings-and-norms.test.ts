@@ -139,7 +139,7 @@ describe("exact gradients", () => {
       const scores = async (options: object, rows = train) =>
         (await gradientSimilarity(model, rows, queries, { parameters, ...options })).scores;
       const whole = await scores({});
-      for (const options of [{ batchTokens: 1 }, { memory: 1 }, { memory: "4 kb", batchTokens: 20 }])
+      for (const options of [{ batchTokens: 1 }, { memory: "1 MB" }, { memory: "1 MB", batchTokens: 20 }])
         expect(relativeDifference(await scores(options), whole)).toBeLessThan(singleTolerance);
       const order = [3, 5, 0, 2, 4, 1];
       expect(

@@ -89,7 +89,7 @@ describe("gradient similarity", () => {
     const scores = async (options: GradientSimilarityOptions) =>
       (await gradientSimilarity(model, train, queries, { parameters: "linear", ...options })).scores;
     const whole = await scores({});
-    for (const options of [{ batchTokens: 1 }, { memory: 1 }, { memory: "4 kb", batchTokens: 20 }]) {
+    for (const options of [{ batchTokens: 1 }, { memory: "1 MB" }, { memory: "1 MB", batchTokens: 20 }]) {
       expect(relativeDifference(await scores(options), whole)).toBeLessThan(orderTolerance);
     }
     const order = [3, 5, 0, 2, 4, 1];

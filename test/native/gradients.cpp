@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "harness.h"
-#include "instance/curvature/curvature.h"
+#include "instance/curvature/network_curvature.h"
 #include "instance/features/gradient_features.h"
 #include "instance/gradients/factors.h"
 #include "model/transformer.h"

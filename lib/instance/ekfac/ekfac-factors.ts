@@ -1,4 +1,5 @@
 // EK-FAC's factors on disk: fitted once, read by every later call of influence.
+import { rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { WeightSource } from "../../../types/architecture";
 import type { Instances } from "../../../types/data";
@@ -11,11 +12,10 @@ import { handleOf } from "../../model/model";
 import { libtorchVersion, native, runNative } from "../../native";
 import { oneOf, onlyKnown, pathOf, seedOf } from "../../options";
 import { libraryVersion } from "../../provenance";
-import { fileExists, makeFolder, namesIn } from "../../storage/files";
+import { besideName, fileExists, makeFolder, namesIn } from "../../storage/files";
 import { corrupt } from "../../storage/listing";
 import { readSafetensors } from "../../storage/safetensors";
 import { manifestFile, type ManifestKind, readSealed, writeSealed } from "../../storage/sealed-manifest";
-import { type Tensor, type TensorData, writeSafetensors } from "../../storage/tensors";
 import { featureParams } from "../gradients/features";
 import type { Parameters } from "../gradients/parameters";
 import { hashOfFile } from "../store/manifest";
@@ -29,6 +29,8 @@ export interface EkfacOptions extends BatchOptions {
   readonly fisher?: "sampled" | "empirical";
   /** Of the labels that are drawn from the model. @default 42 */
   readonly seed?: number;
+  /** What gradients and factors may take at a time: bytes, or text such as "2 GB". @default "1 GB" */
+  readonly memory?: number | string;
 }
 
 /** What the factors depend on. */
@@ -61,7 +63,8 @@ const parts = ["inputBasis", "outputBasis", "eigenvalues"] as const;
  * eigenvectors of its input and output covariances, and the mean squares of the gradients in that basis (George et al. 2018), under labels
  * drawn from the model or the gold ones (`fisher`). A folder that holds the factors of the same call is opened and nothing is fitted; those of
  * another model, data or options are refused ("mismatch"). Cost: two forwards and backwards per instance and an eigendecomposition of
- * each side of each module, in float64; (in² + out² + in · out) numbers per module on disk.
+ * each side of each module, in float64; (in² + out² + in · out) numbers per module on disk. The factors grow in the folder's file: those
+ * beyond a third of `memory` are resident only while their module is at work.
  * @example await fitEkfac(model, train, "factors/mnli", { parameters: "mlp" });
  * const ia = await influence(model, train, queries, { inverse: "ekfac", factors: "factors/mnli" });
  */
@@ -71,7 +74,7 @@ export async function fitEkfac(
   directory: string,
   options?: EkfacOptions,
 ): Promise<EkfacFactors> {
-  const given = onlyKnown(options, [...batchOptionNames, "parameters", "reduction", "fisher", "seed"]);
+  const given = onlyKnown(options, [...batchOptionNames, "parameters", "reduction", "fisher", "seed", "memory"]);
   checkFit(model, train, "train");
   const folder = folderOf(directory, "directory");
   const params = { ...featureParams(model, given), fisher: fisherOf(given), seed: seedOf(given) };
@@ -90,13 +93,20 @@ export async function fitEkfac(
     return described(folder, stored);
   }
   await requireEmpty(folder);
-  const arrays = await runNative((control) => native().fitEkfac(handleOf(model), train, params, control), options);
   const path = join(folder, factorsFile);
-  await writeSafetensors(path, tensorsOf(request.modules, arrays));
-  const [sha256, bytes] = [
-    await hashOfFile(path, options?.signal),
-    Object.values(arrays).reduce((sum, { byteLength }) => sum + byteLength, 0),
-  ];
+  const partial = besideName(path);
+  try {
+    await runNative(
+      (control) => native().fitEkfac(handleOf(model), train, { ...params, path: partial }, control),
+      options,
+    );
+    await rename(partial, path);
+  } catch (cause) {
+    await rm(partial, { force: true });
+    throw cause;
+  }
+  const [sha256, tensors] = [await hashOfFile(path, options?.signal), await readSafetensors(path)];
+  const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const stored: Stored = {
     ...request,
     versions: { attribution: libraryVersion(), libtorch: libtorchVersion() },
@@ -177,18 +187,6 @@ function requireSame(folder: string, stored: Request, asked: Request): void {
         `The EK-FAC factors in ${folder} were fitted with ${words[name]} ${was}, but this call has ${is}. Fit others in another directory, or give the same ${words[name].replace(/^the /, "")}`,
       );
   }
-}
-
-function tensorsOf(modules: readonly string[], arrays: Readonly<Record<string, TensorData>>): Record<string, Tensor> {
-  const tensors: Record<string, Tensor> = {};
-  for (const module of modules) {
-    const [inputs, outputs, eigenvalues] = parts.map((part) => arrays[`${module}.${part}`]);
-    const [columns, rows] = [Math.sqrt(inputs.length), Math.sqrt(outputs.length)];
-    tensors[`${module}.inputBasis`] = { data: inputs, shape: [columns, columns] };
-    tensors[`${module}.outputBasis`] = { data: outputs, shape: [rows, rows] };
-    tensors[`${module}.eigenvalues`] = { data: eigenvalues, shape: [rows, columns] };
-  }
-  return tensors;
 }
 
 function described(

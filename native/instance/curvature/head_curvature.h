@@ -1,6 +1,7 @@
 // The head alone: a softmax over a linear map of fixed states s, so that a row's Hessian is (diag p − p pᵀ) ⊗ s sᵀ. One
 // forward keeps the states; after it no product needs the network.
 #pragma once
+#include "instance/curvature/cached_rows.h"
 #include "instance/curvature/curvature.h"
 
 namespace attribution {

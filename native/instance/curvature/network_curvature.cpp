@@ -1,6 +1,9 @@
+#include "instance/curvature/network_curvature.h"
+
 #include <torch/csrc/autograd/autograd.h>
 
-#include "instance/curvature/curvature.h"
+#include <algorithm>
+
 #include "instance/gradients/factors.h"
 #include "model/evaluate.h"
 #include "model/transformer.h"
@@ -26,6 +29,10 @@ class NetworkCurvature : public Curvature {
   }
 
   at::Tensor products(const std::vector<int64_t>& instances, const at::Tensor& vectors) const override {
+    if (instances.size() > 1 && tokens_of(instances) > options_.batch_tokens) {
+      const auto middle = instances.begin() + std::ssize(instances) / 2;
+      return products({instances.begin(), middle}, vectors).add_(products({middle, instances.end()}, vectors));
+    }
     const at::AutoGradMode grad(true);
     Hooks hooks;
     hooks.twice_differentiable = true;
@@ -56,6 +63,16 @@ class NetworkCurvature : public Curvature {
   }
 
  private:
+  /// Padded, as batches count them.
+  int64_t tokens_of(const std::vector<int64_t>& instances) const {
+    int64_t rows = 0, longest = 0;
+    for (const int64_t i : instances) {
+      rows += train_.group_offsets[i + 1] - train_.group_offsets[i];
+      longest = std::max<int64_t>(longest, train_.longest_row(i));
+    }
+    return rows * longest;
+  }
+
   /// Views of a vector [parameter] in the parameters' own shapes.
   std::vector<at::Tensor> like_parameters(const at::Tensor& vector) const {
     std::vector<at::Tensor> parts;

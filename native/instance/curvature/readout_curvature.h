@@ -5,6 +5,7 @@
 // A row's gradient is g aᵀ per module (a its input, g the gradient at its output), so the Hessian's product with V is,
 // per row, (R g) aᵀ + g (R a)ᵀ, where R g and R a follow from V a and Vᵀ g alone (Pearlmutter 1994).
 #pragma once
+#include "instance/curvature/cached_rows.h"
 #include "instance/curvature/curvature.h"
 #include "instance/gradients/factors.h"
 

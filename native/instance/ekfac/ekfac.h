@@ -2,7 +2,9 @@
 // and output covariances, with eigenvalues corrected to those of the gradients in its eigenbasis. Labels are sampled
 // from the model (the true Fisher) or gold.
 #pragma once
-#include "instance/influence/influence.h"
+#include "core/control.h"
+#include "instance/gradients/factors.h"
+#include "instance/influence/options.h"
 
 namespace attribution {
 
@@ -12,11 +14,24 @@ struct EkfacModule {
   at::Tensor output_basis;  // Q_S [output, output]
   at::Tensor eigenvalues;   // Λ [output, input (+ 1)]
   bool bias = false;
+  bool returns_pages = false;  // its tensors view a file and are given back after each use
 };
 
-/// Two passes over the training set: covariances, and the corrected eigenvalues. Both see the same labels.
+/// Bytes of the factors of all modules, of the largest one, and of the largest eigendecomposition.
+struct EkfacBytes {
+  int64_t total = 0, module = 0, eigen = 0;
+};
+EkfacBytes ekfac_bytes(const Model& model, const ModuleSelection& modules);
+
+/// Two passes over the training set: covariances, and the corrected eigenvalues. Both see the same labels. Factors
+/// beyond `options.factor_bytes` live in a file and are resident while their module is at work. A `path` is a
+/// safetensors file that is made of them: "<module>.inputBasis", "<module>.outputBasis", "<module>.eigenvalues".
 std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, const ModuleSelection& modules,
-                                   const InfluenceOptions& options, const Control& control);
+                                   const InfluenceOptions& options, const Control& control,
+                                   const std::string& path = "");
+
+/// After a use of a module's factors.
+void end_use(const EkfacModule& module);
 
 /// Q_S [(Q_Sᵀ G Q_A) / (Λ + λ)] Q_Aᵀ of each instance's gradient, [instance, parameter]; λ = damping · mean Λ of the
 /// module.

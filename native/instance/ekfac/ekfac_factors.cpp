@@ -12,6 +12,7 @@ struct Reader {
   at::ScalarType type;
   at::Device device;
   std::map<std::string, std::shared_ptr<MappedFile>> files;
+  bool all_views = true;  // no tensor was copied out of its file
 
   at::Tensor read(const std::string& name, at::IntArrayRef shape) {
     for (const WeightSource& source : sources) {
@@ -22,7 +23,9 @@ struct Reader {
       if (tensor.sizes() != shape)
         fail(Code::corrupt, "The stored factor \"", name, "\" has the shape ", tensor.sizes(), " but its module needs ",
              shape);
-      return tensor.to(device);
+      const at::Tensor local = tensor.to(device);
+      all_views = all_views && local.const_data_ptr() == file->bytes(source.offset, source.bytes);
+      return local;
     }
     fail(Code::corrupt, "The stored factors lack \"", name, "\"");
   }
@@ -31,7 +34,7 @@ struct Reader {
 }  // namespace
 
 std::vector<EkfacModule> stored_ekfac(const Model& model, const ModuleSelection& modules,
-                                      const std::vector<WeightSource>& sources) {
+                                      const std::vector<WeightSource>& sources, int64_t resident_bytes) {
   require_linear(model.architecture, modules, "EK-FAC");
   Reader reader{sources, model.dtype == at::kDouble ? at::kDouble : at::kFloat, model.device, {}};
   std::vector<EkfacModule> fitted;
@@ -43,6 +46,11 @@ std::vector<EkfacModule> stored_ekfac(const Model& model, const ModuleSelection&
     fitted.push_back({reader.read(name + ".inputBasis", {columns, columns}),
                       reader.read(name + ".outputBasis", {output, output}),
                       reader.read(name + ".eigenvalues", {output, columns}), linear.bias.defined()});
+  }
+  int64_t bytes = 0;
+  for (EkfacModule& m : fitted) {
+    bytes += static_cast<int64_t>(m.input_basis.nbytes() + m.output_basis.nbytes() + m.eigenvalues.nbytes());
+    m.returns_pages = reader.all_views && bytes > resident_bytes;
   }
   return fitted;
 }

@@ -17,14 +17,14 @@ constexpr int64_t whole_values = int64_t{1} << 26;  // of whole gradients held a
 
 at::ScalarType wide_type(at::ScalarType type) { return type == at::kDouble ? at::kDouble : at::kFloat; }
 
-FeatureSink* sink_of(AutogradContext* context) {
-  return reinterpret_cast<FeatureSink*>(context->saved_data["sink"].toInt());
+GradientCollector* collector_of(AutogradContext* context) {
+  return reinterpret_cast<GradientCollector*>(context->saved_data["collector"].toInt());
 }
 
 struct TappedLinear : torch::autograd::Function<TappedLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor&, const Linear& linear,
-                            FeatureSink* sink) {
-    context->saved_data["sink"] = reinterpret_cast<int64_t>(sink);
+                            GradientCollector* collector) {
+    context->saved_data["collector"] = reinterpret_cast<int64_t>(collector);
     const at::Tensor matrix = linear.matrix();
     context->save_for_backward({matrix});
     return product(input, matrix, linear.bias);
@@ -32,7 +32,7 @@ struct TappedLinear : torch::autograd::Function<TappedLinear> {
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor matrix = context->get_saved_variables()[0];
-    sink_of(context)->take(gradients[0]);
+    collector_of(context)->take(gradients[0]);
     at::Tensor input;
     if (context->needs_input_grad(0)) input = product(gradients[0], matrix.t());
     return {input, {}, {}, {}};
@@ -40,13 +40,14 @@ struct TappedLinear : torch::autograd::Function<TappedLinear> {
 };
 
 struct TappedOutput : torch::autograd::Function<TappedOutput> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& output, const at::Tensor&, FeatureSink* sink) {
-    context->saved_data["sink"] = reinterpret_cast<int64_t>(sink);
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& output, const at::Tensor&,
+                            GradientCollector* collector) {
+    context->saved_data["collector"] = reinterpret_cast<int64_t>(collector);
     return output;
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
-    sink_of(context)->take(gradients[0]);
+    collector_of(context)->take(gradients[0]);
     return {gradients[0], {}, {}};
   }
 };
@@ -73,10 +74,10 @@ PaddedFactors padded(const at::Tensor& rows, const at::Tensor& columns, const at
   return {filled(rows), filled(columns)};
 }
 
-class LinearSink : public FeatureSink {
+class LinearCollector : public GradientCollector {
  public:
-  LinearSink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result, const at::Tensor& inputs)
-      : FeatureSink(projection, std::move(instance), std::move(result)),
+  LinearCollector(const ModuleProjection& projection, at::Tensor instance, at::Tensor result, const at::Tensor& inputs)
+      : GradientCollector(projection, std::move(instance), std::move(result)),
         inputs_(projection.bias ? projection.input.with_one(inputs) : projection.input(inputs)) {}
 
   void take(const at::Tensor& gradients) override {
@@ -88,10 +89,10 @@ class LinearSink : public FeatureSink {
   at::Tensor inputs_;  // [token, input side]
 };
 
-class LookupSink : public FeatureSink {
+class LookupCollector : public GradientCollector {
  public:
-  LookupSink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result, const at::Tensor& rows)
-      : FeatureSink(projection, std::move(instance), std::move(result)), rows_(rows) {}
+  LookupCollector(const ModuleProjection& projection, at::Tensor instance, at::Tensor result, const at::Tensor& rows)
+      : GradientCollector(projection, std::move(instance), std::move(result)), rows_(rows) {}
 
   void take(const at::Tensor& gradients) override {
     const at::NoGradGuard no_grad;
@@ -139,11 +140,11 @@ class LookupSink : public FeatureSink {
   at::Tensor rows_;  // [token]
 };
 
-class NormSink : public FeatureSink {
+class NormCollector : public GradientCollector {
  public:
-  NormSink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result, bool bias,
-           const at::Tensor& normalised)
-      : FeatureSink(projection, std::move(instance), std::move(result)), normalised_(normalised), bias_(bias) {}
+  NormCollector(const ModuleProjection& projection, at::Tensor instance, at::Tensor result, bool bias,
+                const at::Tensor& normalised)
+      : GradientCollector(projection, std::move(instance), std::move(result)), normalised_(normalised), bias_(bias) {}
 
   void take(const at::Tensor& gradients) override {
     const at::NoGradGuard no_grad;
@@ -158,7 +159,7 @@ class NormSink : public FeatureSink {
 
 }  // namespace
 
-void FeatureSink::add_outer(const at::Tensor& rows, const at::Tensor& columns) const {
+void GradientCollector::add_outer(const at::Tensor& rows, const at::Tensor& columns) const {
   const auto high = wide_type(rows.scalar_type());
   const PaddedFactors factors = padded(rows.to(high), columns.to(high), instance_, instances());
   const int64_t block = std::max<int64_t>(1, whole_values / (rows.size(1) * columns.size(1)));
@@ -170,27 +171,28 @@ void FeatureSink::add_outer(const at::Tensor& rows, const at::Tensor& columns) c
   }
 }
 
-std::unique_ptr<FeatureSink> linear_sink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result,
-                                         const at::Tensor& inputs) {
-  return std::make_unique<LinearSink>(projection, std::move(instance), std::move(result), inputs);
+std::unique_ptr<GradientCollector> linear_collector(const ModuleProjection& projection, at::Tensor instance,
+                                                    at::Tensor result, const at::Tensor& inputs) {
+  return std::make_unique<LinearCollector>(projection, std::move(instance), std::move(result), inputs);
 }
 
-std::unique_ptr<FeatureSink> lookup_sink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result,
-                                         const at::Tensor& rows) {
-  return std::make_unique<LookupSink>(projection, std::move(instance), std::move(result), rows);
+std::unique_ptr<GradientCollector> lookup_collector(const ModuleProjection& projection, at::Tensor instance,
+                                                    at::Tensor result, const at::Tensor& rows) {
+  return std::make_unique<LookupCollector>(projection, std::move(instance), std::move(result), rows);
 }
 
-std::unique_ptr<FeatureSink> norm_sink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result,
-                                       bool bias, const at::Tensor& normalised) {
-  return std::make_unique<NormSink>(projection, std::move(instance), std::move(result), bias, normalised);
+std::unique_ptr<GradientCollector> norm_collector(const ModuleProjection& projection, at::Tensor instance,
+                                                  at::Tensor result, bool bias, const at::Tensor& normalised) {
+  return std::make_unique<NormCollector>(projection, std::move(instance), std::move(result), bias, normalised);
 }
 
-at::Tensor tapped_linear(const at::Tensor& input, const at::Tensor& anchor, const Linear& linear, FeatureSink& sink) {
-  return TappedLinear::apply(input, anchor, linear, &sink);
+at::Tensor tapped_linear(const at::Tensor& input, const at::Tensor& anchor, const Linear& linear,
+                         GradientCollector& collector) {
+  return TappedLinear::apply(input, anchor, linear, &collector);
 }
 
-at::Tensor tapped_output(const at::Tensor& output, const at::Tensor& anchor, FeatureSink& sink) {
-  return TappedOutput::apply(output, anchor, &sink);
+at::Tensor tapped_output(const at::Tensor& output, const at::Tensor& anchor, GradientCollector& collector) {
+  return TappedOutput::apply(output, anchor, &collector);
 }
 
 }  // namespace attribution

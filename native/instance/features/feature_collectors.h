@@ -1,4 +1,4 @@
-// What a forward and backward leave of one module: each sink watches one use of its weight and adds the projected
+// What a forward and backward leave of one module: each collector watches one use of its weight and adds the projected
 // gradients of the instances to the features. Token by token, so that the gradient itself is formed only where the
 // projection takes it whole.
 #pragma once
@@ -11,12 +11,12 @@
 
 namespace attribution {
 
-class FeatureSink {
+class GradientCollector {
  public:
   /// `instance` [token] rises; `result` [instance, feature] is a view into the features.
-  FeatureSink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result)
+  GradientCollector(const ModuleProjection& projection, at::Tensor instance, at::Tensor result)
       : projection_(projection), instance_(std::move(instance)), result_(std::move(result)) {}
-  virtual ~FeatureSink() = default;
+  virtual ~GradientCollector() = default;
   /// Receives the gradients at the module's output as the backward passes it.
   virtual void take(const at::Tensor& gradients) = 0;
 
@@ -30,19 +30,20 @@ class FeatureSink {
 };
 
 /// Of a linear module with the given inputs [token, input]; also of a tied table used as output projection.
-std::unique_ptr<FeatureSink> linear_sink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result,
-                                         const at::Tensor& inputs);
+std::unique_ptr<GradientCollector> linear_collector(const ModuleProjection& projection, at::Tensor instance,
+                                                    at::Tensor result, const at::Tensor& inputs);
 /// Of an embedding that looks up the given rows [token].
-std::unique_ptr<FeatureSink> lookup_sink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result,
-                                         const at::Tensor& rows);
+std::unique_ptr<GradientCollector> lookup_collector(const ModuleProjection& projection, at::Tensor instance,
+                                                    at::Tensor result, const at::Tensor& rows);
 /// Of a norm with the given normalised values [token, feature] or [token, head, feature].
-std::unique_ptr<FeatureSink> norm_sink(const ModuleProjection& projection, at::Tensor instance, at::Tensor result,
-                                       bool bias, const at::Tensor& normalised);
+std::unique_ptr<GradientCollector> norm_collector(const ModuleProjection& projection, at::Tensor instance,
+                                                  at::Tensor result, bool bias, const at::Tensor& normalised);
 
-/// A frozen linear module that shows its output gradient to a sink. `anchor` makes the backward come here where no
+/// A frozen linear module that shows its output gradient to a collector. `anchor` makes the backward come here where no
 /// input needs it.
-at::Tensor tapped_linear(const at::Tensor& input, const at::Tensor& anchor, const Linear& linear, FeatureSink& sink);
+at::Tensor tapped_linear(const at::Tensor& input, const at::Tensor& anchor, const Linear& linear,
+                         GradientCollector& collector);
 /// The same of any other module's output.
-at::Tensor tapped_output(const at::Tensor& output, const at::Tensor& anchor, FeatureSink& sink);
+at::Tensor tapped_output(const at::Tensor& output, const at::Tensor& anchor, GradientCollector& collector);
 
 }  // namespace attribution

@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "core/error.h"
-#include "instance/breakdown.h"
 #include "instance/features/feature_collectors.h"
+#include "instance/gradients/token_factors.h"
 #include "model/linear.h"
 #include "model/norm.h"
 #include "model/transformer.h"
@@ -40,15 +40,15 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
   const auto high = model.dtype == at::kDouble ? at::kDouble : at::kFloat;
   at::Tensor result = at::zeros({of_tokens ? batch.token_total() : batch.size(), width_},
                                 at::TensorOptions().dtype(high).device(model.device));
-  std::vector<std::unique_ptr<FeatureSink>> sinks;
-  auto watch = [&](int64_t place, ModuleId id, auto&& make) -> FeatureSink& {
+  std::vector<std::unique_ptr<GradientCollector>> collectors;
+  auto watch = [&](int64_t place, ModuleId id, auto&& make) -> GradientCollector& {
     const at::NoGradGuard no_grad;
     const auto segment = std::min<size_t>(static_cast<size_t>(place), offsets_.size() - 2);  // dense: one for all
     const at::Tensor part = result.narrow(1, offsets_[segment], offsets_[segment + 1] - offsets_[segment]);
     const at::Tensor owner = of_tokens ? seen_tokens(model.architecture, batch, id.module == Module::head)
                                        : module_instance(model.architecture, batch, id);
-    sinks.push_back(make(projections_[static_cast<size_t>(place)], owner, part));
-    return *sinks.back();
+    collectors.push_back(make(projections_[static_cast<size_t>(place)], owner, part));
+    return *collectors.back();
   };
   const at::Tensor anchor = at::zeros({}, model.options()).requires_grad_(true);
   Hooks hooks;
@@ -58,7 +58,7 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
     if (place < 0) return apply(linear, input);
     return tapped_linear(input, anchor, linear,
                          watch(place, id, [&](const auto& p, const at::Tensor& instance, const at::Tensor& part) {
-                           return linear_sink(p, instance, part, input.detach());
+                           return linear_collector(p, instance, part, input.detach());
                          }));
   };
   hooks.lookup = [&](ModuleId id, const at::Tensor& table, const at::Tensor& rows) {
@@ -67,7 +67,7 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
     if (place < 0) return output;
     return tapped_output(output, anchor,
                          watch(place, id, [&](const auto& p, const at::Tensor& instance, const at::Tensor& part) {
-                           return lookup_sink(p, instance, part, rows);
+                           return lookup_collector(p, instance, part, rows);
                          }));
   };
   hooks.norm = [&](ModuleId id, const Norm& norm, const at::Tensor& input) {
@@ -76,8 +76,8 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
     if (place < 0) return output;
     return tapped_output(output, anchor,
                          watch(place, id, [&](const auto& p, const at::Tensor& instance, const at::Tensor& part) {
-                           return norm_sink(p, instance, part, norm.bias.defined(),
-                                            normalised(model.architecture, norm, input.detach()));
+                           return norm_collector(p, instance, part, norm.bias.defined(),
+                                                 normalised(model.architecture, norm, input.detach()));
                          }));
   };
   const at::AutoGradMode grad(true);

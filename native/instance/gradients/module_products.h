@@ -1,6 +1,6 @@
 // The algebra of one module's factored gradients, by the module's kind; factors.h sums it over modules.
 #pragma once
-#include "instance/gradients/factors.h"
+#include "instance/gradients/module_factors.h"
 
 namespace attribution {
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "instance/influence/influence.h"
+#include "instance/influence/solvers.h"
 
 namespace attribution {
 namespace {

@@ -1,6 +1,6 @@
 // Conjugate gradients for (H + λI) x = v, all queries at once: each iteration reads the training set once.
 #include "core/error.h"
-#include "instance/influence/influence.h"
+#include "instance/influence/solvers.h"
 
 namespace attribution {
 namespace {
@@ -28,10 +28,10 @@ Solution conjugate_gradient(const Curvature& curvature, const at::Tensor& vector
            "): raise \"damping\" above ", o.damping);
     }
     const at::Tensor step = at::where(quadratic.gt(0), square / quadratic, zero);
-    x = x + step * direction;
-    residual = residual - step * product;
+    x.addcmul_(step, direction);
+    residual.addcmul_(step, product, -1);
     const at::Tensor next = row_products(residual, residual);
-    direction = residual + at::where(square.gt(0), next / square, zero) * direction;
+    direction.mul_(at::where(square.gt(0), next / square, zero)).add_(residual);
     square = next;
   }
   left = at::where(target.gt(0), square / target, zero).max().sqrt().item<double>();

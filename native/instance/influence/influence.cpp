@@ -1,6 +1,9 @@
 #include "instance/influence/influence.h"
 
+#include "instance/curvature/network_curvature.h"
+#include "instance/gradient_similarity.h"
 #include "instance/influence/inverse_gradients.h"
+#include "instance/influence/plan.h"
 #include "model/evaluate.h"
 
 namespace attribution {
@@ -37,7 +40,9 @@ Influence influence(const Model& model, const Instances& train, const Instances&
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
   const ModuleSelection modules(model.architecture, o.modules);
-  const InfluenceProblem problem{model, train, modules, o, control};
+  const Budget budget(model, modules, o);
+  const InfluenceOptions fitting = within_budget(budget, model, modules, train, queries, o);
+  const InfluenceProblem problem{model, train, modules, fitting, control};
   return o.inverse == Inverse::arnoldi ? by_arnoldi(problem, queries) : by_blocks(problem, queries);
 }
 

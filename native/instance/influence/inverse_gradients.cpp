@@ -4,8 +4,10 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "instance/curvature/training_curvature.h"
 #include "instance/ekfac/ekfac.h"
 #include "instance/ekfac/ekfac_factors.h"
+#include "instance/influence/plan.h"
 
 namespace attribution {
 namespace {
@@ -101,9 +103,8 @@ at::Tensor pair_coefficients(const InfluenceProblem& p, const Eigenpairs& pairs,
 
 SolverReport for_inverse_gradients(const InfluenceProblem& p, const Instances& instances,
                                    const std::function<void(const InverseBlock&)>& use, const SplitFactors& split) {
-  const bool solves = p.o.inverse == Inverse::cg || p.o.inverse == Inverse::lissa;
-  const Blocks blocks =
-      split ? single_blocks(p, instances, solves ? 6 : 2) : blocks_of(p, instances.size(), solves ? 6 : 2);
+  const int64_t copies = vector_copies(p.o.inverse);
+  const Blocks blocks = split ? single_blocks(p, instances, copies) : blocks_of(p, instances.size(), copies);
   const auto gradients = [&](const std::vector<int64_t>& chosen) {
     return rows_of(p, instances, chosen, dense_gradients, split);
   };
@@ -116,7 +117,7 @@ SolverReport for_inverse_gradients(const InfluenceProblem& p, const Instances& i
   }
   if (p.o.inverse == Inverse::ekfac) {
     const auto fitted = p.o.factors.empty() ? fit_ekfac(p.model, p.train, p.modules, p.o, p.control)
-                                            : stored_ekfac(p.model, p.modules, p.o.factors);
+                                            : stored_ekfac(p.model, p.modules, p.o.factors, p.o.factor_bytes);
     for (const auto& chosen : blocks)
       use({chosen,
            {},

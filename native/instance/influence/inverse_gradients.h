@@ -4,7 +4,8 @@
 #include <functional>
 #include <vector>
 
-#include "instance/influence/influence.h"
+#include "instance/gradients/factors.h"
+#include "instance/influence/solvers.h"
 
 namespace attribution {
 

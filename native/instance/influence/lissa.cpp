@@ -7,8 +7,8 @@
 #include <random>
 
 #include "core/error.h"
-#include "instance/influence/influence.h"
 #include "instance/influence/readout_lissa.h"
+#include "instance/influence/solvers.h"
 
 namespace attribution {
 namespace {

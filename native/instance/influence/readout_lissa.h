@@ -2,7 +2,7 @@
 // vector of all parameters: h = c v + Σ_i (C_i a_iᵀ + g_i E_iᵀ) per module, i the rows drawn so far, a_i and g_i fixed.
 #pragma once
 #include "instance/curvature/readout_curvature.h"
-#include "instance/influence/influence.h"
+#include "instance/influence/solvers.h"
 
 namespace attribution {
 

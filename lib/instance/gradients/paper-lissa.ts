@@ -1,5 +1,5 @@
 // LiSSA's settings in the paper (Yu et al. 2024), per model family and data set.
-import { expected } from "../errors";
+import { expected } from "../../errors";
 
 interface Setting {
   readonly damping: number;
