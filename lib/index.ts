@@ -35,6 +35,7 @@ export {
 export { selfInfluence, type SelfInfluenceOptions, type StoreSelfInfluenceOptions } from "./instance/self-influence";
 export { breakdown } from "./instance/breakdown";
 export type { BreakdownOptions } from "./instance/breakdown/request";
+export { jointAttribution, type JointOptions } from "./instance/joint";
 export { projectedGaussNewton } from "./instance/projected-gauss-newton";
 export { dataInf } from "./instance/data-inf";
 export { trak } from "./instance/trak";
@@ -77,6 +78,7 @@ export type { TargetOptions } from "./neuron/target";
 // alignment
 export { iaNeurons, type IaNeuronsOptions } from "./alignment/ia-neurons";
 export { naInstances, type NaInstancesOptions } from "./alignment/na-instances";
+export { marginal, type MarginalOptions } from "./alignment/marginal";
 export { globalRanking, type GlobalRank } from "./alignment/global-ranking";
 
 // faithfulness

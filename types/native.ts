@@ -1,5 +1,6 @@
 // The addon's surface: what lib/native.ts may call. Every job runs on the one engine thread and settles a promise.
 // Shapes are row-major and written [outer, inner]. Instances travel as their typed arrays, read in place.
+import type { NativeJoint, NativeJointRequest } from "./native-joint";
 import type { Architecture, ComputeType, Device, WeightSource } from "./architecture";
 
 /** An opaque handle on a model's weights. */
@@ -426,6 +427,29 @@ export interface NativeAddon {
     p: NativeInfluenceParams & NativeParts & { readonly similarity: "dot" | "cosine" },
     c: NativeControl,
   ): Promise<Float64Array>;
+  /** Scores split by unit; the sources' gradients go through the inverse. */
+  influenceUnits(
+    model: NativeModel,
+    train: NativeInstances,
+    sources: NativeInstances,
+    targets: NativeInstances,
+    p: NativeInfluenceParams & NativeJointRequest & { readonly similarity: "dot" | "cosine" },
+    c: NativeControl,
+  ): Promise<NativeJoint>;
+  /** The same of features `vectors` [source, width]; scales [source], [target] or empty. */
+  featureUnits(
+    model: NativeModel,
+    targets: NativeInstances,
+    p: NativeJointRequest & {
+      readonly settings: NativeFeatureSettings;
+      readonly vectors: Float64Array;
+      readonly width: number;
+      readonly sourceScales: Float64Array;
+      readonly targetScales: Float64Array;
+      readonly batchTokens: number;
+    },
+    c: NativeControl,
+  ): Promise<NativeJoint>;
   /** EK-FAC's factors by name; see NativeInfluenceParams.factors. Of the model's type, bfloat16 as float. */
   fitEkfac(
     model: NativeModel,

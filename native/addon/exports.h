@@ -38,6 +38,7 @@ Napi::Value optimizer_aware_parts_export(const Napi::CallbackInfo& info);
 Napi::Value influence_export(const Napi::CallbackInfo& info);
 Napi::Value self_influence_export(const Napi::CallbackInfo& info);
 Napi::Value influence_parts_export(const Napi::CallbackInfo& info);
+Napi::Value influence_units_export(const Napi::CallbackInfo& info);
 Napi::Value fit_ekfac_export(const Napi::CallbackInfo& info);
 
 // store_exports.cpp
@@ -49,6 +50,7 @@ Napi::Value random_places_export(const Napi::CallbackInfo& info);
 Napi::Value build_store_export(const Napi::CallbackInfo& info);
 Napi::Value gradient_features_export(const Napi::CallbackInfo& info);
 Napi::Value feature_parts_export(const Napi::CallbackInfo& info);
+Napi::Value feature_units_export(const Napi::CallbackInfo& info);
 Napi::Value store_rows_export(const Napi::CallbackInfo& info);
 Napi::Value store_preconditioned_export(const Napi::CallbackInfo& info);
 Napi::Value store_scores_export(const Napi::CallbackInfo& info);

@@ -1,4 +1,6 @@
 // Parts of the scores of whole gradients: gradient similarity and influence.
+import type { Instances } from "../../../types/data";
+import type { NativeInfluenceParams } from "../../../types/native";
 import { selectInstances } from "../../data/instances";
 import { AttributionError } from "../../errors";
 import { handleOf } from "../../model/model";
@@ -8,15 +10,11 @@ import { influenceOptionNames, influenceParams } from "../influence";
 
 export const exactMethods: readonly string[] = ["gradientSimilarity", "influence"];
 
-export async function exactParts({
-  model,
-  train,
-  queries,
-  by,
-  pairs,
-  made,
-  given,
-}: BreakdownRequest): Promise<MadeParts> {
+/** The attribution's options for the core; refuses a store. */
+export async function exactParams({ model, train, made, given }: Omit<BreakdownRequest, "by">): Promise<{
+  readonly train: Instances;
+  readonly params: NativeInfluenceParams & { readonly similarity: "dot" | "cosine" };
+}> {
   if (isStore(train))
     throw new AttributionError(
       "invalid",
@@ -30,6 +28,12 @@ export async function exactParts({
       .map((name) => [name, made.options[name]]),
   );
   const params = await influenceParams(model, train, { ...own, batchTokens, memory, factors }, "identity");
+  return { train, params: { ...params, similarity: made.options["similarity"] === "cosine" ? "cosine" : "dot" } };
+}
+
+export async function exactParts(request: BreakdownRequest): Promise<MadeParts> {
+  const { model, queries, by, pairs, given } = request;
+  const { train, params } = await exactParams(request);
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
   const sides = [
     { instances: selectInstances(queries, q.chosen), places: q.places },
@@ -43,7 +47,6 @@ export async function exactParts({
     sources: sources.places,
     targets: targets.places,
     parts,
-    similarity: made.options["similarity"] === "cosine" ? "cosine" : "dot",
   } as const;
   const { signal, onProgress } = given;
   return {

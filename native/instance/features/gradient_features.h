@@ -41,6 +41,7 @@ class FeatureExtractor {
   /// First feature of each module, and the end.
   const std::vector<int64_t>& offsets() const { return offsets_; }
   const ModuleSelection& modules() const { return modules_; }
+  const ModuleProjection& projection(size_t module) const { return projections_[module]; }
 
  private:
   static constexpr int64_t most_values = int64_t{1} << 28;
