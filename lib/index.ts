@@ -36,6 +36,12 @@ export { selfInfluence, type SelfInfluenceOptions, type StoreSelfInfluenceOption
 export { breakdown } from "./instance/breakdown";
 export type { BreakdownOptions } from "./instance/breakdown/request";
 export { jointAttribution, type JointOptions } from "./instance/joint";
+export {
+  trainingInfluence,
+  type TrainingInfluence,
+  type TrainingInfluenceOptions,
+  type TrainingRun,
+} from "./instance/training-influence";
 export { projectedGaussNewton } from "./instance/projected-gauss-newton";
 export { dataInf } from "./instance/data-inf";
 export { trak } from "./instance/trak";

@@ -1,6 +1,7 @@
 // The addon's surface: what lib/native.ts may call. Every job runs on the one engine thread and settles a promise.
 // Shapes are row-major and written [outer, inner]. Instances travel as their typed arrays, read in place.
 import type { NativeJoint, NativeJointRequest } from "./native-joint";
+import type { NativeReplay, NativeReplayParams } from "./native-replay";
 import type { Architecture, ComputeType, Device, WeightSource } from "./architecture";
 
 /** An opaque handle on a model's weights. */
@@ -201,6 +202,11 @@ export interface NativeFineTuneParams extends NativeBatching {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
+  readonly optimizer: "adamw" | "sgd";
+  readonly epsilonRoot: number;
+  readonly momentum: number;
+  /** [instance], or empty: 1. */
+  readonly instanceWeights: Float64Array;
   readonly schedule: "linear" | "constant";
   readonly warmupSteps: number;
   /** Longest allowed gradient norm; 0 is none. */
@@ -534,4 +540,11 @@ export interface NativeAddon {
     p: NativeFineTuneParams,
     c: NativeControl,
   ): Promise<NativeFineTuneResult>;
+  trainingInfluence(
+    model: NativeModel,
+    train: NativeInstances,
+    queries: NativeInstances,
+    p: NativeReplayParams & { readonly training: NativeFineTuneParams },
+    c: NativeControl,
+  ): Promise<NativeReplay>;
 }

@@ -54,6 +54,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<influence_units_export>(exports, "influenceUnits");
   add<fit_ekfac_export>(exports, "fitEkfac");
   add<fine_tune_export>(exports, "fineTune");
+  add<training_influence_export>(exports, "trainingInfluence");
   add<feature_offsets_export>(exports, "featureOffsets");
   add<projection_matrix_export>(exports, "projectionMatrix");
   add<sparse_projection_export>(exports, "sparseProjection");

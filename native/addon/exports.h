@@ -29,7 +29,10 @@ Napi::Value neuron_memory_export(const Napi::CallbackInfo& info);
 Napi::Value change_units_export(const Napi::CallbackInfo& info);
 Napi::Value generate_export(const Napi::CallbackInfo& info);
 Napi::Value unit_tokens_export(const Napi::CallbackInfo& info);
+
+// training_exports.cpp
 Napi::Value fine_tune_export(const Napi::CallbackInfo& info);
+Napi::Value training_influence_export(const Napi::CallbackInfo& info);
 
 // instance_exports.cpp
 Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info);
