@@ -115,7 +115,7 @@ template <typename Use>
 void each_module(const Model& model, const ModuleSelection& modules, const at::Tensor& vectors, const Use& use) {
   int64_t first = 0;
   for (size_t i = 0; i < modules.size(); ++i) {
-    const Linear p = parameters_of(model, modules.id(i));
+    const Parameters& p = parameters_of(model, modules.id(i));
     const int64_t width = p.weight.numel() + (p.bias.defined() ? p.bias.numel() : 0);
     use(i, p, first, vectors.narrow(1, first, width));
     first += width;
