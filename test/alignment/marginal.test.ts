@@ -43,9 +43,9 @@ test("over instances it is the sum of each unit's parts, for neurons, heads and 
   }
 });
 
-test("over instances it goes where a neuron attribution goes", () => {
+test("over instances it goes where a neuron attribution goes", async () => {
   const neurons = marginal(joint, "neurons", { site: "neurons" });
-  const aligned = naInstances(neurons, neurons);
+  const aligned = await naInstances(neurons, neurons);
   expect([aligned.queries, aligned.train]).toEqual([3, 3]);
 });
 
