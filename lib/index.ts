@@ -42,6 +42,7 @@ export {
   type TrainingInfluenceOptions,
   type TrainingRun,
 } from "./instance/training-influence";
+export { quantityValues, type OwnOptions, type QuantityOptions } from "./instance/quantity";
 export { projectedGaussNewton } from "./instance/projected-gauss-newton";
 export { dataInf } from "./instance/data-inf";
 export { trak } from "./instance/trak";
@@ -146,6 +147,7 @@ export type * from "../types/architecture";
 export type * from "../types/common";
 export type * from "../types/data";
 export type * from "../types/model";
+export type * from "../types/quantity";
 export type * from "../types/report";
 export type * from "../types/results";
 export type * from "../types/store";

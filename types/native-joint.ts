@@ -5,6 +5,8 @@ export interface NativeJointRequest {
   readonly sources: Int32Array;
   readonly targets: Int32Array;
   readonly kept: number;
+  /** This unit of each pair instead of the largest, or −1. */
+  readonly only: number;
   readonly sumsOnly: boolean;
 }
 

@@ -1,6 +1,7 @@
 // The addon's surface: what lib/native.ts may call. Every job runs on the one engine thread and settles a promise.
 // Shapes are row-major and written [outer, inner]. Instances travel as their typed arrays, read in place.
 import type { NativeJoint, NativeJointRequest } from "./native-joint";
+import type { NativeQuantity } from "./quantity";
 import type { NativeReplay, NativeReplayParams } from "./native-replay";
 import type { Architecture, ComputeType, Device, WeightSource } from "./architecture";
 
@@ -161,6 +162,8 @@ export interface NativeFeatureParams extends NativeBudget {
   /** Names of modules, e.g. "layers.0.mlp.up"; see `moduleNames`. */
   readonly modules: readonly string[];
   readonly reduction: "sum" | "mean";
+  /** What the queries' gradients are of. @default their loss */
+  readonly of?: NativeQuantity;
 }
 
 export interface NativeOptimizerAwareParams extends NativeFeatureParams {
@@ -433,6 +436,13 @@ export interface NativeAddon {
     p: NativeInfluenceParams & NativeParts & { readonly similarity: "dot" | "cosine" },
     c: NativeControl,
   ): Promise<Float64Array>;
+  /** [instance] f of each. */
+  quantityValues(
+    model: NativeModel,
+    instances: NativeInstances,
+    p: NativeBatching & { readonly of: NativeQuantity },
+    c: NativeControl,
+  ): Promise<Float64Array>;
   /** Scores split by unit; the sources' gradients go through the inverse. */
   influenceUnits(
     model: NativeModel,
@@ -503,7 +513,7 @@ export interface NativeAddon {
   gradientFeatures(
     model: NativeModel,
     d: NativeInstances,
-    p: NativeBatching & { settings: NativeFeatureSettings; ofTokens?: boolean },
+    p: NativeBatching & { settings: NativeFeatureSettings; ofTokens?: boolean; of?: NativeQuantity },
     c: NativeControl,
   ): Promise<{ features: Float32Array; losses: Float32Array }>;
   /** Parts of all pairs one after the other; the sources are vectors [source, width] in the features' space. */

@@ -77,6 +77,8 @@ export interface QueryFeatures {
   readonly modelHash: string;
   readonly dtype: ComputeType;
   readonly dataHash: string;
+  /** Where the gradients are of minus a quantity and not of the loss. */
+  readonly of?: Quantity;
 }
 
 /** The best training instances of each query, best first, ties by index. */

@@ -1,7 +1,7 @@
 // Joint attribution: scores of an instance attribution split by the units whose own weights they belong to.
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
-import type { InstanceAttribution, JointAttribution, Site } from "../../types/results";
+import type { InstanceAttribution, JointAttribution } from "../../types/results";
 import type { NativeJoint } from "../../types/native-joint";
 import type { GradientStore, TopInstances } from "../../types/store";
 import { AttributionError } from "../errors";
@@ -13,6 +13,7 @@ import { exactMethods } from "./breakdown/exact";
 import { pairsOf } from "./breakdown/pairs";
 import { requireOwnData, requireSplittable } from "./breakdown/subject";
 import { exactJoint, featureJoint, type JointRequest } from "./joint/parts";
+import { unitsOf } from "./joint/units";
 
 export interface JointOptions extends BatchOptions {
   /** Units kept of each pair, those of the largest magnitude. 0: only the sums over each query's pairs. @default 10 */
@@ -129,19 +130,4 @@ function jointResult(
       options: Object.freeze({ ...made.options, units: k, attribution: made.method }),
     }),
   });
-}
-
-/** The units that have weights among the modules: the core numbers them in the same way. */
-function unitsOf(
-  { architecture: { intermediate, heads } }: Model,
-  modules: readonly string[],
-): { readonly site: Site; readonly units: number; readonly neurons: number } {
-  const hasNeurons = modules.some((name) => name.includes(".mlp."));
-  const hasHeads = modules.some((name) => /\.attention\.(?!\w+Norm$)/.test(name));
-  const neurons = hasNeurons ? intermediate : 0;
-  return {
-    site: hasNeurons && hasHeads ? "both" : hasNeurons ? "neurons" : "heads",
-    units: neurons + (hasHeads ? heads : 0),
-    neurons,
-  };
 }

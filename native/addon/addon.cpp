@@ -51,6 +51,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<influence_export>(exports, "influence");
   add<self_influence_export>(exports, "selfInfluence");
   add<influence_parts_export>(exports, "influenceParts");
+  add<quantity_values_export>(exports, "quantityValues");
   add<influence_units_export>(exports, "influenceUnits");
   add<fit_ekfac_export>(exports, "fitEkfac");
   add<fine_tune_export>(exports, "fineTune");

@@ -41,6 +41,7 @@ Napi::Value optimizer_aware_parts_export(const Napi::CallbackInfo& info);
 Napi::Value influence_export(const Napi::CallbackInfo& info);
 Napi::Value self_influence_export(const Napi::CallbackInfo& info);
 Napi::Value influence_parts_export(const Napi::CallbackInfo& info);
+Napi::Value quantity_values_export(const Napi::CallbackInfo& info);
 Napi::Value influence_units_export(const Napi::CallbackInfo& info);
 Napi::Value fit_ekfac_export(const Napi::CallbackInfo& info);
 

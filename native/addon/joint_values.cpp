@@ -8,6 +8,7 @@ JointRequest joint_request(const Napi::Object& p) {
   JointRequest request;
   request.pairs = {integers_of(field(p, "sources"), "sources"), integers_of(field(p, "targets"), "targets")};
   request.kept = integer_field(p, "kept");
+  request.only = integer_field(p, "only");
   request.sums_only = boolean_field(p, "sumsOnly");
   return request;
 }

@@ -2,6 +2,7 @@
 #include "addon/exports.h"
 #include "addon/job.h"
 #include "addon/joint_values.h"
+#include "addon/quantity_values.h"
 #include "addon/values.h"
 #include "core/error.h"
 #include "instance/breakdown.h"
@@ -163,8 +164,10 @@ Napi::Value gradient_features_export(const Napi::CallbackInfo& info) {
   const FeatureSettings settings = settings_of(object_field(p, "settings"));
   const int64_t batch_tokens = integer_field(p, "batchTokens");
   const bool of_tokens = p.Has("ofTokens") && boolean_field(p, "ofTokens");
+  const Quantity of = quantity_field(p);
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const InstanceFeatures features = instance_features(*model, instances, settings, batch_tokens, of_tokens, control);
+    const InstanceFeatures features =
+        instance_features(*model, instances, settings, batch_tokens, of_tokens, of, control);
     return [features](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
       result.Set("features", float32_array(env, features.values));

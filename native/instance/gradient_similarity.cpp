@@ -51,6 +51,7 @@ at::Tensor gradient_similarity(const Model& model, const Instances& train, const
                                const FeatureOptions& o, bool cosine, const Control& control) {
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
+  check_quantity(model, o.of, queries);
   const ModuleSelection modules(model.architecture, o.modules);
   const int64_t room = tensor_bytes(o.memory_bytes), kept = factor_bytes(model, modules),
                 passing = kept + graph_bytes(model);
@@ -63,7 +64,7 @@ at::Tensor gradient_similarity(const Model& model, const Instances& train, const
   for (const auto& chosen : blocks) {
     control.check();
     QueryBlock block{
-        chosen, gradient_factors(model, make_batch(queries, chosen, model.device), modules, o.reduction), {}};
+        chosen, gradient_factors(model, make_batch(queries, chosen, model.device), modules, o.reduction, o.of), {}};
     block.norms = lengths(block.factors, cosine);
     const at::Tensor rows = at::tensor(chosen, at::kLong);
     const int64_t left = room - kept * tokens_of(queries, chosen);

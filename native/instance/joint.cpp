@@ -159,6 +159,7 @@ Joint influence_units(const Model& model, const Instances& train, const Instance
   check_instances(model, train, "train");
   check_instances(model, sources, "sources");
   check_instances(model, targets, "targets");
+  check_quantity(model, o.of, sources);
   if (cosine && o.inverse != Inverse::identity) fail(Code::unsupported, "The cosine is of gradients");
   const ModuleSelection modules(model.architecture, o.modules);
   const UnitLayout layout = unit_layout(model.architecture, modules);

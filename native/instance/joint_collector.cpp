@@ -36,8 +36,9 @@ std::vector<int32_t> largest(const double* parts, int64_t count, int64_t kept) {
 }  // namespace
 
 JointCollector::JointCollector(const JointRequest& r, int64_t sources, int64_t targets, int64_t units)
-    : kept_(std::min(r.kept, units)) {
+    : kept_(r.only < 0 ? std::min(r.kept, units) : 1), only_(r.only) {
   const BreakdownPairs& p = r.pairs;
+  if (r.only >= units) fail(Code::invalid, "Unit ", r.only, " has no weights among the parameters");
   if (!r.sums_only && (p.sources.size() != p.targets.size() || p.sources.empty()))
     fail(Code::invalid, "Expected as many sources as targets, at least one");
   for (size_t i = 0; !r.sums_only && i < p.sources.size(); ++i) {
@@ -93,7 +94,7 @@ void JointCollector::add(const std::vector<int64_t>& sources, const std::vector<
 void JointCollector::put(int64_t pair, const double* parts, int64_t width, double rest) {
   const double units = std::accumulate(parts, parts + width, 0.0);
   double others = units;
-  const auto best = largest(parts, width, kept_);
+  const auto best = only_ < 0 ? largest(parts, width, kept_) : std::vector<int32_t>{static_cast<int32_t>(only_)};
   for (size_t k = 0; k < best.size(); ++k) {
     joint_.indices.mutable_data_ptr<int32_t>()[pair * kept_ + static_cast<int64_t>(k)] = best[k];
     joint_.parts.mutable_data_ptr<double>()[pair * kept_ + static_cast<int64_t>(k)] = parts[best[k]];

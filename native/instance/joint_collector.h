@@ -11,6 +11,7 @@ namespace attribution {
 struct JointRequest {
   BreakdownPairs pairs;    // no pair twice
   int64_t kept = 10;       // units of each pair
+  int64_t only = -1;       // this unit of each pair instead of the largest
   bool sums_only = false;  // of all pairs of sources and targets; `pairs` is not read
 };
 
@@ -39,7 +40,7 @@ class JointCollector {
   void put(int64_t pair, const double* parts, int64_t width, double rest);
 
   std::map<int64_t, std::map<int64_t, int64_t>> indices_;  // of a pair, by its target and its source
-  int64_t kept_;
+  int64_t kept_, only_;
   Joint joint_;
 };
 

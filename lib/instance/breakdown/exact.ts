@@ -7,11 +7,19 @@ import { handleOf } from "../../model/model";
 import { native, runNative } from "../../native";
 import { type BreakdownRequest, distinct, isStore, type MadeParts } from "./request";
 import { influenceOptionNames, influenceParams } from "../influence";
+import { nativeQuantity } from "../quantity";
 
 export const exactMethods: readonly string[] = ["gradientSimilarity", "influence"];
 
 /** The attribution's options for the core; refuses a store. */
-export async function exactParams({ model, train, made, given }: Omit<BreakdownRequest, "by">): Promise<{
+export async function exactParams({
+  model,
+  train,
+  queries,
+  pairs,
+  made,
+  given,
+}: Omit<BreakdownRequest, "by">): Promise<{
   readonly train: Instances;
   readonly params: NativeInfluenceParams & { readonly similarity: "dot" | "cosine" };
 }> {
@@ -28,12 +36,27 @@ export async function exactParams({ model, train, made, given }: Omit<BreakdownR
       .map((name) => [name, made.options[name]]),
   );
   const params = await influenceParams(model, train, { ...own, batchTokens, memory, factors }, "identity");
-  return { train, params: { ...params, similarity: made.options["similarity"] === "cosine" ? "cosine" : "dot" } };
+  if (made.options["theta"] === "own")
+    throw new AttributionError("unsupported", `With theta: "own" a score is one unit's part already`);
+  const of =
+    made.options["of"] === undefined
+      ? undefined
+      : nativeQuantity(made.options["of"], model, queries, distinct(pairs.queries).chosen);
+  return { train, params: { ...params, of, similarity: made.options["similarity"] === "cosine" ? "cosine" : "dot" } };
+}
+
+/** A quantity is no sum over the query's tokens. */
+export function ofQuantity(): AttributionError {
+  return new AttributionError(
+    "unsupported",
+    `The attribution is of a quantity of the query: its scores come apart by "module" or "trainToken"`,
+  );
 }
 
 export async function exactParts(request: BreakdownRequest): Promise<MadeParts> {
   const { model, queries, by, pairs, given } = request;
   const { train, params } = await exactParams(request);
+  if (params.of !== undefined && by === "queryToken") throw ofQuantity();
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
   const sides = [
     { instances: selectInstances(queries, q.chosen), places: q.places },

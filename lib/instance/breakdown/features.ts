@@ -1,12 +1,14 @@
 // Parts of the scores of gradient features, over a store.
 import type { Instances } from "../../../types/data";
 import type { NativeParts } from "../../../types/native";
+import type { Quantity, QuantityLabel } from "../../../types/quantity";
 import type { Provenance } from "../../../types/results";
 import type { GradientStore } from "../../../types/store";
 import { selectInstances } from "../../data/instances";
 import { AttributionError } from "../../errors";
 import { handleOf } from "../../model/model";
 import { native, runNative } from "../../native";
+import { ofQuantity } from "./exact";
 import { type BreakdownRequest, distinct, isStore, type MadeParts, partCounts, scaledParts } from "./request";
 import { nativeSettings } from "../store/projection";
 import { nativeStoreOf, noDoubts, preconditionerOf, queryFeatures, requireStore, trakDoubts } from "../store/scores";
@@ -80,12 +82,14 @@ export async function featureSides(
   const chosen = preconditionerOf({ preconditioner, similarity, damping, memory: given.memory });
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
   const asked = selectInstances(queries, q.chosen);
-  const { features, losses } = await queryFeatures(model, asked, store, { ...call, batchTokens: given.batchTokens });
+  const of = quantityOfChosen(made.options["of"] as Quantity | undefined, q.chosen);
+  const vectors = await queryFeatures(model, asked, store, { ...call, batchTokens: given.batchTokens, of });
+  const { features } = vectors;
   const rows = await runNative(
     (control) => native().storeRows(nativeStoreOf(store), { rows: Int32Array.from(z.chosen) }, control),
     call,
   );
-  const { rowDoubts, queryDoubts } = chosen.kind === "trak" ? await trakDoubts(store, losses) : noDoubts;
+  const { rowDoubts, queryDoubts } = chosen.kind === "trak" ? await trakDoubts(store, vectors) : noDoubts;
   const precondition = (vectors: Float32Array, doubts: Float64Array) =>
     runNative(
       (control) =>
@@ -112,9 +116,25 @@ export async function featureSides(
   return { call, isCosine, q, z, asked, features, rows, rowDoubts, queryDoubts, queryVectors, rowVectors };
 }
 
+/** The quantity of some of the queries: of each its own label. */
+function quantityOfChosen(of: Quantity | undefined, chosen: readonly number[]): Quantity | undefined {
+  if (of === undefined) return undefined;
+  const own = (label: QuantityLabel | undefined) =>
+    typeof label === "object" ? chosen.map((query) => label[query]) : label;
+  const { logit, probability, logProbability, contrast } = of;
+  return {
+    ...of,
+    logit: own(logit),
+    probability: own(probability),
+    logProbability: own(logProbability),
+    contrast: contrast && [own(contrast[0])!, own(contrast[1])!],
+  };
+}
+
 async function partsOver(store: GradientStore, request: BreakdownRequest): Promise<MadeParts> {
   const { model, train, by, pairs } = request;
   const ofRows = by === "queryToken";
+  if (ofRows && request.made.options["of"] !== undefined) throw ofQuantity();
   const { call, isCosine, q, z, asked, features, rows, rowDoubts, queryDoubts, queryVectors, rowVectors } =
     await featureSides(store, request, ofRows);
   const doubts = rowDoubts.length > 0 ? Float64Array.from(pairs.trains, (row) => rowDoubts[row]) : undefined;

@@ -59,7 +59,7 @@ async function jointOver(store: GradientStore, request: JointRequest): Promise<J
 
 function nativeRequest({ k, sumsOnly }: JointRequest, sources: Int32Array, targets: Int32Array): NativeJointRequest {
   const none = new Int32Array(0);
-  return { sources: sumsOnly ? none : sources, targets: sumsOnly ? none : targets, kept: k, sumsOnly };
+  return { sources: sumsOnly ? none : sources, targets: sumsOnly ? none : targets, kept: k, only: -1, sumsOnly };
 }
 
 /** The sums of the queries that have pairs, in the places of all queries. */

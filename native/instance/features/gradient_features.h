@@ -26,8 +26,10 @@ class FeatureExtractor {
  public:
   FeatureExtractor(const Model& model, const FeatureSettings& settings);
 
-  /// Of each instance of the batch; or of each of its tokens, which sum to their instance's, with its loss.
-  InstanceFeatures features(const Model& model, const Batch& batch, bool of_tokens = false) const;
+  /// Of each instance of the batch; or of each of its tokens, which sum to their instance's, with its loss. Of another
+  /// quantity than the loss they are of minus the quantity.
+  InstanceFeatures features(const Model& model, const Batch& batch, bool of_tokens = false,
+                            const Quantity& of = {}) const;
   /// Factors of gradients with both sides projected.
   Factors projected(const Factors& factors) const;
   /// Vectors of features [vector, width] as vectors of such factors' products, so that inner products with them are

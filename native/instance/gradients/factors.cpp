@@ -29,13 +29,20 @@ std::vector<int64_t> token_offsets(const ModuleFactors& m, int64_t instances) {
   return offsets;
 }
 
-Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction) {
+Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction,
+                         const Quantity& of) {
+  if (!of.is_loss()) {
+    QuantityWatch watch(model, batch, of);
+    const auto minus = [&](const at::Tensor& hidden, const Hooks& hooks) { return -watch.values(hidden, hooks).sum(); };
+    return factors_of(model, batch, modules, minus, &watch);
+  }
   return factors_of(model, batch, modules, [&](const at::Tensor& hidden, const Hooks& hooks) {
     return instance_losses(model, hidden, batch, reduction, hooks).sum();
   });
 }
 
-Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective) {
+Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective,
+                   QuantityWatch* watch) {
   std::vector<Tap> taps;
   auto tap = [&](int64_t place, ModuleId id, at::Tensor output, at::Tensor inputs) -> Tap& {
     if (!output.requires_grad()) output.requires_grad_(true);  // the lowest module: the backward ends here
@@ -44,7 +51,8 @@ Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection
     made.output = output;
     made.factors.kind = kind_of(id.module);
     made.factors.inputs = inputs;
-    made.factors.instance = module_instance(model.architecture, batch, id);
+    made.factors.instance =
+        watch && id.module == Module::head ? watch->head_instance() : module_instance(model.architecture, batch, id);
     return made;
   };
   Hooks hooks;
@@ -67,11 +75,14 @@ Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection
     if (place >= 0) tap(place, id, output, {}).normalised = normalised(model.architecture, norm, input.detach());
     return output;
   };
+  if (watch) watch->attach(hooks);
   const at::AutoGradMode grad(true);
   const at::Tensor loss = objective(forward(model, batch, hooks), hooks);
   std::vector<at::Tensor> outputs;
   for (const Tap& t : taps) outputs.push_back(t.output);
-  const auto gradients = torch::autograd::grad({loss}, outputs, {}, false, false, true);
+  const auto gradients = loss.requires_grad()  // a quantity may lie below all selected modules
+                             ? torch::autograd::grad({loss}, outputs, {}, false, false, true)
+                             : std::vector<at::Tensor>(outputs.size());
   Factors factors{std::vector<ModuleFactors>(modules.size()), batch.size()};
   for (size_t i = 0; i < taps.size(); ++i) {
     Tap& t = taps[i];

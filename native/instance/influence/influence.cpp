@@ -36,6 +36,7 @@ Influence influence(const Model& model, const Instances& train, const Instances&
   if (o.inverse == Inverse::identity) return {gradient_similarity(model, train, queries, o, false, control), 0, 0, {}};
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
+  check_quantity(model, o.of, queries);
   const ModuleSelection modules(model.architecture, o.modules);
   const InfluenceProblem problem{model, train, modules, o, control};
   return o.inverse == Inverse::arnoldi ? by_arnoldi(problem, queries) : by_blocks(problem, queries);
