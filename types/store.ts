@@ -1,5 +1,6 @@
 import type { ComputeType } from "./architecture";
 import type { Projection, RowType } from "./native";
+import type { Quantity } from "./quantity";
 import type { InstanceAttribution, Provenance } from "./results";
 
 /** How gradients become features; two sets of features are comparable where these are equal. */

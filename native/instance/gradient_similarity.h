@@ -4,7 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "core/control.h"
-#include "instance/gradients/factors.h"
+#include "instance/gradients/quantity.h"
 
 namespace attribution {
 

@@ -20,8 +20,6 @@ struct Dropout {
   at::Generator generator;
 };
 
-struct QueryKeyValue;
-
 struct Hooks {
   /// Sees the site's values [token, feature] and returns what the forward goes on with.
   std::function<at::Tensor(Site, int64_t layer, const at::Tensor&)> site;
@@ -31,9 +29,6 @@ struct Hooks {
   std::function<at::Tensor(ModuleId, const Norm&, const at::Tensor&)> norm;
   /// Takes the place of an embedding: the table [row, feature] and the tokens' rows [token] to [token, feature].
   std::function<at::Tensor(ModuleId, const at::Tensor& table, const at::Tensor& rows)> lookup;
-  /// Sees a layer's queries, keys and values, rotated; and the residual after a block, [token, hidden].
-  std::function<void(int64_t layer, const QueryKeyValue&)> attention;
-  std::function<void(int64_t layer, const at::Tensor&)> residual;
   /// `linear` is for the head too; without, a loss may take the head in blocks of classes.
   bool taps_head = false;
   /// Training only.

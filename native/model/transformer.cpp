@@ -99,11 +99,9 @@ at::Tensor forward_from(const Model& model, const Batch& batch, at::Tensor x, co
   const PositionTables tables = position_tables(model, batch);
   for (int64_t layer = 0; layer < model.architecture.layers; ++layer) {
     const QueryKeyValue qkv = project(model, layer, attention_input(model, layer, x, hooks), tables, hooks);
-    if (hooks.attention) hooks.attention(layer, qkv);
     const at::Tensor heads = attend(model, qkv, batch, tables, hooks);
     const at::Tensor mid = after_attention(model, layer, x, heads, hooks);
     x = after_mlp(model, layer, mid, neurons(model, layer, x, mid, hooks), hooks);
-    if (hooks.residual) hooks.residual(layer, x);
   }
   return x;
 }

@@ -15,9 +15,10 @@ import {
 } from "./checkpoints";
 import { featureOptionNames, type FeatureOptions } from "../gradients/features";
 import { gradientSimilarity } from "../gradient-similarity";
+import type { QuantityOptions } from "../quantity";
 import { queryFeatures, storeSimilarity } from "../store/scores";
 
-export interface TracInOptions extends FeatureOptions, CheckpointOptions {
+export interface TracInOptions extends FeatureOptions, CheckpointOptions, QuantityOptions {
   /** Inner product, or its cosine at each checkpoint (0 where a gradient is 0). @default "dot" */
   readonly similarity?: "dot" | "cosine";
 }

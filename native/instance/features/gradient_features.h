@@ -10,7 +10,7 @@
 
 #include "core/control.h"
 #include "instance/features/module_projection.h"
-#include "instance/gradients/factors.h"
+#include "instance/gradients/quantity.h"
 #include "model/batch.h"
 #include "model/loss.h"
 

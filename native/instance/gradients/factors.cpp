@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "instance/gradients/module_products.h"
+#include "instance/gradients/quantity.h"
 #include "model/linear.h"
 #include "model/norm.h"
 #include "model/transformer.h"
@@ -31,14 +32,20 @@ std::vector<int64_t> token_offsets(const ModuleFactors& m, int64_t instances) {
 
 Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction,
                          const Quantity& of) {
-  if (!of.is_loss()) {
-    QuantityWatch watch(model, batch, of);
-    const auto minus = [&](const at::Tensor& hidden, const Hooks& hooks) { return -watch.values(hidden, hooks).sum(); };
-    return factors_of(model, batch, modules, minus, &watch);
-  }
+  if (of.is_loss()) return gradient_factors(model, batch, modules, reduction);
+  QuantityWatch watch(model, batch, of);
+  const auto minus = [&](const at::Tensor& hidden, const Hooks& hooks) { return -watch.values(hidden, hooks).sum(); };
+  return factors_of(model, batch, modules, minus, &watch);
+}
+
+Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction) {
   return factors_of(model, batch, modules, [&](const at::Tensor& hidden, const Hooks& hooks) {
     return instance_losses(model, hidden, batch, reduction, hooks).sum();
   });
+}
+
+Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective) {
+  return factors_of(model, batch, modules, objective, nullptr);
 }
 
 Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective,

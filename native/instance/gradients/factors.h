@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "instance/gradients/modules.h"
-#include "instance/gradients/quantity.h"
 #include "model/batch.h"
 #include "model/loss.h"
 
@@ -39,11 +38,9 @@ std::vector<int64_t> token_offsets(const ModuleFactors& factors, int64_t instanc
 
 /// A scalar whose gradients are taken, from the hidden states; it must run the head through the hooks.
 using Objective = std::function<at::Tensor(const at::Tensor& hidden, const Hooks& hooks)>;
-Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective,
-                   QuantityWatch* watch = nullptr);
-/// Factors of the gradient of each instance's loss, or of minus another quantity.
-Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction,
-                         const Quantity& of = {});
+Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective);
+/// Factors of each instance's loss gradient.
+Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction);
 /// Bytes of a token's factors.
 int64_t factor_bytes(const Model& model, const ModuleSelection& modules);
 

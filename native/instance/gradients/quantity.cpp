@@ -4,6 +4,8 @@
 
 #include "core/error.h"
 #include "model/evaluate.h"
+#include "model/linear.h"
+#include "model/norm.h"
 #include "model/transformer.h"
 
 namespace attribution {
@@ -84,14 +86,45 @@ void QuantityWatch::attach(Hooks& hooks) {
       return x;
     };
   }
-  if (kind == Kind::residual)
-    hooks.residual = [this](int64_t layer, const at::Tensor& x) {
-      if (layer == quantity_.layer) seen_ = x;
-    };
-  if (kind == Kind::attention)
-    hooks.attention = [this](int64_t layer, const QueryKeyValue& qkv) {
-      if (layer == quantity_.layer) attention_ = qkv;
-    };
+  if (kind == Kind::residual) watch_residual(hooks);
+  if (kind == Kind::attention) watch_attention(hooks);
+}
+
+/// The residual after a block is what the next norm reads; of a post-norm block what its last norm gives.
+void QuantityWatch::watch_residual(Hooks& hooks) {
+  const Architecture& a = model_.architecture;
+  const bool last = quantity_.layer == a.layers - 1;
+  const ModuleId reader = a.post_norm ? ModuleId{Module::mlp_norm, quantity_.layer}
+                          : last      ? ModuleId{Module::final_norm, -1}
+                                      : ModuleId{Module::attention_norm, quantity_.layer + 1};
+  const auto norm = hooks.norm;
+  hooks.norm = [this, norm, reader](ModuleId id, const Norm& own, const at::Tensor& input) {
+    const at::Tensor output = norm ? norm(id, own, input) : apply(model_.architecture, own, input);
+    if (id == reader) seen_ = model_.architecture.post_norm ? output : input;
+    return output;
+  };
+}
+
+void QuantityWatch::watch_attention(Hooks& hooks) {
+  const auto linear = hooks.linear;
+  hooks.linear = [this, linear](ModuleId id, const Linear& own, const at::Tensor& input) {
+    const at::Tensor output = linear ? linear(id, own, input) : apply(own, input);
+    if (id.layer == quantity_.layer) outputs_[id.module] = output;
+    return output;
+  };
+  const auto norm = hooks.norm;
+  hooks.norm = [this, norm](ModuleId id, const Norm& own, const at::Tensor& input) {
+    const at::Tensor output = norm ? norm(id, own, input) : apply(model_.architecture, own, input);
+    if (id.layer == quantity_.layer) outputs_[id.module] = output;
+    return output;
+  };
+}
+
+QueryKeyValue QuantityWatch::seen_attention() const {
+  Hooks again;  // the same pieces, on the outputs that are in the graph
+  again.linear = [this](ModuleId id, const Linear&, const at::Tensor&) { return outputs_.at(id.module); };
+  again.norm = [this](ModuleId id, const Norm&, const at::Tensor&) { return outputs_.at(id.module); };
+  return project(model_, quantity_.layer, {}, position_tables(model_, batch_), again);
 }
 
 at::Tensor QuantityWatch::values(const at::Tensor& hidden, const Hooks& hooks) const {
@@ -129,20 +162,21 @@ at::Tensor QuantityWatch::output_values(const at::Tensor& hidden, const Hooks& h
 
 at::Tensor QuantityWatch::attention_values() const {
   const Architecture& a = model_.architecture;
-  const at::Tensor query = attention_.query.select(1, quantity_.unit),
-                   key = attention_.key.select(1, quantity_.unit / (a.heads / a.key_value_heads));
+  const QueryKeyValue seen = seen_attention();
+  const at::Tensor query = seen.query.select(1, quantity_.unit),
+                   key = seen.key.select(1, quantity_.unit / (a.heads / a.key_value_heads));
   const at::Tensor slope =
       a.position == PositionKind::alibi ? alibi_slopes(a.heads)[quantity_.unit].to(query.options()) : at::Tensor();
   const at::Tensor at_tokens = tokens_.cpu();
   std::vector<at::Tensor> weights;
   for (size_t i = 0; i < starts_.size(); ++i) {
-    const int64_t token = at_tokens[static_cast<int64_t>(i)].item<int64_t>(), seen = token - starts_[i] + 1;
+    const int64_t token = at_tokens[static_cast<int64_t>(i)].item<int64_t>(), visible = token - starts_[i] + 1;
     const int64_t place = place_of(quantity_.key, lengths_[i], owners_[i]);
-    if (place >= seen)
-      fail(Code::invalid, "A head at position ", seen - 1, " cannot attend to the later position ", place);
+    if (place >= visible)
+      fail(Code::invalid, "A head at position ", visible - 1, " cannot attend to the later position ", place);
     at::Tensor scores =
-        at::mv(key.narrow(0, starts_[i], seen), query[token]) / std::sqrt(static_cast<double>(a.head_size));
-    if (slope.defined()) scores = scores + slope * at::arange(seen, scores.options());
+        at::mv(key.narrow(0, starts_[i], visible), query[token]) / std::sqrt(static_cast<double>(a.head_size));
+    if (slope.defined()) scores = scores + slope * at::arange(visible, scores.options());
     weights.push_back(at::softmax(scores, 0)[place]);
   }
   return at::stack(weights);

@@ -3,9 +3,11 @@
 #pragma once
 #include <ATen/ATen.h>
 
+#include <map>
 #include <vector>
 
 #include "core/control.h"
+#include "instance/gradients/factors.h"
 #include "model/attention.h"
 #include "model/batch.h"
 #include "model/loss.h"
@@ -34,6 +36,7 @@ class QuantityWatch {
  public:
   QuantityWatch(const Model& model, const Batch& batch, const Quantity& quantity);
 
+  /// Wraps the hooks that are there.
   void attach(Hooks& hooks);
   /// f of each instance of the batch, [instance]. It runs the head through the hooks where they tap it.
   at::Tensor values(const at::Tensor& hidden, const Hooks& hooks) const;
@@ -45,6 +48,10 @@ class QuantityWatch {
   at::Tensor row_values() const;
   at::Tensor output_values(const at::Tensor& hidden, const Hooks& hooks) const;
   at::Tensor attention_values() const;
+  /// Queries and keys, rotated, of the outputs that were seen.
+  QueryKeyValue seen_attention() const;
+  void watch_residual(Hooks& hooks);
+  void watch_attention(Hooks& hooks);
 
   const Model& model_;
   const Batch& batch_;
@@ -54,9 +61,16 @@ class QuantityWatch {
   std::vector<int64_t> lengths_;  // [n] of its row
   std::vector<int64_t> owners_;   // [n] its query in the data set
   at::Tensor head_tokens_;
-  at::Tensor seen_;  // [token, feature]
-  QueryKeyValue attention_;
+  at::Tensor seen_;                       // [token, feature]
+  std::map<Module, at::Tensor> outputs_;  // attention: of the layer's projections and of their norms
 };
+
+/// factors_of with a quantity watched in its forward.
+Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective,
+                   QuantityWatch* watch);
+/// Factors of the gradient of each instance's loss, or of minus another quantity.
+Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction,
+                         const Quantity& of);
 
 /// f of each instance, [instance] double.
 at::Tensor quantity_values(const Model& model, const Instances& instances, const Quantity& quantity,
