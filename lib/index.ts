@@ -35,6 +35,14 @@ export {
 export { selfInfluence, type SelfInfluenceOptions, type StoreSelfInfluenceOptions } from "./instance/self-influence";
 export { breakdown } from "./instance/breakdown";
 export type { BreakdownOptions } from "./instance/breakdown/request";
+export { jointAttribution, type JointOptions } from "./instance/joint";
+export {
+  trainingInfluence,
+  type TrainingInfluence,
+  type TrainingInfluenceOptions,
+  type TrainingRun,
+} from "./instance/training-influence";
+export { quantityValues, type OwnOptions, type QuantityOptions } from "./instance/quantity";
 export { projectedGaussNewton } from "./instance/projected-gauss-newton";
 export { dataInf } from "./instance/data-inf";
 export { trak } from "./instance/trak";
@@ -77,6 +85,7 @@ export type { TargetOptions } from "./neuron/target";
 // alignment
 export { iaNeurons, type IaNeuronsOptions } from "./alignment/ia-neurons";
 export { naInstances, type NaInstancesOptions } from "./alignment/na-instances";
+export { marginal, type MarginalOptions } from "./alignment/marginal";
 export { globalRanking, type GlobalRank } from "./alignment/global-ranking";
 
 // faithfulness
@@ -138,6 +147,7 @@ export type * from "../types/architecture";
 export type * from "../types/common";
 export type * from "../types/data";
 export type * from "../types/model";
+export type * from "../types/quantity";
 export type * from "../types/report";
 export type * from "../types/results";
 export type * from "../types/store";

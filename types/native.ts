@@ -1,5 +1,8 @@
 // The addon's surface: what lib/native.ts may call. Every job runs on the one engine thread and settles a promise.
 // Shapes are row-major and written [outer, inner]. Instances travel as their typed arrays, read in place.
+import type { NativeJoint, NativeJointRequest } from "./native-joint";
+import type { NativeQuantity } from "./quantity";
+import type { NativeReplay, NativeReplayParams } from "./native-replay";
 import type { Architecture, ComputeType, Device, WeightSource } from "./architecture";
 
 /** An opaque handle on a model's weights. */
@@ -159,6 +162,8 @@ export interface NativeFeatureParams extends NativeBudget {
   /** Names of modules, e.g. "layers.0.mlp.up"; see `moduleNames`. */
   readonly modules: readonly string[];
   readonly reduction: "sum" | "mean";
+  /** What the queries' gradients are of. @default their loss */
+  readonly of?: NativeQuantity;
 }
 
 export interface NativeOptimizerAwareParams extends NativeFeatureParams {
@@ -200,6 +205,11 @@ export interface NativeFineTuneParams extends NativeBatching {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
+  readonly optimizer: "adamw" | "sgd";
+  readonly epsilonRoot: number;
+  readonly momentum: number;
+  /** [instance], or empty: 1. */
+  readonly instanceWeights: Float64Array;
   readonly schedule: "linear" | "constant";
   readonly warmupSteps: number;
   /** Longest allowed gradient norm; 0 is none. */
@@ -426,6 +436,36 @@ export interface NativeAddon {
     p: NativeInfluenceParams & NativeParts & { readonly similarity: "dot" | "cosine" },
     c: NativeControl,
   ): Promise<Float64Array>;
+  /** [instance] f of each. */
+  quantityValues(
+    model: NativeModel,
+    instances: NativeInstances,
+    p: NativeBatching & { readonly of: NativeQuantity },
+    c: NativeControl,
+  ): Promise<Float64Array>;
+  /** Scores split by unit; the sources' gradients go through the inverse. */
+  influenceUnits(
+    model: NativeModel,
+    train: NativeInstances,
+    sources: NativeInstances,
+    targets: NativeInstances,
+    p: NativeInfluenceParams & NativeJointRequest & { readonly similarity: "dot" | "cosine" },
+    c: NativeControl,
+  ): Promise<NativeJoint>;
+  /** The same of features `vectors` [source, width]; scales [source], [target] or empty. */
+  featureUnits(
+    model: NativeModel,
+    targets: NativeInstances,
+    p: NativeJointRequest & {
+      readonly settings: NativeFeatureSettings;
+      readonly vectors: Float64Array;
+      readonly width: number;
+      readonly sourceScales: Float64Array;
+      readonly targetScales: Float64Array;
+      readonly batchTokens: number;
+    },
+    c: NativeControl,
+  ): Promise<NativeJoint>;
   /** Makes a safetensors file of EK-FAC's factors at `path`; see NativeInfluenceParams.factors. Of the model's type, bfloat16 as float. */
   fitEkfac(
     model: NativeModel,
@@ -473,7 +513,7 @@ export interface NativeAddon {
   gradientFeatures(
     model: NativeModel,
     d: NativeInstances,
-    p: NativeBatching & { settings: NativeFeatureSettings; ofTokens?: boolean },
+    p: NativeBatching & { settings: NativeFeatureSettings; ofTokens?: boolean; of?: NativeQuantity },
     c: NativeControl,
   ): Promise<{ features: Float32Array; losses: Float32Array }>;
   /** Parts of all pairs one after the other; the sources are vectors [source, width] in the features' space. */
@@ -510,4 +550,11 @@ export interface NativeAddon {
     p: NativeFineTuneParams,
     c: NativeControl,
   ): Promise<NativeFineTuneResult>;
+  trainingInfluence(
+    model: NativeModel,
+    train: NativeInstances,
+    queries: NativeInstances,
+    p: NativeReplayParams & { readonly training: NativeFineTuneParams },
+    c: NativeControl,
+  ): Promise<NativeReplay>;
 }

@@ -54,6 +54,42 @@ export interface Breakdown {
 }
 
 /**
+ * Scores of pairs of a query and a training instance, split by the units whose own weights they belong to; see `jointAttribution`.
+ * `marginal` sums it to an InstanceAttribution or a NeuronAttribution; `top` lists the units of a pair.
+ */
+export interface JointAttribution {
+  readonly kind: "joint";
+  readonly queries: number;
+  readonly train: number;
+  readonly queryIds: readonly string[];
+  readonly trainIds: readonly string[];
+  readonly layers: number;
+  /** Units of a layer; of "both" first `neurons` neurons, then heads. */
+  readonly units: number;
+  readonly neurons: number;
+  readonly site: Site;
+  /** Pairs, and the units kept of each. */
+  readonly pairs: number;
+  readonly k: number;
+  /** [pair] indices of its query and training instance. */
+  readonly queryIndices: Int32Array;
+  readonly trainIndices: Int32Array;
+  /** [pair] the instance score: the sum of all units' parts and the rest. */
+  readonly scores: Float64Array;
+  /** [pair, k] units as layer · units + unit with their parts, largest magnitude first, ties by index. */
+  readonly indices: Int32Array;
+  readonly parts: Float64Array;
+  /** [pair] the sum over the units that are not kept; what belongs to no unit (biases of the outputs, norms, embeddings, the head). Empty with sums only. */
+  readonly others: Float64Array;
+  readonly rest: Float64Array;
+  /** [query, layer, unit], [query] the same summed over the query's pairs. */
+  readonly unitSums: Float64Array;
+  readonly restSums: Float64Array;
+  readonly unit: string;
+  readonly provenance: Provenance;
+}
+
+/**
  * The two places where a model has units: MLP neurons (inputs of the MLP's output projection) and attention heads (slices of the
  * input of the attention's). "both" ranks them together: a layer's units are its neurons, then its heads.
  */
@@ -142,6 +178,11 @@ export interface RankedInstance extends Ranked {
 export interface RankedNeuron extends Ranked {
   readonly layer: number;
   readonly unit: number;
+}
+
+/** A unit of a pair of a joint attribution; `score` is its part. */
+export interface RankedPart extends RankedNeuron {
+  readonly site: Site;
 }
 
 /** A unit that several phrasings share. */

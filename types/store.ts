@@ -1,5 +1,6 @@
 import type { ComputeType } from "./architecture";
 import type { Projection, RowType } from "./native";
+import type { Quantity } from "./quantity";
 import type { InstanceAttribution, Provenance } from "./results";
 
 /** How gradients become features; two sets of features are comparable where these are equal. */
@@ -77,6 +78,8 @@ export interface QueryFeatures {
   readonly modelHash: string;
   readonly dtype: ComputeType;
   readonly dataHash: string;
+  /** Where the gradients are of minus a quantity and not of the loss. */
+  readonly of?: Quantity;
 }
 
 /** The best training instances of each query, best first, ties by index. */

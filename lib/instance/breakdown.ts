@@ -4,21 +4,18 @@ import type { Model } from "../../types/model";
 import type { Breakdown, InstanceAttribution, ScoreParts } from "../../types/results";
 import type { GradientStore, TopInstances } from "../../types/store";
 import { instanceTokens } from "../data/instance-tokens";
-import { requireInstances } from "../data/require-instances";
-import { AttributionError, expected } from "../errors";
+import { AttributionError } from "../errors";
 import { batchOptionNames } from "../model/batching";
 import { checkFit } from "../model/fit";
-import { integer, oneOf, onlyKnown } from "../options";
-import { topIndices } from "../results/ranking";
-import { requireInstanceScores } from "../results/require";
-import { rowScores } from "../results/top";
+import { oneOf, onlyKnown } from "../options";
 import { exactMethods, exactParts } from "./breakdown/exact";
-import { featureMethods, featureParts } from "./breakdown/features";
-import { checkpointMethods, checkpointParts } from "./breakdown/checkpoints";
-import { type BreakdownOptions, type BreakdownRequest, isStore, type MadeParts, partCounts } from "./breakdown/request";
+import { featureParts } from "./breakdown/features";
+import { checkpointParts } from "./breakdown/checkpoints";
+import { pairsOf } from "./breakdown/pairs";
+import { type BreakdownOptions, type BreakdownRequest, type MadeParts, partCounts } from "./breakdown/request";
+import { requireOwnData, requireSplittable } from "./breakdown/subject";
 import { type Checkpoint, checkpointOptionNames } from "./checkpoints/checkpoints";
 import { optimizerAwareParts } from "./checkpoints/optimizer-aware";
-import { requireStore } from "./store/scores";
 
 const names = [...batchOptionNames, ...checkpointOptionNames, "by", "topK", "pairs", "store", "factors", "memory"];
 
@@ -123,81 +120,4 @@ function scoreParts(
       tokens: tokens.slice(),
     });
   });
-}
-
-function requireSplittable(
-  attribution: unknown,
-  hasCheckpoints: boolean,
-): asserts attribution is InstanceAttribution | TopInstances {
-  requireInstanceScores(attribution, "attribution");
-  const { provenance: made } = attribution;
-  const ofModel = [...exactMethods, ...featureMethods];
-  if (![...ofModel, ...checkpointMethods].includes(made.method))
-    throw new AttributionError(
-      "unsupported",
-      `"${made.method}" is no sum of inner products of gradients: a breakdown is of ${[...ofModel, ...checkpointMethods].join(", ")}`,
-    );
-  if (ofModel.includes(made.method) === hasCheckpoints)
-    throw expected(
-      "model",
-      hasCheckpoints ? `the one model of "${made.method}"` : `the list of checkpoints of "${made.method}"`,
-      hasCheckpoints ? "a list" : "a model",
-    );
-}
-
-/** Refuses a training set and queries other than the attribution's. */
-function requireOwnData(
-  train: Instances | GradientStore | readonly GradientStore[],
-  queries: Instances,
-  { provenance: { method, dataHashes }, trainIds }: InstanceAttribution | TopInstances,
-): void {
-  const refuse = (what: string) =>
-    new AttributionError("mismatch", `The attribution "${method}" is of ${what}: give those it was made with`);
-  requireInstances(queries, "queries");
-  if (dataHashes["queries"] !== queries.hash) throw refuse("other queries");
-  if (isStore(train) || Array.isArray(train)) {
-    const stores = [train].flat() as unknown[];
-    stores.forEach(requireStore);
-    if (stores.some((store) => (store as GradientStore).dataHash !== dataHashes["train"]))
-      throw refuse("another training set");
-    return;
-  }
-  requireInstances(train, "train");
-  const { hash, size, ids } = train;
-  // A store that was appended to has its parts' hashes.
-  const isOwn = dataHashes["train"].includes("+")
-    ? trainIds.length === size && trainIds.every((id, i) => id === ids[i])
-    : dataHashes["train"] === hash;
-  if (!isOwn) throw refuse("another training set");
-}
-
-function pairsOf(
-  attribution: InstanceAttribution | TopInstances,
-  { pairs, topK }: BreakdownOptions,
-): BreakdownRequest["pairs"] {
-  if (pairs !== undefined) {
-    if (topK !== undefined)
-      throw new AttributionError("invalid", `"pairs" and "topK" both say which scores: give one of them`);
-    return givenPairs(attribution, pairs);
-  }
-  const isTop = attribution.kind === "topInstances";
-  const most = isTop ? attribution.k : attribution.train;
-  const k = Math.min(most, integer({ topK }, "topK", isTop ? most : 10, 1));
-  const best = (query: number) =>
-    isTop
-      ? attribution.indices.subarray(query * attribution.k, query * attribution.k + k)
-      : topIndices(rowScores(attribution, query), k);
-  const trains = Array.from({ length: attribution.queries }, (_, query) => Array.from(best(query))).flat();
-  return { queries: Int32Array.from(trains, (_, i) => Math.floor(i / k)), trains: Int32Array.from(trains) };
-}
-
-function givenPairs({ queries, train }: InstanceAttribution | TopInstances, pairs: unknown): BreakdownRequest["pairs"] {
-  const isIndex = (value: unknown, size: number) =>
-    Number.isInteger(value) && (value as number) >= 0 && (value as number) < size;
-  const isPair = (pair: unknown) =>
-    Array.isArray(pair) && pair.length === 2 && isIndex(pair[0], queries) && isIndex(pair[1], train);
-  if (!Array.isArray(pairs) || pairs.length === 0 || !pairs.every(isPair))
-    throw expected("pairs", `a list of [query, train] with indices within 0–${queries - 1} and 0–${train - 1}`, pairs);
-  const list = pairs as [number, number][];
-  return { queries: Int32Array.from(list, ([query]) => query), trains: Int32Array.from(list, ([, z]) => z) };
 }

@@ -2,6 +2,7 @@
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { InstanceAttribution } from "../../types/results";
+import { AttributionError } from "../errors";
 import { native, runNative } from "../native";
 import { oneOf, onlyKnown } from "../options";
 import { handleOf } from "../model/model";
@@ -13,8 +14,11 @@ import {
   instanceAttribution,
 } from "./gradients/features";
 import type { Parameters } from "./gradients/parameters";
+import { influenceParams } from "./influence";
+import { ownScores } from "./own-weights";
+import { type OwnOptions, ownOptionNames, quantityOptions } from "./quantity";
 
-export interface GradientSimilarityOptions extends FeatureOptions {
+export interface GradientSimilarityOptions extends FeatureOptions, OwnOptions {
   /** Inner product, or its cosine (within −1–1; 0 where a gradient is 0). @default "dot" */
   readonly similarity?: "dot" | "cosine";
   /** The paper's recipe: inner product of the gold-label loss gradients, of the head's weight as in the released scripts. */
@@ -24,6 +28,7 @@ export interface GradientSimilarityOptions extends FeatureOptions {
 /**
  * score(q, z) = ⟨∇θL(q), ∇θL(z)⟩ or its cosine, L the cross-entropy of the gold label or of the target tokens. Exact: nothing is
  * projected. Positive: a step on z lowers the loss of q (to first order by learning rate × score).
+ * With `of` a quantity f stands for −L(q): a step on z raises f by learning rate × score.
  * Unit: nats² per parameter² of the loss (dot). Source: Pruthi et al. 2020 (TracIn), at one checkpoint.
  * Cost: one forward and backward per instance, and a product of all token pairs of queries and training instances.
  * @returns scores [query, train]
@@ -35,7 +40,7 @@ export async function gradientSimilarity(
   queries: Instances,
   options?: GradientSimilarityOptions,
 ): Promise<InstanceAttribution> {
-  const given = onlyKnown(options, [...featureOptionNames, "similarity", "preset"]);
+  const given = onlyKnown(options, [...featureOptionNames, ...ownOptionNames, "similarity", "preset"]);
   const paper = given["preset"] !== undefined && oneOf(given, "preset", "paper", ["paper"]) === "paper";
   checkPair(model, train, queries);
   const chosen: Parameters = paper ? "head" : "mlp";
@@ -43,18 +48,36 @@ export async function gradientSimilarity(
     ...featureParams(model, given, chosen),
     similarity: oneOf(given, "similarity", "dot", ["dot", "cosine"]),
   };
-  const scores = await runNative(
-    (control) => native().gradientSimilarity(handleOf(model), train, queries, params, control),
-    options,
-  );
+  const { of, own, shown, unit } = quantityOptions(given, model, queries);
   const { modules, reduction, similarity } = params;
+  if (own && similarity === "cosine")
+    throw new AttributionError("unsupported", `The cosine is of whole gradients: theta: "own" has the inner product`);
+  const scores = own
+    ? await ownScores(model, train, queries, { ...(await identityParams(model, train, params)), of }, { ...options })
+    : await runNative(
+        (control) => native().gradientSimilarity(handleOf(model), train, queries, { ...params, of }, control),
+        options,
+      );
   return instanceAttribution({
     method: "gradientSimilarity",
     model,
     train,
     queries,
     scores,
-    unit: similarity === "cosine" ? "cosine of loss gradients, −1–1" : "inner product of loss gradients",
-    options: { parameters: modules, reduction, similarity, preset: paper ? "paper" : null },
+    unit: unit ?? (similarity === "cosine" ? "cosine of loss gradients, −1–1" : "inner product of loss gradients"),
+    options: { parameters: modules, reduction, similarity, preset: paper ? "paper" : null, ...shown },
   });
+}
+
+function identityParams(
+  model: Model,
+  train: Instances,
+  { modules, reduction, batchTokens, memoryBytes }: ReturnType<typeof featureParams>,
+) {
+  return influenceParams(
+    model,
+    train,
+    { inverse: "identity", parameters: modules, reduction, batchTokens, memory: memoryBytes },
+    "identity",
+  );
 }

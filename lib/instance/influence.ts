@@ -16,8 +16,10 @@ import {
   instanceAttribution,
 } from "./gradients/features";
 import { paperLissa, type PaperLissaPreset } from "./gradients/paper-lissa";
+import { ownScores } from "./own-weights";
+import { type OwnOptions, ownOptionNames, quantityOptions } from "./quantity";
 
-export interface InfluenceOptions extends FeatureOptions {
+export interface InfluenceOptions extends FeatureOptions, OwnOptions {
   /**
    * How (H + λI)⁻¹ is applied. "cg": conjugate gradients, exact to `tolerance`; "lissa": a stochastic series; "arnoldi": exactly, but
    * only in the span of `rank` eigenvectors of H of the largest magnitude; "ekfac": H as the Gauss-Newton matrix in Kronecker factors
@@ -96,6 +98,7 @@ export const influenceOptionNames = [
 /**
  * score(q, z) = ∇L(q)ᵀ (H + λI)⁻¹ ∇L(z), H the Hessian of the mean training loss over the chosen parameters. Positive: a proponent.
  * To first order L(q) falls by score · ε when z is up-weighted by ε in the mean loss: removing z raises L(q) by score / N.
+ * With `of` a quantity f stands for −L(q): f rises by score · ε (unit-targeted influence, arXiv 2601.21996, 2602.14869).
  * Unit: nats per unit of weight. Source: Koh & Liang 2017; LiSSA: Agarwal et al. 2017; Arnoldi: Schioppa et al. 2022; EK-FAC: George
  * et al. 2018, Grosse et al. 2023.
  * Cost: cg and arnoldi: iterations × 4 passes over the training set; lissa: recursions × batchSize instances, all queries together; ekfac:
@@ -109,13 +112,13 @@ export async function influence(
   queries: Instances,
   options?: InfluenceOptions,
 ): Promise<Influence> {
-  const given = onlyKnown(options, influenceOptionNames);
+  const given = onlyKnown(options, [...influenceOptionNames, ...ownOptionNames]);
   checkPair(model, train, queries);
-  const params = await influenceParams(model, train, given);
-  const { scores, iterations, residual, eigenvalues } = await runNative(
-    (control) => native().influence(handleOf(model), train, queries, params, control),
-    options,
-  );
+  const { of, own, shown, unit = influenceUnit } = quantityOptions(given, model, queries);
+  const params = { ...(await influenceParams(model, train, given)), of };
+  const { scores, iterations, residual, eigenvalues } = own
+    ? { ...unsolved, scores: await ownScores(model, train, queries, params, { ...options }) }
+    : await runNative((control) => native().influence(handleOf(model), train, queries, params, control), options);
   const { inverse, damping } = params;
   const result = instanceAttribution({
     method: "influence",
@@ -123,8 +126,8 @@ export async function influence(
     train,
     queries,
     scores,
-    unit: influenceUnit,
-    options: { ...resolvedInfluence(params), preset: given["preset"] ?? null },
+    unit,
+    options: { ...resolvedInfluence(params), preset: given["preset"] ?? null, ...shown },
   });
   const solver = {
     effectiveDamping: inverse === "identity" ? 0 : damping,
@@ -134,6 +137,9 @@ export async function influence(
   };
   return Object.freeze({ ...result, solver: Object.freeze(solver) });
 }
+
+/** What the split by unit does not tell of the solver. */
+const unsolved = { iterations: 0, residual: NaN, eigenvalues: new Float64Array(0) };
 
 export const influenceUnit = "nats of query loss per unit of training weight";
 

@@ -88,7 +88,7 @@ async function ofStore(store: GradientStore, options?: StoreSelfInfluenceOptions
   const given = onlyKnown(options, ["signal", "onProgress", "damping", "memory", "preconditioner"]);
   requireStore(store);
   const { kind, damping, memoryBytes } = preconditionerOf(given);
-  const doubts = kind === "trak" ? await trakDoubts(store, new Float32Array(0)) : noDoubts;
+  const doubts = kind === "trak" ? await trakDoubts(store, { losses: new Float32Array(0) }) : noDoubts;
   const params = {
     ...doubts,
     preconditioner: kind,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeFineTuneParams } from "../../types/native";
-import { AttributionError } from "../errors";
+import { AttributionError, expected } from "../errors";
 import { native, runNative } from "../native";
 import { boolean, integer, leastAboveZero, number, oneOf, onlyKnown, pathOf, seedOf } from "../options";
 import { makeFolder } from "../storage/files";
@@ -25,10 +25,18 @@ export interface FineTuneOptions extends BatchOptions {
   readonly learningRate?: number;
   /** Decoupled weight decay, of all weights. @default 0.01 */
   readonly weightDecay?: number;
-  /** AdamW's β₁, β₂ and ε. @default [0.9, 0.999] */
+  /** "sgd": with momentum; its weight decay is added to the gradient, as PyTorch has it. @default "adamw" */
+  readonly optimizer?: "adamw" | "sgd";
+  /** AdamW's β₁ and β₂. @default [0.9, 0.999] */
   readonly betas?: readonly [number, number];
-  /** @default 1e-8 */
+  /** AdamW's ε, added to √v̂. @default 1e-8 */
   readonly epsilon?: number;
+  /** AdamW: added to v̂ inside the root, which has a derivative at v̂ = 0 then; see trainingInfluence. @default 0 */
+  readonly epsilonRoot?: number;
+  /** SGD's. @default 0 */
+  readonly momentum?: number;
+  /** [instance] factors of the instances' losses; a step still divides by its number of instances. @default all 1 */
+  readonly instanceWeights?: ArrayLike<number>;
   /** After the warm-up: linear to 0 at the last step, or constant. @default "linear" */
   readonly schedule?: "linear" | "constant";
   /** Steps over which the learning rate rises from 0. @default 0 */
@@ -75,8 +83,12 @@ const names = [
   "accumulation",
   "learningRate",
   "weightDecay",
+  "optimizer",
   "betas",
   "epsilon",
+  "epsilonRoot",
+  "momentum",
+  "instanceWeights",
   "schedule",
   "warmupSteps",
   "clip",
@@ -100,7 +112,7 @@ export async function fineTuneWithHistory(
   instances: Instances,
   options: FineTuneOptions = {},
 ): Promise<FineTuned> {
-  const params = paramsOf(options);
+  const params = fineTuneParams(options, instances);
   const { evaluation = null, checkpoints } = options;
   if (checkpoints !== undefined) pathOf("checkpoints", "a folder's path", checkpoints);
   const keepsState = boolean({ ...options }, "optimizerState", false);
@@ -123,8 +135,11 @@ export async function fineTune(model: Model, instances: Instances, options: Fine
   return (await fineTuneWithHistory(model, instances, options)).model;
 }
 
-function paramsOf(options: FineTuneOptions): NativeFineTuneParams {
+/** The options for the core, checked; without the files of checkpoints. */
+export function fineTuneParams(options: FineTuneOptions, instances: Instances): NativeFineTuneParams {
   const given = onlyKnown(options, names);
+  const optimizer = oneOf(given, "optimizer", "adamw", ["adamw", "sgd"]);
+  requireOptimizersOwn(given, optimizer);
   const paper = given["preset"] !== undefined && oneOf(given, "preset", "paper", ["paper"]) === "paper";
   const [beta1, beta2] = betasOf(options.betas ?? [0.9, 0.999]);
   return {
@@ -137,6 +152,10 @@ function paramsOf(options: FineTuneOptions): NativeFineTuneParams {
     beta1,
     beta2,
     epsilon: number(given, "epsilon", 1e-8, leastAboveZero, 1),
+    optimizer,
+    epsilonRoot: number(given, "epsilonRoot", 0, 0, 1),
+    momentum: number(given, "momentum", 0, 0, 1),
+    instanceWeights: weightsOf(given["instanceWeights"], instances),
     schedule: oneOf(given, "schedule", "linear", ["linear", "constant"]),
     warmupSteps: integer(given, "warmupSteps", 0, 0),
     clip: number(given, "clip", 1, 0),
@@ -151,6 +170,26 @@ function paramsOf(options: FineTuneOptions): NativeFineTuneParams {
     firstMomentFiles: [],
     secondMomentFiles: [],
   };
+}
+
+/** Refuses what the other optimizer has. */
+function requireOptimizersOwn(given: Readonly<Record<string, unknown>>, optimizer: "adamw" | "sgd"): void {
+  const others = optimizer === "sgd" ? ["betas", "epsilon", "epsilonRoot", "optimizerState"] : ["momentum"];
+  const other = others.find((name) => given[name] !== undefined && given[name] !== false);
+  if (other !== undefined)
+    throw new AttributionError(
+      "invalid",
+      `"${other}" is ${optimizer === "sgd" ? "AdamW's" : "SGD's"}; it contradicts optimizer: "${optimizer}"`,
+    );
+}
+
+function weightsOf(weights: unknown, instances: Instances): Float64Array {
+  if (weights === undefined) return new Float64Array(0);
+  const isList = Array.isArray(weights) || ArrayBuffer.isView(weights);
+  const list = isList ? Float64Array.from(weights as ArrayLike<number>) : new Float64Array(0);
+  if (list.length !== instances?.size || !list.every(Number.isFinite))
+    throw expected("instanceWeights", "a finite number for each instance", weights);
+  return list;
 }
 
 function betasOf(betas: readonly number[]): [number, number] {

@@ -17,6 +17,17 @@ const axesByKind: Readonly<Record<string, Readonly<Record<string, readonly strin
     targetLabels: ["instances"],
     completenessGap: ["instances", "layers"],
   },
+  joint: {
+    queryIndices: ["pairs"],
+    trainIndices: ["pairs"],
+    scores: ["pairs"],
+    others: ["pairs"],
+    rest: ["pairs"],
+    indices: ["pairs", "k"],
+    parts: ["pairs", "k"],
+    unitSums: ["queries", "layers", "units"],
+    restSums: ["queries"],
+  },
 };
 
 /** Attributions have their own `kind`; a test result goes by its test's name; anything else is "result". */
@@ -98,4 +109,39 @@ const checksByKind: Readonly<Record<string, (result: Record<string, unknown>) =>
     ["completenessGap", isArray(completenessGap, "Float64Array", 0, Number(instances) * Number(layers))],
     ["unit", isText(unit)],
   ],
+  joint: (result) => {
+    const { queries, train, layers, units, neurons, site, pairs, k, queryIds, trainIds } = result;
+    const [all, kept] = [Number(pairs), Number(pairs) * Number(k)];
+    const within = (list: unknown, end: number) => (list as Int32Array).every((index) => index >= 0 && index < end);
+    const isIndex = (name: string, end: unknown, ...lengths: number[]): readonly [string, boolean] => [
+      name,
+      isArray(result[name], "Int32Array", ...lengths) && within(result[name], Number(end)),
+    ];
+    const isDouble = (name: string, ...lengths: number[]): readonly [string, boolean] => [
+      name,
+      isArray(result[name], "Float64Array", ...lengths),
+    ];
+    return [
+      ["queries", isCount(queries)],
+      ["train", isCount(train)],
+      ["layers", isCount(layers)],
+      ["units", isCount(units)],
+      ["neurons", isCount(neurons) && Number(neurons) <= Number(units)],
+      ["pairs", isCount(pairs)],
+      ["k", isCount(k)],
+      ["site", site === "neurons" || site === "heads" || site === "both"],
+      ["queryIds", isTexts(queryIds, queries)],
+      ["trainIds", isTexts(trainIds, train)],
+      isIndex("queryIndices", queries, all),
+      isIndex("trainIndices", train, all),
+      isIndex("indices", Number(layers) * Number(units), 0, kept),
+      isDouble("parts", 0, kept),
+      isDouble("scores", all),
+      isDouble("others", 0, all),
+      isDouble("rest", 0, all),
+      isDouble("unitSums", Number(queries) * Number(layers) * Number(units)),
+      isDouble("restSums", Number(queries)),
+      ["unit", isText(result["unit"])],
+    ];
+  },
 };

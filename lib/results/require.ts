@@ -1,6 +1,6 @@
 // Whether a value is a result of a kind. Every function that takes one asks first, in constant time; layout.ts has the whole check.
 import type { SubsetOutputs } from "../../types/analysis";
-import type { Attribution, InstanceAttribution, NeuronAttribution } from "../../types/results";
+import type { Attribution, InstanceAttribution, JointAttribution, NeuronAttribution } from "../../types/results";
 import type { InstanceScores, TopInstances } from "../../types/store";
 import { expected } from "../errors";
 import { isTyped } from "../options";
@@ -30,6 +30,29 @@ export function requireInstanceScores(value: unknown, name: string): asserts val
 export function requireScores(value: unknown, name: string): asserts value is Attribution | TopInstances {
   if (!isInstances(value) && !isNeurons(value) && !isTopInstances(value))
     throw expected(name, "an InstanceAttribution, a TopInstances or a NeuronAttribution", value);
+}
+
+/** "invalid" for anything but a joint attribution whose parts have the lengths that they must have. */
+export function requireJoint(value: unknown, name: string): asserts value is JointAttribution {
+  if (!isJoint(value)) throw expected(name, "a JointAttribution (from jointAttribution or load)", value);
+}
+
+export function isJoint(value: unknown): value is JointAttribution {
+  if (!isObject(value)) return false;
+  const { kind, queries, train, layers, units, pairs, k, provenance, ...own } = value as JointAttribution;
+  return (
+    kind === "joint" &&
+    hasLength(own.queryIds, queries) &&
+    hasLength(own.trainIds, train) &&
+    isArray(own.queryIndices, "Int32Array", pairs) &&
+    isArray(own.trainIndices, "Int32Array", pairs) &&
+    isArray(own.scores, "Float64Array", pairs) &&
+    isTyped(own.indices, "Int32Array") &&
+    isArray(own.parts, "Float64Array", own.indices.length) &&
+    (own.indices.length === 0 || own.indices.length === pairs * k) &&
+    isArray(own.unitSums, "Float64Array", queries * layers * units) &&
+    isObject(provenance)
+  );
 }
 
 function isInstances(value: unknown): boolean {

@@ -3,8 +3,15 @@ import { AttributionError, expected } from "../errors";
 import { oneOf, onlyKnown } from "../options";
 import { descendingOrder, notANumber } from "../ordering";
 import { firstIndices, topIndices } from "./ranking";
-import { requireNeuronAttribution, requireScores } from "./require";
-import type { Attribution, NeuronAttribution, RankedInstance, RankedNeuron } from "../../types/results";
+import { isJoint, requireNeuronAttribution, requireScores } from "./require";
+import type {
+  Attribution,
+  JointAttribution,
+  NeuronAttribution,
+  RankedInstance,
+  RankedNeuron,
+  RankedPart,
+} from "../../types/results";
 import type { InstanceScores, TopInstances } from "../../types/store";
 
 /**
@@ -23,13 +30,15 @@ export interface TopOptions {
 
 /**
  * The first k scores of one row, ties by index; all where k exceeds them. Of instance scores the training instances of a query, of
- * a `NeuronAttribution` the units of an instance. A `TopInstances` has the proponents that it holds and no opponents ("invalid").
+ * a `NeuronAttribution` the units of an instance. Of a `JointAttribution` the row is a pair: its units by the magnitude of their parts,
+ * no more than it keeps, in no other order. A `TopInstances` has the proponents that it holds and no opponents ("invalid").
  * "invalid" on NaN scores too. Cost: one pass over the row.
  * @example top(influences, 0, 10)[0] // { index: 17, score: 3.2, id: "fact-17" }
  * @example top(influences, 0, 3, { order: "opponents" })
  */
 export function top(attribution: InstanceScores, row: number, k: number, options?: TopOptions): RankedInstance[];
 export function top(attribution: NeuronAttribution, row: number, k: number, options?: TopOptions): RankedNeuron[];
+export function top(attribution: JointAttribution, pair: number, k: number): RankedPart[];
 export function top(
   attribution: Attribution | TopInstances,
   row: number,
@@ -37,20 +46,43 @@ export function top(
   options?: TopOptions,
 ): RankedInstance[] | RankedNeuron[];
 export function top(
-  attribution: Attribution | TopInstances,
+  attribution: Attribution | TopInstances | JointAttribution,
   row: number,
   k: number,
   options?: TopOptions,
 ): RankedInstance[] | RankedNeuron[] {
   const order = oneOf(onlyKnown(options, ["order"]), "order", "proponents", ["proponents", "opponents"]);
-  requireScores(attribution, "attribution");
+  if (!isJoint(attribution)) requireScores(attribution, "attribution");
   if (k !== Infinity && (!Number.isInteger(k) || k < 1)) throw expected("k", "a whole number of at least 1", k);
+  if (attribution.kind === "joint") return unitsOfPair(attribution, row, k, order);
   if (attribution.kind === "topInstances") return held(attribution, row, k, order);
   const scores = rowScores(attribution, row);
   const indices = firstIndices(scores, k, order === "proponents" ? "descending" : "ascending");
   return attribution.kind === "instances"
     ? instances(attribution.trainIds, indices, scores)
     : neurons(attribution, scores, indices);
+}
+
+function unitsOfPair(
+  { pairs, units, site, ...joint }: JointAttribution,
+  pair: number,
+  k: number,
+  order: "proponents" | "opponents",
+): RankedPart[] {
+  if (order === "opponents")
+    throw new AttributionError("invalid", "A JointAttribution holds a pair's units by magnitude, in no other order");
+  requireRow(pair, pairs);
+  const kept = joint.indices.length / pairs;
+  const row = joint.indices.subarray(pair * kept, pair * kept + Math.min(k, kept));
+  return Array.from(row, (index, at) =>
+    Object.freeze({
+      index,
+      layer: Math.floor(index / units),
+      unit: index % units,
+      site,
+      score: joint.parts[pair * kept + at],
+    }),
+  );
 }
 
 function held(best: TopInstances, row: number, k: number, order: "proponents" | "opponents"): RankedInstance[] {

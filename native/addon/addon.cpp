@@ -51,8 +51,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<influence_export>(exports, "influence");
   add<self_influence_export>(exports, "selfInfluence");
   add<influence_parts_export>(exports, "influenceParts");
+  add<quantity_values_export>(exports, "quantityValues");
+  add<influence_units_export>(exports, "influenceUnits");
   add<fit_ekfac_export>(exports, "fitEkfac");
   add<fine_tune_export>(exports, "fineTune");
+  add<training_influence_export>(exports, "trainingInfluence");
   add<feature_offsets_export>(exports, "featureOffsets");
   add<projection_matrix_export>(exports, "projectionMatrix");
   add<sparse_projection_export>(exports, "sparseProjection");
@@ -61,6 +64,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<build_store_export>(exports, "buildStore");
   add<gradient_features_export>(exports, "gradientFeatures");
   add<feature_parts_export>(exports, "featureParts");
+  add<feature_units_export>(exports, "featureUnits");
   add<store_rows_export>(exports, "storeRows");
   add<store_preconditioned_export>(exports, "storePreconditioned");
   add<store_scores_export>(exports, "storeScores");

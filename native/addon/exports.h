@@ -29,7 +29,10 @@ Napi::Value neuron_memory_export(const Napi::CallbackInfo& info);
 Napi::Value change_units_export(const Napi::CallbackInfo& info);
 Napi::Value generate_export(const Napi::CallbackInfo& info);
 Napi::Value unit_tokens_export(const Napi::CallbackInfo& info);
+
+// training_exports.cpp
 Napi::Value fine_tune_export(const Napi::CallbackInfo& info);
+Napi::Value training_influence_export(const Napi::CallbackInfo& info);
 
 // instance_exports.cpp
 Napi::Value gradient_similarity_export(const Napi::CallbackInfo& info);
@@ -38,6 +41,8 @@ Napi::Value optimizer_aware_parts_export(const Napi::CallbackInfo& info);
 Napi::Value influence_export(const Napi::CallbackInfo& info);
 Napi::Value self_influence_export(const Napi::CallbackInfo& info);
 Napi::Value influence_parts_export(const Napi::CallbackInfo& info);
+Napi::Value quantity_values_export(const Napi::CallbackInfo& info);
+Napi::Value influence_units_export(const Napi::CallbackInfo& info);
 Napi::Value fit_ekfac_export(const Napi::CallbackInfo& info);
 
 // store_exports.cpp
@@ -49,6 +54,7 @@ Napi::Value random_places_export(const Napi::CallbackInfo& info);
 Napi::Value build_store_export(const Napi::CallbackInfo& info);
 Napi::Value gradient_features_export(const Napi::CallbackInfo& info);
 Napi::Value feature_parts_export(const Napi::CallbackInfo& info);
+Napi::Value feature_units_export(const Napi::CallbackInfo& info);
 Napi::Value store_rows_export(const Napi::CallbackInfo& info);
 Napi::Value store_preconditioned_export(const Napi::CallbackInfo& info);
 Napi::Value store_scores_export(const Napi::CallbackInfo& info);

@@ -1,11 +1,14 @@
 // Instance attribution over a model: similarities, influence and its parts.
 #include "addon/exports.h"
 #include "addon/job.h"
+#include "addon/joint_values.h"
+#include "addon/quantity_values.h"
 #include "addon/values.h"
 #include "instance/breakdown.h"
 #include "instance/ekfac/ekfac.h"
 #include "instance/influence/influence.h"
 #include "instance/influence/plan.h"
+#include "instance/joint.h"
 #include "instance/optimizer_aware.h"
 #include "instance/self_influence.h"
 
@@ -19,6 +22,7 @@ void read_features(FeatureOptions& o, const Napi::Object& p) {
   o.reduction = choice_field<Reduction>(p, "reduction", {{"sum", Reduction::sum}, {"mean", Reduction::mean}});
   o.batch_tokens = integer_field(p, "batchTokens");
   o.memory_bytes = integer_field(p, "memoryBytes");
+  o.of = quantity_field(p);
 }
 
 OptimizerAwareOptions optimizer_aware_options(const Napi::Object& p) {
@@ -135,6 +139,30 @@ Napi::Value influence_parts_export(const Napi::CallbackInfo& info) {
   return start_job(info, info[5].As<Napi::Object>(), [=](const Control& control) -> Build {
     const at::Tensor made = influence_parts(*model, train, sources, targets, pairs, parts, o, cosine, control);
     return [made](Napi::Env env) { return float64_array(env, made); };
+  });
+}
+
+Napi::Value influence_units_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances train = instances_of(info[1]), sources = instances_of(info[2]), targets = instances_of(info[3]);
+  const auto p = info[4].As<Napi::Object>();
+  const InfluenceOptions o = influence_options(p);
+  const JointRequest request = joint_request(p);
+  const bool cosine = choice_field<bool>(p, "similarity", {{"dot", false}, {"cosine", true}});
+  return start_job(info, info[5].As<Napi::Object>(), [=](const Control& control) -> Build {
+    return joint_result(influence_units(*model, train, sources, targets, request, o, cosine, control));
+  });
+}
+
+Napi::Value quantity_values_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances instances = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  const Quantity of = quantity_field(p);
+  const int64_t batch_tokens = integer_field(p, "batchTokens");
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const at::Tensor values = quantity_values(*model, instances, of, batch_tokens, control);
+    return [values](Napi::Env env) { return float64_array(env, values); };
   });
 }
 

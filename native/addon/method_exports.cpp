@@ -9,7 +9,6 @@
 #include "neuron/memory.h"
 #include "neuron/neuron_scores.h"
 #include "neuron/unit_tokens.h"
-#include "training/fine_tune.h"
 
 namespace attribution {
 namespace {
@@ -68,34 +67,6 @@ UnitSets unit_sets(const Model& model, const Napi::Object& p) {
   sets.batch_tokens = integer_field(p, "batchTokens");
   sets.memory_bytes = integer_field(p, "memoryBytes");
   return sets;
-}
-
-FineTuneOptions fine_tune_options(const Napi::Object& p) {
-  FineTuneOptions o;
-  o.epochs = integer_field(p, "epochs");
-  o.batch_size = integer_field(p, "batchSize");
-  o.accumulation = integer_field(p, "accumulation");
-  o.learning_rate = number_field(p, "learningRate");
-  o.weight_decay = number_field(p, "weightDecay");
-  o.beta1 = number_field(p, "beta1");
-  o.beta2 = number_field(p, "beta2");
-  o.epsilon = number_field(p, "epsilon");
-  o.schedule = choice_field<Schedule>(p, "schedule", {{"linear", Schedule::linear}, {"constant", Schedule::constant}});
-  o.warmup_steps = integer_field(p, "warmupSteps");
-  o.clip = number_field(p, "clip");
-  o.dropout = boolean_field(p, "dropout");
-  o.order = choice_field<Order>(
-      p, "order", {{"lengthSorted", Order::length_sorted}, {"shuffled", Order::shuffled}, {"given", Order::given}});
-  o.head_only = choice_field<bool>(p, "trainable", {{"all", false}, {"head", true}});
-  o.seed = integer_field(p, "seed");
-  o.keep_best = choice_field<bool>(p, "keep", {{"best", true}, {"last", false}});
-  o.batch_tokens = integer_field(p, "batchTokens");
-  o.checkpoint_files = strings_field(p, "checkpointFiles");
-  o.checkpoint_header = bytes_field(p, "checkpointHeader");
-  o.checkpoint_weights = strings_field(p, "checkpointWeights");
-  o.first_moment_files = strings_field(p, "firstMomentFiles");
-  o.second_moment_files = strings_field(p, "secondMomentFiles");
-  return o;
 }
 
 }  // namespace
@@ -179,28 +150,6 @@ Napi::Value unit_tokens_export(const Napi::CallbackInfo& info) {
       result.Set("ids", int32_array(env, t.ids));
       result.Set("logits", float32_array(env, t.logits));
       result.Set("ranks", int32_array(env, t.ranks));
-      return result;
-    };
-  });
-}
-
-Napi::Value fine_tune_export(const Napi::CallbackInfo& info) {
-  const auto base = model_of(info[0]);
-  const Instances train = instances_of(info[1]);
-  const Instances evaluation = info[2].IsObject() ? instances_of(info[2]) : Instances{};
-  const FineTuneOptions options = fine_tune_options(info[3].As<Napi::Object>());
-  return start_job(info, info[4].As<Napi::Object>(), [=](const Control& control) -> Build {
-    FineTuneResult r = fine_tune(*base, train, evaluation, options, control);
-    const auto model = std::make_shared<const Model>(std::move(r.model));
-    const std::string hash = fingerprint(*model);
-    const int64_t parameters = parameter_count(*model);
-    return [=](Napi::Env env) -> Napi::Value {
-      Napi::Object result = model_info(env, model, hash, parameters);
-      result.Set("losses", float64_array(env, r.losses));
-      result.Set("learningRates", float64_array(env, r.learning_rates));
-      result.Set("evaluationLosses", float64_array(env, r.evaluation_losses));
-      result.Set("evaluationAccuracies", float64_array(env, r.evaluation_accuracies));
-      result.Set("keptEpoch", Napi::Number::New(env, static_cast<double>(r.kept_epoch)));
       return result;
     };
   });

@@ -1,10 +1,13 @@
 // Gradient stores: build, features of queries, scores without a model.
 #include "addon/exports.h"
 #include "addon/job.h"
+#include "addon/joint_values.h"
+#include "addon/quantity_values.h"
 #include "addon/values.h"
 #include "core/error.h"
 #include "instance/breakdown.h"
 #include "instance/features/principal_directions.h"
+#include "instance/joint.h"
 #include "instance/store/build.h"
 #include "instance/store/scores.h"
 
@@ -161,8 +164,10 @@ Napi::Value gradient_features_export(const Napi::CallbackInfo& info) {
   const FeatureSettings settings = settings_of(object_field(p, "settings"));
   const int64_t batch_tokens = integer_field(p, "batchTokens");
   const bool of_tokens = p.Has("ofTokens") && boolean_field(p, "ofTokens");
+  const Quantity of = quantity_field(p);
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const InstanceFeatures features = instance_features(*model, instances, settings, batch_tokens, of_tokens, control);
+    const InstanceFeatures features =
+        instance_features(*model, instances, settings, batch_tokens, of_tokens, of, control);
     return [features](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
       result.Set("features", float32_array(env, features.values));
@@ -184,6 +189,25 @@ Napi::Value feature_parts_export(const Napi::CallbackInfo& info) {
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
     const at::Tensor made = feature_parts(*model, targets, vectors, pairs, parts, settings, control);
     return [made](Napi::Env env) { return float64_array(env, made); };
+  });
+}
+
+Napi::Value feature_units_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances targets = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  const FeatureSettings settings = settings_of(object_field(p, "settings"));
+  const at::Tensor vectors = double_matrix_field(p, "vectors", integer_field(p, "width"));
+  if (!vectors.defined()) fail(Code::invalid, "Expected at least one vector");
+  const JointRequest request = joint_request(p);
+  const auto scales = [&](const char* name) {
+    const std::vector<double> values = doubles_field(p, name);
+    return values.empty() ? at::Tensor() : at::tensor(values, at::kDouble);
+  };
+  const FeatureScales both{scales("sourceScales"), scales("targetScales")};
+  const int64_t batch_tokens = integer_field(p, "batchTokens");
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    return joint_result(feature_units(*model, targets, vectors, request, both, settings, batch_tokens, control));
   });
 }
 

@@ -132,6 +132,7 @@ at::Tensor influence_parts(const Model& model, const Instances& train, const Ins
   check_instances(model, train, "train");
   check_instances(model, sources, "sources");
   check_instances(model, targets, "targets");
+  check_quantity(model, o.of, sources);
   if (cosine && (o.inverse != Inverse::identity || parts == Parts::vector_tokens))
     fail(Code::unsupported, "The cosine is of gradients, by module or by token of the target");
   const ModuleSelection modules(model.architecture, o.modules);

@@ -51,6 +51,7 @@ at::Tensor gradient_similarity(const Model& model, const Instances& train, const
                                const FeatureOptions& o, bool cosine, const Control& control) {
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
+  check_quantity(model, o.of, queries);
   const ModuleSelection modules(model.architecture, o.modules);
   const Budget budget(model, modules, o);
   at::Tensor scores = at::empty({queries.size(), train.size()}, at::kFloat);
@@ -60,7 +61,7 @@ at::Tensor gradient_similarity(const Model& model, const Instances& train, const
   for (const auto& chosen : blocks) {
     control.check();
     QueryBlock block{
-        chosen, gradient_factors(model, make_batch(queries, chosen, model.device), modules, o.reduction), {}};
+        chosen, gradient_factors(model, make_batch(queries, chosen, model.device), modules, o.reduction, o.of), {}};
     block.norms = lengths(block.factors, cosine);
     const at::Tensor rows = at::tensor(chosen, at::kLong);
     const int64_t held = budget.factors(tokens_of(queries, chosen));

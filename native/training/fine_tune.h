@@ -1,5 +1,5 @@
-// The fine-tuning loop: AdamW, warm-up and schedule, clipping, gradient accumulation, dropout, evaluation after each
-// epoch, and the best epoch's weights. The given model is untouched.
+// The fine-tuning loop: AdamW or SGD, warm-up and schedule, clipping, gradient accumulation, dropout, evaluation after
+// each epoch, and the best epoch's weights. The given model is untouched.
 #pragma once
 #include <string>
 #include <vector>
@@ -7,21 +7,11 @@
 #include "core/control.h"
 #include "model/batch.h"
 #include "model/evaluate.h"
-#include "training/order.h"
-#include "training/schedule.h"
+#include "training/run.h"
 
 namespace attribution {
 
-struct FineTuneOptions {
-  int64_t epochs = 3, batch_size = 8, accumulation = 1;
-  double learning_rate = 1e-5, weight_decay = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  Schedule schedule = Schedule::linear;
-  int64_t warmup_steps = 0;
-  double clip = 1;  // longest gradient norm; 0: none
-  bool dropout = true;
-  Order order = Order::length_sorted;
-  bool head_only = false;
-  int64_t seed = 42;
+struct FineTuneOptions : TrainingOptions {
   bool keep_best = true;
   int64_t batch_tokens = 4096;                // of the evaluation
   std::vector<std::string> checkpoint_files;  // one per epoch, or none

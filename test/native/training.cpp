@@ -1,5 +1,8 @@
 // The fast linear product and its derivatives, schedules, orders of batches, and the engine's queue.
+#include <ATen/CPUGeneratorImpl.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
 
 #include <condition_variable>
 #include <mutex>
@@ -9,6 +12,7 @@
 #include "harness.h"
 #include "model/linear.h"
 #include "samples.h"
+#include "training/optimizer.h"
 #include "training/order.h"
 #include "training/schedule.h"
 
@@ -170,6 +174,96 @@ TEST(the_engine_runs_jobs_one_after_the_other_and_drops_ended_ones) {
   }
   CHECK(ran == (std::vector<int>{1, 3}) || ran == (std::vector<int>{3}));  // the first may have seen its cancellation
   Engine::instance().end(third);                                           // long finished: nothing happens
+}
+
+namespace {
+
+constexpr double step_rounding = 1e-12;  // doubles, the same formula in another order
+
+at::Tensor random_vector(uint64_t seed, double scale = 1) {
+  return at::empty({50}, at::kDouble).normal_(0, scale, at::detail::createCPUGenerator(seed));
+}
+
+std::vector<OptimizerOptions> optimizers() {
+  OptimizerOptions adam, decayed, sgd;
+  adam.weight_decay = 0;
+  decayed.weight_decay = 0.1;
+  decayed.epsilon_root = 1e-4;
+  decayed.beta1 = 0.8;
+  sgd.optimizer = Optimizer::sgd;
+  sgd.momentum = 0.9;
+  return {adam, decayed, sgd};
+}
+
+TrainingState state_of(const OptimizerOptions& o) {
+  const bool adam = o.optimizer == Optimizer::adamw;
+  return {random_vector(1), random_vector(2, 0.1), adam ? random_vector(3, 0.1).square() : at::Tensor(), 4, {}};
+}
+
+}  // namespace
+
+TEST(optimizer_steps_equal_libtorchs) {
+  for (const OptimizerOptions& o : optimizers()) {
+    if (o.epsilon_root > 0) continue;  // libtorch has none
+    at::Tensor weight = random_vector(1).requires_grad_(true);
+    std::unique_ptr<torch::optim::Optimizer> reference;
+    if (o.optimizer == Optimizer::sgd) {
+      reference = std::make_unique<torch::optim::SGD>(
+          std::vector{weight}, torch::optim::SGDOptions(0.1).momentum(o.momentum).weight_decay(o.weight_decay));
+    } else {
+      reference = std::make_unique<torch::optim::AdamW>(std::vector{weight},
+                                                        torch::optim::AdamWOptions(0.1).weight_decay(o.weight_decay));
+    }
+    TrainingState own{random_vector(1), at::zeros({50}, at::kDouble), at::zeros({50}, at::kDouble), 0, {}};
+    for (uint64_t step = 0; step < 5; ++step) {
+      weight.mutable_grad() = random_vector(10 + step);
+      reference->step();
+      optimizer_step(own, random_vector(10 + step), 0.1, o);
+    }
+    CHECK_CLOSE(largest_difference(weight, own.weights), 0, step_rounding);
+  }
+}
+
+TEST(a_step_backwards_is_autograds) {
+  for (const OptimizerOptions& o : optimizers()) {
+    for (const double longest : {0.0, 1.0, 1000.0}) {
+      const TrainingState before = state_of(o);
+      const at::Tensor gradient = random_vector(5), along[] = {random_vector(6), random_vector(7), random_vector(8)};
+      TrainingState leaves = before;
+      std::vector<at::Tensor> inputs;
+      for (at::Tensor* t : {&leaves.weights, &leaves.first, &leaves.second}) {
+        if (t->defined()) inputs.push_back(*t = t->clone().requires_grad_(true));
+      }
+      inputs.push_back(gradient.clone().requires_grad_(true));
+      const at::AutoGradMode grad(true);
+      at::Tensor own = inputs.back();
+      if (longest > 0) own = own * (longest / (at::linalg_vector_norm(own) + 1e-6)).clamp_max(1);
+      at::Tensor sum;
+      if (o.optimizer == Optimizer::sgd) {
+        const at::Tensor first = o.momentum * leaves.first + own + o.weight_decay * leaves.weights;
+        sum = ((leaves.weights - 0.1 * first) * along[0] + first * along[1]).sum();
+      } else {
+        const at::Tensor first = o.beta1 * leaves.first + (1 - o.beta1) * own,
+                         second = o.beta2 * leaves.second + (1 - o.beta2) * own.square();
+        const at::Tensor root = (second / (1 - std::pow(o.beta2, 5)) + o.epsilon_root).sqrt() + o.epsilon;
+        const at::Tensor after =
+            (1 - 0.1 * o.weight_decay) * leaves.weights - 0.1 * first / (1 - std::pow(o.beta1, 5)) / root;
+        sum = (after * along[0] + first * along[1] + second * along[2]).sum();
+      }
+      const auto wanted = torch::autograd::grad({sum}, inputs);
+      Adjoint adjoint{along[0].clone(), along[1].clone(), before.second.defined() ? along[2].clone() : at::Tensor()};
+      const at::NoGradGuard no_grad;
+      const at::Tensor by_clipped = step_backwards(adjoint, before, clipped(gradient, longest), 0.1, o);
+      const at::Tensor by_gradient = clip_backwards(by_clipped, gradient, longest);
+      CHECK_CLOSE(largest_difference(adjoint.weights, wanted[0]), 0, step_rounding);
+      CHECK_CLOSE(largest_difference(adjoint.first, wanted[1]), 0, step_rounding);
+      if (before.second.defined())
+        CHECK_CLOSE(largest_difference(adjoint.second, wanted[2]) / wanted[2].abs().max().item<double>(), 0,
+                    step_rounding);
+      CHECK_CLOSE(largest_difference(by_gradient, wanted.back()) / wanted.back().abs().max().item<double>(), 0,
+                  step_rounding);
+    }
+  }
 }
 
 }  // namespace attribution::test

@@ -1,22 +1,28 @@
 // Parts of the scores of whole gradients: gradient similarity and influence.
+import type { Instances } from "../../../types/data";
+import type { NativeInfluenceParams } from "../../../types/native";
 import { selectInstances } from "../../data/instances";
 import { AttributionError } from "../../errors";
 import { handleOf } from "../../model/model";
 import { native, runNative } from "../../native";
 import { type BreakdownRequest, distinct, isStore, type MadeParts } from "./request";
 import { influenceOptionNames, influenceParams } from "../influence";
+import { nativeQuantity } from "../quantity";
 
 export const exactMethods: readonly string[] = ["gradientSimilarity", "influence"];
 
-export async function exactParts({
+/** The attribution's options for the core; refuses a store. */
+export async function exactParams({
   model,
   train,
   queries,
-  by,
   pairs,
   made,
   given,
-}: BreakdownRequest): Promise<MadeParts> {
+}: Omit<BreakdownRequest, "by">): Promise<{
+  readonly train: Instances;
+  readonly params: NativeInfluenceParams & { readonly similarity: "dot" | "cosine" };
+}> {
   if (isStore(train))
     throw new AttributionError(
       "invalid",
@@ -30,6 +36,27 @@ export async function exactParts({
       .map((name) => [name, made.options[name]]),
   );
   const params = await influenceParams(model, train, { ...own, batchTokens, memory, factors }, "identity");
+  if (made.options["theta"] === "own")
+    throw new AttributionError("unsupported", `With theta: "own" a score is one unit's part already`);
+  const of =
+    made.options["of"] === undefined
+      ? undefined
+      : nativeQuantity(made.options["of"], model, queries, distinct(pairs.queries).chosen);
+  return { train, params: { ...params, of, similarity: made.options["similarity"] === "cosine" ? "cosine" : "dot" } };
+}
+
+/** A quantity is no sum over the query's tokens. */
+export function ofQuantity(): AttributionError {
+  return new AttributionError(
+    "unsupported",
+    `The attribution is of a quantity of the query: its scores come apart by "module" or "trainToken"`,
+  );
+}
+
+export async function exactParts(request: BreakdownRequest): Promise<MadeParts> {
+  const { model, queries, by, pairs, given } = request;
+  const { train, params } = await exactParams(request);
+  if (params.of !== undefined && by === "queryToken") throw ofQuantity();
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
   const sides = [
     { instances: selectInstances(queries, q.chosen), places: q.places },
@@ -43,7 +70,6 @@ export async function exactParts({
     sources: sources.places,
     targets: targets.places,
     parts,
-    similarity: made.options["similarity"] === "cosine" ? "cosine" : "dot",
   } as const;
   const { signal, onProgress } = given;
   return {

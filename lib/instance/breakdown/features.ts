@@ -1,12 +1,14 @@
 // Parts of the scores of gradient features, over a store.
 import type { Instances } from "../../../types/data";
 import type { NativeParts } from "../../../types/native";
+import type { Quantity, QuantityLabel } from "../../../types/quantity";
 import type { Provenance } from "../../../types/results";
 import type { GradientStore } from "../../../types/store";
 import { selectInstances } from "../../data/instances";
 import { AttributionError } from "../../errors";
 import { handleOf } from "../../model/model";
 import { native, runNative } from "../../native";
+import { ofQuantity } from "./exact";
 import { type BreakdownRequest, distinct, isStore, type MadeParts, partCounts, scaledParts } from "./request";
 import { nativeSettings } from "../store/projection";
 import { nativeStoreOf, noDoubts, preconditionerOf, queryFeatures, requireStore, trakDoubts } from "../store/scores";
@@ -16,23 +18,26 @@ import { withTemporaryStore } from "../store/source";
 export const featureMethods: readonly string[] = ["storeSimilarity", "projectedGaussNewton", "dataInf", "trak"];
 
 export async function featureParts(request: BreakdownRequest): Promise<MadeParts> {
-  const {
-    model,
-    train,
-    made,
-    by,
-    given: { store, factors, signal, onProgress, batchTokens },
-  } = request;
+  if (isStore(request.train) && request.by === "trainToken") throw withoutTokens();
+  return withOwnStore(request, (store) => partsOver(store, request));
+}
+
+/** A store holds features only. */
+export function withoutTokens(): AttributionError {
+  return new AttributionError(
+    "missing",
+    `A store holds no tokens: give the training instances, and the store as the option "store"`,
+  );
+}
+
+/** Calls `use` with the attribution's store: the given one, or one for the time of the call. */
+export async function withOwnStore<T>(
+  { model, train, made, given: { store, factors, signal, onProgress, batchTokens } }: SidesRequest,
+  use: (store: GradientStore) => Promise<T>,
+): Promise<T> {
   if (factors !== undefined) throw new AttributionError("invalid", `"factors" are EK-FAC's; "${made.method}" has none`);
-  if (isStore(train)) {
-    if (by === "trainToken")
-      throw new AttributionError(
-        "missing",
-        `A store holds no tokens: give the training instances, and the store as the option "store"`,
-      );
-    return partsOver(requireOwn(train, made), request);
-  }
-  if (store !== undefined) return partsOver(requireOwn(store, made), request);
+  if (isStore(train)) return use(requireOwn(train, made));
+  if (store !== undefined) return use(requireOwn(store, made));
   const { modules, ...settings } = made.options;
   const projection = Object.fromEntries(
     projectionOptionNames
@@ -43,7 +48,7 @@ export async function featureParts(request: BreakdownRequest): Promise<MadeParts
     model,
     train,
     { ...projection, parameters: modules as string[], signal, onProgress, batchTokens },
-    (own) => partsOver(own, request),
+    use,
   );
 }
 
@@ -63,19 +68,28 @@ function requireOwn(store: GradientStore, made: Provenance): GradientStore {
   return store;
 }
 
-async function partsOver(store: GradientStore, request: BreakdownRequest): Promise<MadeParts> {
-  const { model, train, queries, by, pairs, made, given } = request;
+/** What the two sides of a score need of a request. */
+export type SidesRequest = Omit<BreakdownRequest, "by">;
+
+/** The features of the pairs' queries and training instances, as they are and preconditioned: of the queries, or of the rows. */
+export async function featureSides(
+  store: GradientStore,
+  { model, queries, pairs, made, given }: SidesRequest,
+  ofRows: boolean,
+) {
   const { preconditioner, similarity, damping } = made.options;
   const call = { signal: given.signal, onProgress: given.onProgress };
   const chosen = preconditionerOf({ preconditioner, similarity, damping, memory: given.memory });
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
   const asked = selectInstances(queries, q.chosen);
-  const { features, losses } = await queryFeatures(model, asked, store, { ...call, batchTokens: given.batchTokens });
+  const of = quantityOfChosen(made.options["of"] as Quantity | undefined, q.chosen);
+  const vectors = await queryFeatures(model, asked, store, { ...call, batchTokens: given.batchTokens, of });
+  const { features } = vectors;
   const rows = await runNative(
     (control) => native().storeRows(nativeStoreOf(store), { rows: Int32Array.from(z.chosen) }, control),
     call,
   );
-  const { rowDoubts, queryDoubts } = chosen.kind === "trak" ? await trakDoubts(store, losses) : noDoubts;
+  const { rowDoubts, queryDoubts } = chosen.kind === "trak" ? await trakDoubts(store, vectors) : noDoubts;
   const precondition = (vectors: Float32Array, doubts: Float64Array) =>
     runNative(
       (control) =>
@@ -96,10 +110,33 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
       call,
     );
   // TRAK: a row's 1 / (1 − p) and its score's 1 − p cancel. So rows enter as they are, and the query's factor is applied last.
-  const ofRows = by === "queryToken";
   const isCosine = chosen.similarity === "cosine";
   const queryVectors = !ofRows || isCosine ? await precondition(features, queryDoubts) : undefined;
   const rowVectors = ofRows || isCosine ? await precondition(rows, noDoubts.queryDoubts) : undefined;
+  return { call, isCosine, q, z, asked, features, rows, rowDoubts, queryDoubts, queryVectors, rowVectors };
+}
+
+/** The quantity of some of the queries: of each its own label. */
+function quantityOfChosen(of: Quantity | undefined, chosen: readonly number[]): Quantity | undefined {
+  if (of === undefined) return undefined;
+  const own = (label: QuantityLabel | undefined) =>
+    typeof label === "object" ? chosen.map((query) => label[query]) : label;
+  const { logit, probability, logProbability, contrast } = of;
+  return {
+    ...of,
+    logit: own(logit),
+    probability: own(probability),
+    logProbability: own(logProbability),
+    contrast: contrast && [own(contrast[0])!, own(contrast[1])!],
+  };
+}
+
+async function partsOver(store: GradientStore, request: BreakdownRequest): Promise<MadeParts> {
+  const { model, train, by, pairs } = request;
+  const ofRows = by === "queryToken";
+  if (ofRows && request.made.options["of"] !== undefined) throw ofQuantity();
+  const { call, isCosine, q, z, asked, features, rows, rowDoubts, queryDoubts, queryVectors, rowVectors } =
+    await featureSides(store, request, ofRows);
   const doubts = rowDoubts.length > 0 ? Float64Array.from(pairs.trains, (row) => rowDoubts[row]) : undefined;
   const scaled = (parts: Float64Array, modules: readonly string[]): MadeParts => {
     const counts = partCounts(request, modules.length);
@@ -158,11 +195,15 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
 
 /** 1 / (√(qᵀMq) √(zᵀMz)) of each pair; 0 where a gradient is 0. */
 function cosineScales(width: number, query: Side, row: Side): Float64Array {
-  const length = ([features, vectors, index]: Side, pair: number) =>
-    Math.sqrt(product(features, vectors, index[pair] * width, index[pair] * width, width));
-  return Float64Array.from(query[2], (_, pair) => {
-    const norms = length(query, pair) * length(row, pair);
-    return norms > 0 ? 1 / norms : 0;
+  const [queries, rows] = [query, row].map(([features, vectors]) => inverseLengths(width, features, vectors));
+  return Float64Array.from(query[2], (index, pair) => queries[index] * rows[row[2][pair]]);
+}
+
+/** 1 / √(xᵀMx) of each row x; 0 where it is 0. */
+export function inverseLengths(width: number, features: Float32Array, vectors: Float64Array): Float64Array {
+  return Float64Array.from({ length: features.length / width }, (_, row) => {
+    const length = Math.sqrt(product(features, vectors, row * width, row * width, width));
+    return length > 0 ? 1 / length : 0;
   });
 }
 

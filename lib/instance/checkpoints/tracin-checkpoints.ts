@@ -15,9 +15,10 @@ import {
 } from "./checkpoints";
 import { featureOptionNames, type FeatureOptions } from "../gradients/features";
 import { gradientSimilarity } from "../gradient-similarity";
+import type { QuantityOptions } from "../quantity";
 import { queryFeatures, storeSimilarity } from "../store/scores";
 
-export interface TracInOptions extends FeatureOptions, CheckpointOptions {
+export interface TracInOptions extends FeatureOptions, CheckpointOptions, QuantityOptions {
   /** Inner product, or its cosine at each checkpoint (0 where a gradient is 0). @default "dot" */
   readonly similarity?: "dot" | "cosine";
 }
@@ -37,7 +38,7 @@ export async function tracInCheckpoints(
   queries: Instances,
   options: TracInOptions = {},
 ): Promise<InstanceAttribution> {
-  const given = onlyKnown(options, [...featureOptionNames, ...checkpointOptionNames, "similarity"]);
+  const given = onlyKnown(options, [...featureOptionNames, ...checkpointOptionNames, "similarity", "of"]);
   const similarity = oneOf(given, "similarity", "dot", ["dot", "cosine"]);
   const memory = memoryOf(given, "1 GB");
   const stores = storesOf(checkpoints, train);
@@ -54,15 +55,20 @@ export async function tracInCheckpoints(
         reduction: options.reduction,
         similarity,
         memory,
+        of: options.of,
         ...call,
       });
     const { signal, onProgress } = call;
-    return storeSimilarity(stores[place], await queryFeatures(model, queries, stores[place], call), {
-      similarity,
-      memory,
-      signal,
-      onProgress,
-    });
+    return storeSimilarity(
+      stores[place],
+      await queryFeatures(model, queries, stores[place], { ...call, of: options.of }),
+      {
+        similarity,
+        memory,
+        signal,
+        onProgress,
+      },
+    );
   };
   const sum = await sumOverCheckpoints(checkpoints, options, async (checkpoint, place) => {
     const weight = await checkpoint.learningRate();

@@ -3,6 +3,7 @@ import type { Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
 import type { NativeScoreParams } from "../../../types/native";
 import type { InstanceAttribution, Provenance } from "../../../types/results";
+import type { Quantity } from "../../../types/quantity";
 import type { GradientStore, QueryFeatures, TopInstances } from "../../../types/store";
 import type { CallOptions } from "../../../types/common";
 import { instanceTokens } from "../../data/instance-tokens";
@@ -15,6 +16,7 @@ import { integer, leastAboveZero, memoryOf, number, oneOf, onlyKnown } from "../
 import { provenance } from "../../provenance";
 import { nativeStore, readLosses } from "./layout";
 import { nativeSettings } from "./projection";
+import { nativeQuantity, type QuantityOptions, quantityUnit, shownQuantity } from "../quantity";
 
 export type Preconditioner = "none" | "gaussNewton" | "dataInf" | "trak";
 
@@ -41,7 +43,7 @@ export interface StoreSimilarityOptions extends ScoreOptions {
 
 export const scoreOptionNames = ["signal", "onProgress", "similarity", "damping", "topK", "memory"] as const;
 
-export interface QueryFeatureOptions extends BatchOptions {
+export interface QueryFeatureOptions extends BatchOptions, QuantityOptions {
   /**
    * What a row is the gradient of. "token": a query's tokens one by one, which sum to the query's row; so storeSimilarity gives scores
    * [token, train] that sum to its scores with the dot product, whatever the preconditioner.
@@ -60,7 +62,7 @@ export async function queryFeatures(
   store: GradientStore,
   options?: QueryFeatureOptions,
 ): Promise<QueryFeatures> {
-  const given = onlyKnown(options, [...batchOptionNames, "per"]);
+  const given = onlyKnown(options, [...batchOptionNames, "per", "of"]);
   const per = oneOf(given, "per", "query", ["query", "token"]);
   requireStore(store);
   checkFit(model, queries, "queries");
@@ -79,6 +81,7 @@ export async function queryFeatures(
     settings: await nativeSettings(store.directory, settings),
     batchTokens: batchTokensOf(given),
     ofTokens: per === "token",
+    of: given["of"] === undefined ? undefined : nativeQuantity(given["of"], model, queries),
   };
   const { features, losses } = await runNative(
     (control) => native().gradientFeatures(handleOf(model), queries, params, control),
@@ -104,6 +107,7 @@ export async function queryFeatures(
     modelHash,
     dtype,
     dataHash: queries.hash,
+    ...(given["of"] === undefined ? {} : { of: shownQuantity(given["of"] as Quantity) }),
   });
 }
 
@@ -147,7 +151,7 @@ export async function storeSimilarity(
     damping,
     top,
     memoryBytes,
-    ...(kind === "trak" ? await trakDoubts(store, queries.losses) : noDoubts),
+    ...(kind === "trak" ? await trakDoubts(store, queries) : noDoubts),
   };
   const { scores, indices } = await runNative(
     (control) => native().storeScores(nativeStoreOf(store), { ...params, queries: queries.features }, control),
@@ -158,9 +162,10 @@ export async function storeSimilarity(
     train: store.rows,
     queryIds: queries.queryIds,
     trainIds: store.trainIds,
-    unit: unitOf(kind, similarity),
+    unit: queries.of === undefined ? unitOf(kind, similarity) : quantityUnit(queries.of),
   };
   const resolved = {
+    ...(queries.of === undefined ? {} : { of: queries.of }),
     preconditioner: kind,
     similarity,
     damping: kind === "none" ? null : damping,
@@ -247,9 +252,13 @@ const leastDoubt = 1e-6;
 /** 1 − p of rows and queries: TRAK's features are ∇ log(p / (1 − p)) = −∇L / (1 − p) with p = exp(−L). */
 export async function trakDoubts(
   store: GradientStore,
-  losses: Float32Array,
+  { losses, of }: Pick<QueryFeatures, "losses" | "of">,
 ): Promise<Pick<NativeScoreParams, "rowDoubts" | "queryDoubts">> {
-  return { rowDoubts: await doubtsOf(store), queryDoubts: Float64Array.from(losses, doubt) };
+  // A quantity's gradient is its own: no log-odds.
+  return {
+    rowDoubts: await doubtsOf(store),
+    queryDoubts: Float64Array.from(losses, of === undefined ? doubt : () => 1),
+  };
 }
 
 /** 1 − p of each stored instance. */

@@ -9,13 +9,14 @@ import type { GradientStore, TopInstances } from "../../../types/store";
 import { AttributionError } from "../../errors";
 import { batchOptionNames, type BatchOptions } from "../../model/batching";
 import { onlyKnown } from "../../options";
+import type { QuantityOptions } from "../quantity";
 import { unwritable } from "../../storage/files";
 import { buildGradientStore } from "../gradient-store";
 import { type Preconditioner, queryFeatures, type ScoreOptions, scoreOptionNames, storeSimilarity } from "./scores";
 import { projectionOptionNames, type ProjectionOptions } from "./options";
 
 /** Options of the features count where training instances are given; a store has its own. */
-export interface ProjectedOptions extends ScoreOptions, ProjectionOptions, BatchOptions {}
+export interface ProjectedOptions extends ScoreOptions, ProjectionOptions, BatchOptions, QuantityOptions {}
 
 export async function preconditioned(
   method: string,
@@ -25,12 +26,12 @@ export async function preconditioned(
   queries: Instances,
   options: ProjectedOptions = {},
 ): Promise<InstanceAttribution | TopInstances> {
-  const given = onlyKnown(options, [...scoreOptionNames, ...projectionOptionNames, ...batchOptionNames]);
+  const given = onlyKnown(options, [...scoreOptionNames, ...projectionOptionNames, ...batchOptionNames, "of"]);
   const pick = (names: readonly string[]) =>
     Object.fromEntries(names.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]));
   const batching = pick(batchOptionNames);
   const score = async (store: GradientStore) => {
-    const features = await queryFeatures(model, queries, store, batching);
+    const features = await queryFeatures(model, queries, store, { ...batching, of: options.of });
     const result = await storeSimilarity(store, features, { ...pick(scoreOptionNames), preconditioner });
     return Object.freeze({ ...result, provenance: Object.freeze({ ...result.provenance, method }) });
   };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "core/error.h"
 #include "instance/features/feature_collectors.h"
@@ -36,7 +37,10 @@ bool FeatureExtractor::fits(const BatchShape& batch) const {
   return batch.instances == 1 || batch.instances <= most_values / width_;
 }
 
-InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& batch, bool of_tokens) const {
+InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& batch, bool of_tokens,
+                                            const Quantity& of) const {
+  std::optional<QuantityWatch> quantity;
+  if (!of.is_loss()) quantity.emplace(model, batch, of);
   const auto high = model.dtype == at::kDouble ? at::kDouble : at::kFloat;
   at::Tensor result = at::zeros({of_tokens ? batch.token_total() : batch.size(), width_},
                                 at::TensorOptions().dtype(high).device(model.device));
@@ -45,8 +49,10 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
     const at::NoGradGuard no_grad;
     const auto segment = std::min<size_t>(static_cast<size_t>(place), offsets_.size() - 2);  // dense: one for all
     const at::Tensor part = result.narrow(1, offsets_[segment], offsets_[segment + 1] - offsets_[segment]);
-    const at::Tensor owner = of_tokens ? seen_tokens(model.architecture, batch, id.module == Module::head)
-                                       : module_instance(model.architecture, batch, id);
+    const bool head = id.module == Module::head;
+    const at::Tensor owner = quantity && head ? (of_tokens ? quantity->head_tokens() : quantity->head_instance())
+                             : of_tokens      ? seen_tokens(model.architecture, batch, head)
+                                              : module_instance(model.architecture, batch, id);
     collectors.push_back(make(projections_[static_cast<size_t>(place)], owner, part));
     return *collectors.back();
   };
@@ -80,9 +86,12 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
                                                  normalised(model.architecture, norm, input.detach()));
                          }));
   };
+  if (quantity) quantity->attach(hooks);
   const at::AutoGradMode grad(true);
-  const at::Tensor losses = instance_losses(model, forward(model, batch, hooks), batch, reduction_, hooks);
-  torch::autograd::grad({losses.sum()}, {anchor}, {}, false, false, true);
+  const at::Tensor hidden = forward(model, batch, hooks);
+  const at::Tensor losses =
+      quantity ? -quantity->values(hidden, hooks) : instance_losses(model, hidden, batch, reduction_, hooks);
+  if (losses.requires_grad()) torch::autograd::grad({losses.sum()}, {anchor}, {}, false, false, true);
   return {result, of_tokens ? losses.detach().index_select(0, batch.token_instance) : losses.detach()};
 }
 

@@ -10,7 +10,7 @@
 
 #include "core/control.h"
 #include "instance/features/module_projection.h"
-#include "instance/gradients/factors.h"
+#include "instance/gradients/quantity.h"
 #include "model/batch.h"
 #include "model/loss.h"
 
@@ -26,8 +26,10 @@ class FeatureExtractor {
  public:
   FeatureExtractor(const Model& model, const FeatureSettings& settings);
 
-  /// Of each instance of the batch; or of each of its tokens, which sum to their instance's, with its loss.
-  InstanceFeatures features(const Model& model, const Batch& batch, bool of_tokens = false) const;
+  /// Of each instance of the batch; or of each of its tokens, which sum to their instance's, with its loss. Of another
+  /// quantity than the loss they are of minus the quantity.
+  InstanceFeatures features(const Model& model, const Batch& batch, bool of_tokens = false,
+                            const Quantity& of = {}) const;
   /// Factors of gradients with both sides projected.
   Factors projected(const Factors& factors) const;
   /// Vectors of features [vector, width] as vectors of such factors' products, so that inner products with them are
@@ -41,6 +43,7 @@ class FeatureExtractor {
   /// First feature of each module, and the end.
   const std::vector<int64_t>& offsets() const { return offsets_; }
   const ModuleSelection& modules() const { return modules_; }
+  const ModuleProjection& projection(size_t module) const { return projections_[module]; }
 
  private:
   static constexpr int64_t most_values = int64_t{1} << 28;

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "model/loss.h"
+#include "instance/gradients/quantity.h"
 
 namespace attribution {
 
@@ -13,6 +13,7 @@ struct FeatureOptions {
   Reduction reduction = Reduction::sum;
   int64_t batch_tokens = 4096;
   int64_t memory_bytes = int64_t{1} << 30;
+  Quantity of;  // what the queries' gradients are of
 };
 
 }  // namespace attribution

@@ -39,6 +39,7 @@ Influence influence(const Model& model, const Instances& train, const Instances&
   if (o.inverse == Inverse::identity) return {gradient_similarity(model, train, queries, o, false, control), 0, 0, {}};
   check_instances(model, train, "train");
   check_instances(model, queries, "queries");
+  check_quantity(model, o.of, queries);
   const ModuleSelection modules(model.architecture, o.modules);
   const Budget budget(model, modules, o);
   const InfluenceOptions fitting = within_budget(budget, model, modules, train, queries, o);

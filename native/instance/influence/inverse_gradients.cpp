@@ -35,7 +35,7 @@ at::Tensor rows_of(const InfluenceProblem& p, const Instances& instances, const 
   std::vector<at::Tensor> rows;
   for (const auto& members : batches_of(instances, chosen, p.o.batch_tokens)) {
     const Batch batch = make_batch(instances, members, p.model.device);
-    const Factors factors = gradient_factors(p.model, batch, p.modules, p.o.reduction);
+    const Factors factors = gradient_factors(p.model, batch, p.modules, p.o.reduction, p.o.of);
     rows.push_back(make(split ? split(factors, batch) : factors));
   }
   return at::cat(rows);

@@ -11,8 +11,8 @@ namespace {
 
 /// Features of a batch on the CPU as float; a gradient that is no number stops the run.
 InstanceFeatures host_features(const FeatureExtractor& extractor, const Model& model, const Batch& batch,
-                               bool of_tokens = false) {
-  const InstanceFeatures made = extractor.features(model, batch, of_tokens);
+                               bool of_tokens = false, const Quantity& of = {}) {
+  const InstanceFeatures made = extractor.features(model, batch, of_tokens, of);
   InstanceFeatures host{made.values.to(at::kCPU, at::kFloat).contiguous(),
                         made.losses.to(at::kCPU, at::kFloat).contiguous()};
   if (!at::isfinite(host.values.sum()).item<bool>() && !at::isfinite(host.values).all().item<bool>()) {
@@ -56,15 +56,16 @@ BuildReport build_store(const Model& model, const Instances& d, const FeatureSet
 }
 
 InstanceFeatures instance_features(const Model& model, const Instances& d, const FeatureSettings& settings,
-                                   int64_t batch_tokens, bool of_tokens, const Control& control) {
+                                   int64_t batch_tokens, bool of_tokens, const Quantity& of, const Control& control) {
   check_instances(model, d, "instances");
+  check_quantity(model, of, d);
   const FeatureExtractor extractor(model, settings);
   const int64_t rows = of_tokens ? static_cast<int64_t>(d.tokens.size()) : d.size();
   InstanceFeatures all{at::empty({rows, extractor.width()}, at::kFloat), at::empty({rows}, at::kFloat)};
   for_batches(
       model, d, batch_tokens, "gradient features", control,
       [&](const Batch& batch) {
-        const InstanceFeatures features = host_features(extractor, model, batch, of_tokens);
+        const InstanceFeatures features = host_features(extractor, model, batch, of_tokens, of);
         const at::Tensor places = of_tokens ? token_places(d, batch) : at::tensor(batch.instances, at::kLong);
         all.values.index_copy_(0, places, features.values);
         all.losses.index_copy_(0, places, features.losses);

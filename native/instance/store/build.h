@@ -19,7 +19,7 @@ BuildReport build_store(const Model& model, const Instances& instances, const Fe
 
 /// Features and losses of a few instances, in memory, float; or of all their tokens, in the order of the data set.
 InstanceFeatures instance_features(const Model& model, const Instances& instances, const FeatureSettings& settings,
-                                   int64_t batch_tokens, bool of_tokens, const Control& control);
+                                   int64_t batch_tokens, bool of_tokens, const Quantity& of, const Control& control);
 
 /// First feature of each module, and the width.
 std::vector<int64_t> feature_offsets(const Model& model, const FeatureSettings& settings);

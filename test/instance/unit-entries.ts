@@ -1,0 +1,80 @@
+// Which entries of a gradient vector are a unit's own, written out from the architecture: what brute force keeps, and zeroes the rest.
+import type { Architecture } from "../../types/architecture";
+
+export interface UnitEntry {
+  readonly at: number;
+  /** A shared key-value head belongs to each head of its group by an even share. */
+  readonly share: number;
+}
+
+/** How a module's numbers lie: the bias as the last column of the weight [output, input + 1], or after the weight. */
+export type BiasPlace = "column" | "after";
+
+interface Shape {
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly bias: boolean;
+}
+
+/** Of each unit of a layer (neurons, then heads), its entries; `first` is the place of each module's first number. */
+export function unitEntries(
+  a: Architecture,
+  modules: readonly string[],
+  first: readonly number[],
+  biasPlace: BiasPlace,
+  layer: number,
+): UnitEntry[][] {
+  const has = (part: string) => modules.some((name) => name.includes(part));
+  const neurons = has(".mlp.") ? a.intermediate : 0;
+  const heads = has(".attention.") ? a.heads : 0;
+  const found = Array.from({ length: neurons + heads }, (): UnitEntry[] => []);
+  modules.forEach((name, m) => {
+    const part = name.replace(`layers.${layer}.`, "");
+    const shape = shapeOf(a, part);
+    if (!name.startsWith(`layers.${layer}.`) || shape === undefined) return;
+    const width = shape.inputs + (biasPlace === "column" && shape.bias ? 1 : 0);
+    const add = (unit: number, at: number, share = 1) => found[unit].push({ at: first[m] + at, share });
+    const row = (unit: number, r: number, share = 1) => {
+      for (let c = 0; c < width; c++) add(unit, r * width + c, share);
+      if (biasPlace === "after" && shape.bias) add(unit, shape.outputs * shape.inputs + r, share);
+    };
+    const column = (unit: number, c: number) => {
+      for (let r = 0; r < shape.outputs; r++) add(unit, r * width + c);
+    };
+    const each = (count: number, use: (i: number) => void) => Array.from({ length: count }, (_, i) => use(i));
+    const size = a.headSize;
+    if (part === "mlp.up" || part === "mlp.gate") each(a.intermediate, (u) => row(u, u));
+    if (part === "mlp.down") each(a.intermediate, (u) => column(u, u));
+    if (part === "attention.output") each(a.heads * size, (c) => column(neurons + Math.floor(c / size), c));
+    if (part === "attention.query") each(a.heads * size, (r) => row(neurons + Math.floor(r / size), r));
+    if (part === "attention.key" || part === "attention.value") {
+      const group = a.heads / a.keyValueHeads;
+      each(a.keyValueHeads * size, (r) =>
+        each(group, (g) => row(neurons + Math.floor(r / size) * group + g, r, 1 / group)),
+      );
+    }
+    if (part === "attention.qkv")
+      each(3 * a.heads * size, (r) =>
+        row(
+          neurons + (a.queryKeyValue === "interleaved" ? Math.floor(r / (3 * size)) : Math.floor(r / size) % a.heads),
+          r,
+        ),
+      );
+  });
+  return found;
+}
+
+function shapeOf(a: Architecture, part: string): Shape | undefined {
+  const [query, keyValue] = [a.heads * a.headSize, a.keyValueHeads * a.headSize];
+  const shapes: Readonly<Record<string, Shape>> = {
+    "mlp.up": { outputs: a.intermediate, inputs: a.hidden, bias: a.mlpBias },
+    "mlp.gate": { outputs: a.intermediate, inputs: a.hidden, bias: a.mlpBias },
+    "mlp.down": { outputs: a.hidden, inputs: a.intermediate, bias: a.mlpBias },
+    "attention.query": { outputs: query, inputs: a.hidden, bias: a.queryKeyValueBias },
+    "attention.key": { outputs: keyValue, inputs: a.hidden, bias: a.queryKeyValueBias },
+    "attention.value": { outputs: keyValue, inputs: a.hidden, bias: a.queryKeyValueBias },
+    "attention.qkv": { outputs: 3 * query, inputs: a.hidden, bias: a.queryKeyValueBias },
+    "attention.output": { outputs: a.hidden, inputs: query, bias: a.attentionOutputBias },
+  };
+  return shapes[part];
+}
