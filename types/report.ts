@@ -119,6 +119,8 @@ export interface HeatMap {
 export interface InstanceCards {
   readonly kind: "instances";
   readonly cards: readonly InstanceCard[];
+  /** One query at a time, with search, sort and filters, instead of one below the other. @default false */
+  readonly browse?: boolean;
   /** What the highlight of `isTrue` entries means. @default "states the fact asked for" */
   readonly truthLabel?: string;
 }
@@ -127,6 +129,8 @@ export interface InstanceEntry {
   readonly id: string;
   readonly text: string;
   readonly score: number;
+  /** Of the sum of absolute scores over all training instances, 0–1: comparable between methods. */
+  readonly share?: number;
   readonly label?: string;
   readonly isTrue?: boolean;
   /** The entry's tokens with their parts of the score (`breakdown` by token), shown shaded in place of the text. */
@@ -139,17 +143,33 @@ export interface InstanceCard {
   readonly prediction: { readonly label: string; readonly probability?: number };
   /** The gold label, where known. */
   readonly label?: string;
+  /** What a browser filters by, e.g. the relation. */
+  readonly group?: string;
+  /** Whether the two views disagree on it. */
+  readonly isConflict?: boolean;
   /** Top training instances by method, best first. */
   readonly instances: readonly {
     readonly method: string;
     /** What a score of 1 means. */
     readonly unit?: string;
     readonly entries: readonly InstanceEntry[];
+    /** The lowest ones, the lowest first. */
+    readonly bottom?: readonly InstanceEntry[];
   }[];
   /** Top units by method, best first. */
   readonly neurons: readonly {
     readonly method: string;
     readonly unit?: string;
-    readonly entries: readonly { readonly layer: number; readonly unit: number; readonly score: number }[];
+    readonly entries: readonly UnitEntry[];
   }[];
+}
+
+export interface UnitEntry {
+  readonly layer: number;
+  readonly unit: number;
+  readonly score: number;
+  /** @default false: an MLP neuron */
+  readonly isHead?: boolean;
+  /** What the unit writes, best first. */
+  readonly tokens?: readonly string[];
 }

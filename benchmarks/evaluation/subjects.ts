@@ -3,7 +3,7 @@
 // in the state folder.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { wordTokenizer, wordsOf } from "../../lib/cli/demo/vocabulary";
+import { wordTokenizer, wordsOf } from "../../lib/study/claims/word-tokenizer";
 import { createDataset } from "../../lib/data/dataset";
 import { encode } from "../../lib/data/encode";
 import { evaluate } from "../../lib/model/evaluate";

@@ -13,6 +13,7 @@ import { modelsCommand } from "./commands/models";
 import { neuronsCommand } from "./commands/neurons";
 import { queryCommand } from "./commands/query";
 import { reportCommand } from "./commands/report";
+import { runCommand } from "./commands/run";
 import { setupCommand } from "./commands/setup";
 import { trainCommand } from "./commands/train";
 import { type Context, contextOf } from "./context";
@@ -28,6 +29,7 @@ export interface CommandLine extends Omit<TerminalOptions, "quiet"> {
 export type AddCommand = (program: Command, contextOfRun: () => Context) => void;
 
 const commands: readonly AddCommand[] = [
+  runCommand,
   explainCommand,
   indexCommand,
   queryCommand,

@@ -16,7 +16,7 @@ const is =
   };
 const text = is("a text", (value) => typeof value === "string");
 const number = is("a number", (value) => typeof value === "number");
-const truth = is("true or false", (value) => typeof value === "boolean");
+const flag = is("true or false", (value) => typeof value === "boolean");
 const oneOf = (...words: readonly string[]): Check =>
   is(`one of ${words.map((word) => `"${word}"`).join(", ")}`, (value) => words.includes(value as string));
 const optional =
@@ -71,30 +71,34 @@ const role = optional(oneOf("method", "control"));
 const titles = { title: text, caption: optional(text) };
 const points = list(object({ x: number, y: number, low: optional(number), high: optional(number) }));
 
-const instances = list(
+const entries = list(
+  object({
+    id: text,
+    text,
+    words: optional(list(object({ text, score: number }))),
+    score: number,
+    share: optional(number),
+    label: optional(text),
+    isTrue: optional(flag),
+  }),
+);
+const instances = list(object({ method: text, unit: optional(text), entries, bottom: optional(entries) }));
+const neurons = list(
   object({
     method: text,
     unit: optional(text),
     entries: list(
-      object({
-        id: text,
-        text,
-        words: optional(list(object({ text, score: number }))),
-        score: number,
-        label: optional(text),
-        isTrue: optional(truth),
-      }),
+      object({ layer: number, unit: number, score: number, isHead: optional(flag), tokens: optional(list(text)) }),
     ),
   }),
-);
-const neurons = list(
-  object({ method: text, unit: optional(text), entries: list(object({ layer: number, unit: number, score: number })) }),
 );
 const card = object({
   id: text,
   text,
   prediction: object({ label: text, probability: optional(number) }),
   label: optional(text),
+  group: optional(text),
+  isConflict: optional(flag),
   instances,
   neurons,
 });
@@ -145,7 +149,7 @@ const blocks: Readonly<Record<string, Check>> = {
     ({ values }: { values: readonly unknown[] }) => [values],
     "{} rows of values, one per row",
   ),
-  instances: object({ cards: list(card), truthLabel: optional(text) }),
+  instances: object({ cards: list(card), truthLabel: optional(text), browse: optional(flag) }),
 };
 
 const block: Check = (value, path) => {

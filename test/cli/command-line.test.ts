@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { runCommandLine } from "../../lib/cli/main";
-import { wordTokenizer } from "../../lib/cli/demo/vocabulary";
+import { wordTokenizer } from "../../lib/study/claims/word-tokenizer";
 import { encode } from "../../lib/data/encode";
 import { loadDataset } from "../../lib/data/load-dataset";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";

@@ -7,7 +7,7 @@ import { factsDemo } from "../../lib/cli/facts/facts";
 import type { FactsSize } from "../../lib/cli/facts/findings";
 import { asked, countryQuiz, type Quiz } from "../../lib/cli/facts/questions";
 import { placeOf, randomLike } from "../../lib/cli/facts/units";
-import { wordTokenizer } from "../../lib/cli/demo/vocabulary";
+import { wordTokenizer } from "../../lib/study/claims/word-tokenizer";
 import { createInstances } from "../../lib/data/instances";
 import { createModel } from "../../lib/model/create-model";
 import { fineTune } from "../../lib/model/fine-tune";

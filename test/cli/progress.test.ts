@@ -1,4 +1,5 @@
-import { duration, progressSteps } from "../../lib/cli/progress";
+import { progressSteps } from "../../lib/cli/progress";
+import { duration } from "../../lib/study/duration";
 
 function recorded(isTTY: boolean, columns = 80) {
   let [written, time] = ["", 0];

@@ -1,5 +1,5 @@
 // A session that writes into a string.
-import { type Session, startSession } from "../../lib/cli/demo/session";
+import { type Session, startSession } from "../../lib/cli/session";
 import { openTerminal } from "../../lib/cli/terminal";
 
 export interface QuietSession {

@@ -1,14 +1,14 @@
 // `attribution demo` and `attribution demo facts`: the main job on real input.
 import type { Command } from "commander";
 import { AttributionError } from "../../errors";
-import { countrySize, countrySubject } from "../demo/country-subject";
-import { ownSubject } from "../demo/own-subject";
-import { reportFile, runDemo } from "../demo/run";
-import { type Session, startSession } from "../demo/session";
+import { type Definition, parseDefinition } from "../../study/definition";
+import { findStudy } from "../../study/presets";
 import { runFacts } from "../facts/facts";
+import { reportFile, type Session, startSession } from "../session";
 import { type Context, requireWritable } from "../context";
 import { examplesText } from "../examples-text";
 import { numberOf } from "../flags";
+import { runAndShow, showStudy } from "./run";
 
 interface DemoValues {
   readonly out: string;
@@ -29,7 +29,7 @@ export function demoCommand(program: Command, context: () => Context): void {
   const demo = program
     .command("demo")
     .description("the whole framework on claims about countries, or on your own model and data")
-    .option("--out <path>", "the report: a folder or an .html file", "attribution-report")
+    .option("--out <folder>", "results, report, and what is kept for the next run", "attribution-report")
     .option(
       "--seed <n>",
       "of claims, weights, training and random controls; the same seed gives the same numbers",
@@ -67,13 +67,13 @@ export function demoCommand(program: Command, context: () => Context): void {
       // The parent has --seed and --out, too, and takes them where they stand before "facts".
       const values = command.opts<{ facts: number; seed: number; out: string }>();
       const here = context();
-      await requireOut(values.out);
+      await requireWritable(reportFile(values.out), "file");
       await runFacts(values, sessionOf(here, values.seed), here.signal);
     });
 }
 
 async function run(context: Context, values: DemoValues): Promise<void> {
-  const { model, data, out, seed, queries, tuningTest } = values;
+  const { model, data, out } = values;
   if ((model === undefined) !== (data === undefined))
     throw new AttributionError(
       "invalid",
@@ -82,33 +82,74 @@ async function run(context: Context, values: DemoValues): Promise<void> {
   const stray = model === undefined ? ownOnly.find((name) => values[name] !== undefined) : undefined;
   if (stray !== undefined)
     throw new AttributionError("invalid", `--${stray} is for your own model: give --model DIR and --data FILE with it`);
-  await requireOut(out);
-  // So small a model runs fastest on one thread.
-  if (model === undefined) process.env["ATTRIBUTION_THREADS"] ??= "1";
-  const session = sessionOf(context, seed);
-  const recipe = tuningTest ? countrySize.recipe : { ...countrySize.recipe, tuningTest: undefined };
-  const subject =
-    model === undefined || data === undefined
-      ? await countrySubject(session, { ...countrySize, queries: queries ?? countrySize.queries, recipe })
-      : await ownSubject(session, {
-          model,
-          data,
-          ...(values.test === undefined ? {} : { test: values.test }),
-          epochs: values.epochs ?? 3,
-          learningRate: values.learningRate ?? 2e-5,
-          batchSize: values.batchSize ?? 8,
-          queries: queries ?? 30,
-          tuningTest,
-        });
-  await runDemo(session, subject, out);
+  const folder = await requireWritable(out, "folder");
+  const definition =
+    model === undefined || data === undefined ? await countryDemo(values) : ownDemo(values, model, data);
+  showStudy(context, await runAndShow(context, { definition, out: folder, root: process.cwd() }), false, folder);
+}
+
+/** The first model of the study small/claims. */
+async function countryDemo({ seed, queries, tuningTest }: DemoValues): Promise<Definition> {
+  const { definition } = await findStudy("small/claims");
+  const [{ name: _name, ...data }] = definition.data;
+  return parseDefinition(
+    {
+      ...definition,
+      name: "What the answers come from: claims about countries",
+      models: definition.models.slice(0, 1),
+      data: [{ ...data, name: "countries", ...(queries === undefined ? {} : { queries }) }],
+      seed,
+      tests: { ...definition.tests, ...(tuningTest ? {} : { fineTuning: undefined }) },
+    },
+    "the demo",
+  );
+}
+
+/** Large models are asked less: the head's gradients, fewer nodes, one share. */
+function ownDemo(
+  { test, epochs = 3, learningRate = 2e-5, batchSize = 8, seed, queries = 30, tuningTest }: DemoValues,
+  model: string,
+  data: string,
+): Definition {
+  return parseDefinition(
+    {
+      name: "What the answers come from",
+      models: [{ name: "model", path: model }],
+      data: [
+        {
+          name: "data",
+          format: /\.[ct]sv$/.test(data) ? "csv" : "jsonl",
+          path: data,
+          queries,
+          fact: "fact",
+          ...(test === undefined ? {} : { test: { path: test } }),
+        },
+      ],
+      tune: { epochs, learningRate, batchSize, keep: "last" },
+      instanceMethods: [
+        { name: "EK-FAC (head)", method: "influence", options: { inverse: "ekfac", parameters: "head" } },
+        {
+          name: "Gradient cosine (head)",
+          method: "gradientSimilarity",
+          options: { similarity: "cosine", parameters: "head" },
+        },
+        { name: "BM25", method: "bm25" },
+      ],
+      neuronMethods: [
+        { name: "Integrated gradients", method: "integratedGradients" },
+        { name: "Gradient × activation", method: "gradientTimesActivation" },
+      ],
+      trainNeurons: { nodes: 10 },
+      tests: { controls: 5, ...(tuningTest ? { fineTuning: { fractions: [0.3] } } : {}) },
+      seed,
+      seeds: [seed],
+    },
+    "the demo",
+  );
 }
 
 function sessionOf({ terminal, signal }: Context, seed: number): Session {
   return startSession({ seed, signal, terminal });
-}
-
-async function requireOut(out: string): Promise<void> {
-  await requireWritable(reportFile(out), "file");
 }
 
 function wholeFrom(least: number): (text: string) => number {

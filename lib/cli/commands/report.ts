@@ -1,35 +1,47 @@
-// `attribution report FILE`: a page from a report as data.
-import { readFile } from "node:fs/promises";
+// `attribution report PATH`: the page of a study from its results, or of any report as data.
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Command } from "commander";
 import type { Report } from "../../../types/report";
 import { AttributionError } from "../../errors";
 import { writeReport } from "../../report/render";
+import { reportOf } from "../../study/report";
+import type { StudyResults } from "../../study/results";
 import { type Context, requireReadable, requireWritable } from "../context";
 import { examplesText } from "../examples-text";
 
 export function reportCommand(program: Command, context: () => Context): void {
   program
     .command("report")
-    .description("make a page from a report as data (title, summary, facts, sections; see the type Report)")
-    .argument("<file>", "a JSON file; `attribution run` writes one as report.json")
+    .description("make the page of a study anew from its results, or of a report of your own")
+    .argument("<path>", "a study's folder, its results.json, or a JSON file with title, summary, facts and sections")
     .option("--out <file>", "the page", "report.html")
     .addHelpText(
       "after",
-      examplesText(["attribution report my-study/report.json --out page.html", "write the page anew"]),
+      examplesText([
+        "attribution report studies-out/small-claims --out page.html",
+        "the study's page, computed from its numbers",
+      ]),
     )
-    .action((file: string, values: { out: string }) => run(context(), file, values.out));
+    .action((path: string, values: { out: string }) => run(context(), path, values.out));
 }
 
-async function run(context: Context, file: string, out: string): Promise<void> {
+async function run(context: Context, path: string, out: string): Promise<void> {
   const page = await requireWritable(out, "file");
-  const text = await readFile(await requireReadable(file, "The report"), "utf8");
-  await writeReport(page, parsed(file, text));
+  await requireReadable(path, "The report");
+  const file = (await stat(path)).isDirectory() ? join(path, "results.json") : path;
+  const value = parsed(file, await readFile(await requireReadable(file, "The report"), "utf8"));
+  await writeReport(page, isStudy(value) ? reportOf(value) : (value as Report));
   context.terminal.say(`Page: ${page}`);
 }
 
-function parsed(file: string, text: string): Report {
+function isStudy(value: unknown): value is StudyResults {
+  return (value as Partial<StudyResults> | null)?.format === "attribution study results";
+}
+
+function parsed(file: string, text: string): unknown {
   try {
-    return JSON.parse(text) as Report;
+    return JSON.parse(text);
   } catch (cause) {
     throw new AttributionError("corrupt", `${file} is no JSON: ${(cause as Error).message}`, { cause });
   }

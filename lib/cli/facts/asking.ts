@@ -6,7 +6,7 @@ import { evaluate } from "../../model/evaluate";
 import { createRandom, shuffle } from "../../random";
 import type { Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
-import type { Session } from "../demo/session";
+import type { Session } from "../session";
 import { asked, type Fact, type Quiz } from "./questions";
 
 /** All questions, [fact][phrasing] one after the other, and what the model answers. */

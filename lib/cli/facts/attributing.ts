@@ -6,7 +6,7 @@ import { quantile } from "../../statistics";
 import type { Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
 import type { NeuronAttribution } from "../../../types/results";
-import type { Session } from "../demo/session";
+import type { Session } from "../session";
 import { questionsAt, sameAnswer, type Answers, type KeptFacts } from "./asking";
 import { rowsOf } from "./units";
 

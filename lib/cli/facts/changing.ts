@@ -7,7 +7,7 @@ import type { CallOptions } from "../../../types/common";
 import type { Model } from "../../../types/model";
 import type { NativeUnitSetResult } from "../../../types/native";
 import type { Estimate } from "../../../types/results";
-import type { Session } from "../demo/session";
+import type { Session } from "../session";
 import { questionsAt, sameAnswer, type Answers, type KeptFacts, type KnownFact } from "./asking";
 import { unitKinds, type Attributed, type UnitKind } from "./attributing";
 import { randomLike } from "./units";

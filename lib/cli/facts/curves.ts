@@ -9,12 +9,18 @@ import { valueNorm } from "../../neuron/value-norm";
 import type { CallOptions } from "../../../types/common";
 import type { Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
-import type { NeuronAttribution } from "../../../types/results";
-import type { NeuronTest } from "../demo/stages/neuron-tests";
-import type { Session } from "../demo/session";
+import type { NeuronAttribution, NeuronFaithfulness } from "../../../types/results";
+import type { Session } from "../session";
 import { questionsAt, type Answers, type KnownFact } from "./asking";
 import type { Attributed } from "./attributing";
 import { rowsOf, siteOf } from "./units";
+
+/** One ranking of units, tested both ways. */
+export interface NeuronTest {
+  readonly name: string;
+  readonly sufficiency: NeuronFaithfulness;
+  readonly comprehensiveness: NeuronFaithfulness;
+}
 
 export interface CurveSizes {
   readonly neurons: readonly number[];

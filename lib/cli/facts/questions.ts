@@ -1,6 +1,6 @@
 // What is asked: capitals and languages of countries from the npm package world-countries, each in several phrasings. The answer
 // is what must come next.
-import { nameOf, readCountries } from "../demo/countries";
+import { nameOf, readCountries } from "../../study/claims/countries";
 
 export interface Fact {
   /** E.g. "capital of France". */

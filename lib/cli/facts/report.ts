@@ -3,7 +3,7 @@ import { libtorchVersion } from "../../native";
 import { libraryVersion } from "../../provenance";
 import { formatNumber } from "../../report/format";
 import type { Report, ReportSection } from "../../../types/report";
-import { totalTime, type Session } from "../demo/session";
+import { totalTime, type Session } from "../session";
 import { knownFacts } from "./asking";
 import { completeness, type UnitKind } from "./attributing";
 import type { Changed } from "./changing";

@@ -1,7 +1,7 @@
 // What the model goes on to say when a fact's refined or specific units are suppressed: one question of each fact, continued greedily.
 import { generate } from "../../neuron/generate";
 import type { Model } from "../../../types/model";
-import type { Session } from "../demo/session";
+import type { Session } from "../session";
 import { questionsAt, type Answers, type KnownFact } from "./asking";
 import { unitKinds, type Attributed, type UnitKind } from "./attributing";
 import { placeOf } from "./units";

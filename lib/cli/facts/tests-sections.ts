@@ -1,7 +1,7 @@
 // What changing units does: the refined units' table and bars, and the curves of every method.
 import type { NeuronFaithfulness } from "../../../types/results";
 import type { BarPlot, LinePlot, ReportSection, ReportTable } from "../../../types/report";
-import type { NeuronTest } from "../demo/stages/neuron-tests";
+import type { NeuronTest } from "./curves";
 import { unitKinds, type UnitKind } from "./attributing";
 import { changes, groups, type Changed } from "./changing";
 import type { FactsFindings } from "./findings";

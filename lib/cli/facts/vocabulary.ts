@@ -5,7 +5,7 @@ import { createRandom } from "../../random";
 import { rowScores } from "../../results/top";
 import type { CallOptions } from "../../../types/common";
 import type { Model } from "../../../types/model";
-import type { Session } from "../demo/session";
+import type { Session } from "../session";
 import { questionsAt, type Answers, type KnownFact } from "./asking";
 import { unitKinds, type Attributed, type UnitKind } from "./attributing";
 import { placeOf, randomLike, type PlacedUnit } from "./units";

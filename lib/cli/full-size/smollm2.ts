@@ -14,7 +14,7 @@ import { loadModel } from "../../model/load-model";
 import { libtorchVersion } from "../../native";
 import { fileExists } from "../../storage/files";
 import { readTensors } from "../../storage/tensors";
-import { fetchSmolLM2 } from "../smollm2";
+import { fetchSmolLM2 } from "../../study/smollm2";
 import { textTable } from "../table";
 
 /** One line of the check: what was looked at, what came out, what was wanted. */
