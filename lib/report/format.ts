@@ -7,12 +7,12 @@ const superscripts = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 /** Below this a number is rounding error of one that should be 0. */
 const negligible = 1e-12;
 
-/** A number with the given digits after the point, or with three significant ones; "–" for NaN. */
+/** A number with the given digits after the point, always written that way; or with three significant ones; "–" for NaN. */
 export function formatNumber(value: number, digits?: number): string {
   if (Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value < 0 ? "−∞" : "∞";
   const size = Math.abs(value);
-  const isTiny = digits === undefined ? size > 0 && size < 1e-3 : size > negligible && size < 0.5 * 10 ** -digits;
+  const isTiny = digits === undefined && size > negligible && size < 1e-3;
   if (isTiny || size >= 1e15) return scientific(value);
   const shownDigits = digits ?? (Number.isInteger(value) ? 0 : digitsFor(size));
   return size

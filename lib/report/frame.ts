@@ -44,7 +44,9 @@ export function renderFigure({ title, caption, legend, drawing, drawingHeight = 
             ${legend.map(({ label, sample }) => html`<li><svg viewBox="0 0 26 12" width="26" height="12" aria-hidden="true">${sample}</svg>${label}</li>`)}
           </ul>`
     }
-    <svg viewBox="0 0 ${width} ${drawingHeight}" role="img" aria-label="${title}">${drawing}</svg>
+    <div class="plot" tabindex="0" role="region" aria-label="Drawing: ${title}">
+      <svg viewBox="0 0 ${width} ${drawingHeight}" role="img" aria-label="${title}">${drawing}</svg>
+    </div>
     <details>
       <summary>Numbers</summary>
       ${renderTable(numbers)}

@@ -5,11 +5,16 @@ import { digitsFor, formatValue } from "./format";
 import { html, type Markup } from "./html";
 import type { HeatMap } from "../../types/report";
 
-const labelRoom = 134;
 const rightEdge = width - 14;
 const topEdge = 8;
 
+/** Room for the row labels, so that none is cut: 7 per character at 13 px, up to half the drawing. */
+function labelRoomOf({ rows }: HeatMap): number {
+  return Math.min(width / 2, 34 + 7.1 * Math.max(1, ...rows.map((row) => row.length)));
+}
+
 export function renderHeatMap(map: HeatMap): Markup {
+  const labelRoom = labelRoomOf(map);
   const cell = {
     wide: (rightEdge - labelRoom) / Math.max(1, map.columns.length),
     tall: Math.max(16, Math.min(30, 360 / Math.max(1, map.rows.length))),
@@ -27,9 +32,9 @@ export function renderHeatMap(map: HeatMap): Markup {
     caption: map.caption,
     legend: legend(map, strongest),
     drawingHeight: bottom + 46,
-    drawing: html`${cells(map, cell, strongest)}<g class="axis">
-        ${map.rows.map((row, index) => html`<text x="${labelRoom - 8}" y="${at(topEdge + (index + 0.5) * cell.tall + 4)}" text-anchor="end">${shortened(row, 15)}</text>`)}
-        ${columnLabels(map.columns, cell.wide, bottom + 16)}
+    drawing: html`${cells(map, cell, strongest, labelRoom)}<g class="axis">
+        ${map.rows.map((row, index) => html`<text x="${labelRoom - 8}" y="${at(topEdge + (index + 0.5) * cell.tall + 4)}" text-anchor="end">${shortened(row, Math.floor((labelRoom - 34) / 7.1) + 1)}</text>`)}
+        ${columnLabels(map.columns, cell.wide, bottom + 16, labelRoom)}
         <text class="label" transform="translate(14 ${at((topEdge + bottom) / 2)}) rotate(-90)" text-anchor="middle"
           >${map.y.label}</text
         >
@@ -45,7 +50,7 @@ export function renderHeatMap(map: HeatMap): Markup {
   });
 }
 
-function cells(map: HeatMap, cell: { wide: number; tall: number }, strongest: number): Markup {
+function cells(map: HeatMap, cell: { wide: number; tall: number }, strongest: number, labelRoom: number): Markup {
   const isWritten = cell.wide >= 40;
   const digits = map.format === "percent" || strongest < 1e-3 ? undefined : digitsFor(strongest);
   return html`<g class="heat"
@@ -87,8 +92,9 @@ function inkOf(strength: number, value: number): string {
   return strength > 0.8 && value > 0 ? "strong" : "middle";
 }
 
-function columnLabels(columns: readonly string[], wide: number, y: number): Markup[] {
-  const every = Math.max(1, Math.ceil(22 / wide));
+function columnLabels(columns: readonly string[], wide: number, y: number, labelRoom: number): Markup[] {
+  const longest = Math.max(1, ...columns.map((column) => column.length));
+  const every = Math.max(1, Math.ceil(Math.min(60, 7.5 * longest + 4) / wide));
   return columns.flatMap((label, index) =>
     index % every === 0
       ? [

@@ -1,12 +1,13 @@
-// A report as one self-contained HTML page: no script, no network (its content policy forbids both), light and dark.
-// Neighbouring plots stand side by side.
+// A report as one self-contained HTML page, light and dark: its content policy forbids the network and every script but that of the
+// browser over queries, which is there only where it is needed. Neighbouring plots stand side by side.
 import { pathOf } from "../options";
 import { writeBeside } from "../storage/files";
 import { renderBarPlot } from "./bar-plot";
+import { browserScript, browserScriptHash } from "./browser";
 import { renderCards } from "./cards";
 import { checkReport } from "./check";
 import { renderHeatMap } from "./heat-map";
-import { html, type Markup } from "./html";
+import { html, type Markup, trusted } from "./html";
 import { renderLinePlot } from "./line-plot";
 import { style } from "./style";
 import { renderTable } from "./table";
@@ -32,7 +33,7 @@ export function renderReport(report: Report): string {
   const page = html`<html lang="en">
     <head>
       <meta charset="utf-8" />
-      <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'" />
+      <meta http-equiv="Content-Security-Policy" content="${policyOf(report)}" />
       <meta name="viewport" content="width=device-width, initial-scale=1" />
       <title>${title}</title>
       <style>
@@ -61,9 +62,19 @@ export function renderReport(report: Report): string {
         </header>
         ${sections.map(renderSection)}
       </main>
+      ${hasBrowser(report) ? browserScript : null}
     </body>
   </html> `;
   return `<!DOCTYPE html>\n${page.markup}`;
+}
+
+function hasBrowser({ sections }: Report): boolean {
+  return sections.some(({ blocks }) => blocks.some((block) => block.kind === "instances" && block.browse === true));
+}
+
+function policyOf(report: Report): Markup {
+  const scripts = hasBrowser(report) ? `; script-src ${browserScriptHash}` : "";
+  return trusted(`default-src 'none'; style-src 'unsafe-inline'${scripts}`);
 }
 
 function renderSection({ title, explanation, blocks }: ReportSection, index: number): Markup {

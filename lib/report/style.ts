@@ -15,7 +15,7 @@ const dark = `
 export const style = trusted(`
 :root { color-scheme: light dark; ${light} }
 @media (prefers-color-scheme: dark) { :root { ${dark} } }
-@media print { :root { ${light} } details { display: none } }
+@media print { :root { ${light} } details, .controls { display: none } .card, figure { break-inside: avoid } }
 * { box-sizing: border-box }
 html { scroll-behavior: smooth }
 body { margin: 0; background: var(--ground); color: var(--text); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif }
@@ -46,10 +46,10 @@ tbody th { font-weight: 500; min-width: 8rem } @media (min-width: 800px) { td.nu
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 20px; margin: 16px 0 }
 figure { margin: 0; padding: 16px 18px 12px; background: var(--panel); border-radius: 10px; max-width: 720px; min-width: 0 }
 figcaption strong, figcaption span { display: block } figcaption span { font-size: 0.88rem }
-figure > svg { display: block; width: 100%; height: auto; margin-top: 8px }
+.plot { overflow-x: auto; margin-top: 8px } .plot svg { display: block; width: 100%; min-width: 490px; height: auto }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 18px; list-style: none; padding: 0; margin: 8px 0 0; font-size: 0.88rem }
 .legend li { display: flex; align-items: center; gap: 7px }
-svg text { font-size: 12px; fill: var(--muted); font-variant-numeric: tabular-nums } svg .label { fill: var(--text); font-size: 12.5px }
+svg text { font-size: 13px; fill: var(--muted); font-variant-numeric: tabular-nums } svg .label { fill: var(--text) }
 .grid { stroke: var(--grid) } .zero, .edge { stroke: var(--muted) } .zero { stroke-opacity: 0.6 }
 ${[0, 1, 2, 3, 4, 5].map((index) => `.s${index} { --color: var(--s${index}) }`).join(" ")} .control { --color: var(--control) }
 .series .line { fill: none; stroke: var(--color); stroke-width: 2; stroke-linejoin: round }
@@ -62,6 +62,11 @@ details { margin-top: 6px; font-size: 0.88rem } summary { cursor: pointer; color
 .card { border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px 14px; margin: 18px 0 }
 .card h3 { font-size: 1.08rem; font-weight: 600; white-space: pre-wrap; overflow-wrap: anywhere; margin-bottom: 4px }
 .verdict { margin-bottom: 14px } .verdict b { font-weight: 600 } .right { color: var(--true) } .wrong { color: var(--wrong) }
+.controls { display: flex; flex-wrap: wrap; gap: 10px 18px; align-items: end; margin: 16px 0; font-size: 0.9rem } .controls[hidden] { display: none }
+.controls label { display: grid; gap: 3px; color: var(--muted) } .controls input, .controls select, .controls button { font: inherit; color: var(--text); background: var(--ground); border: 1px solid var(--muted); border-radius: 6px; padding: 6px 10px; max-width: 100% }
+.controls button { cursor: pointer } .controls button:disabled { color: var(--muted); cursor: default }
+.pager { display: flex; gap: 10px; align-items: center } .pager output { min-width: 9em; text-align: center }
+.words u { text-decoration-color: var(--accent); text-decoration-thickness: 2px; text-underline-offset: 3px } .score small { color: var(--muted) }
 .columns { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 16px 26px; margin-bottom: 14px }
 .columns ol { list-style: none; margin: 0; padding: 0 }
 .entry { display: grid; grid-template-columns: 1fr auto; gap: 0 12px; padding: 5px 8px; border-left: 3px solid transparent; border-bottom: 1px solid var(--grid); font-size: 0.9rem; line-height: 1.4 }

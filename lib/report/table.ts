@@ -6,7 +6,7 @@ import type { Cell, ReportTable } from "../../types/report";
 export function renderTable({ caption, columns, rows, notes = [] }: Omit<ReportTable, "kind">): Markup {
   const digits = columnDigits(columns, rows);
   const align = digits.map((count) => (count === undefined ? "text" : "number"));
-  return html`<div class="table">
+  return html`<div class="table" tabindex="0" role="region" aria-label="${caption}">
     <table>
       <caption>
         ${caption}

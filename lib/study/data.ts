@@ -3,7 +3,7 @@
 import { isAbsolute, join } from "node:path";
 import type { CallOptions } from "../../types/common";
 import type { Row } from "../../types/data";
-import { loadDataset, type LoadDatasetOptions } from "../data/load-dataset";
+import { loadDataset } from "../data/load-dataset";
 import { AttributionError } from "../errors";
 import { createRandom, shuffle } from "../random";
 import { countryClaims } from "./claims/countries";

@@ -56,7 +56,7 @@ function factsOf({ subjects, versions, definition, times }: StudyResults): Repor
       name: "Versions",
       value: `attribution ${versions.attribution}, libtorch ${versions.libtorch}, Node ${versions.node}`,
     },
-    ...(times.length === 0 ? [] : [{ name: "Time", value: duration(seconds) }]),
+    ...(times.length === 0 ? [] : [{ name: "Time", value: duration(1000 * seconds) }]),
     ...subjects.flatMap(({ warnings }) => warnings.map((value) => ({ name: "Note", value }))),
   ];
 }

@@ -4,7 +4,6 @@ import { freemem } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { CallOptions } from "../../types/common";
-import type { ReportTable } from "../../types/report";
 import { selectInstances } from "../data/instances";
 import { evaluate } from "../model/evaluate";
 import { libtorchVersion } from "../native";
@@ -71,8 +70,7 @@ export async function writeStudy(out: string, results: StudyResults): Promise<vo
   await writeBeside(join(out, "results.json"), [Buffer.from(`${JSON.stringify(results, null, 1)}\n`)]);
   const report = reportOf(results);
   const tables = tablesOf(report);
-  for (const { file, table } of tables)
-    await writeBeside(join(folder, file), [Buffer.from(csvOf(table))]);
+  for (const { file, table } of tables) await writeBeside(join(folder, file), [Buffer.from(csvOf(table))]);
   const stale = (await readdir(folder)).filter(
     (name) => name.endsWith(".csv") && !tables.some(({ file }) => file === name),
   );

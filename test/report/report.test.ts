@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -73,12 +74,47 @@ describe("a report", () => {
       "Brackets: 95 % bootstrap",
       "Units changed (r)",
       "Random units",
-      "layer 11, unit",
+      "layer 11, neuron",
       "states the fact asked for",
       "✗ wrong",
     ]) {
       expect(page).toContain(words);
     }
+  });
+
+  test("a browser over queries has its controls, and the policy names its one script", () => {
+    const card = (id: string, predicted: string) => ({
+      id,
+      text: `The claim ${id}`,
+      label: "yes",
+      prediction: { label: predicted, probability: 0.75 },
+      group: id,
+      isConflict: predicted === "no",
+      instances: [
+        {
+          method: "EK-FAC",
+          entries: [{ id: "7", text: "A claim of training", score: 3, share: 0.25 }],
+          bottom: [{ id: "8", text: "Another", score: -2 }],
+        },
+      ],
+      neurons: [{ method: "Heads", entries: [{ layer: 1, unit: 2, score: 0.5, isHead: true }] }],
+    });
+    const cards = [card("one", "yes"), card("two", "no")];
+    const browsing = renderReport({
+      title: "T",
+      summary: "S",
+      facts: [],
+      sections: [{ title: "Every query", explanation: "E", blocks: [{ kind: "instances", browse: true, cards }] }],
+    });
+    const [, source = ""] = /<script>([\s\S]*?)<\/script>/.exec(browsing) ?? [];
+    const hash = createHash("sha256").update(source).digest("base64");
+    expect(browsing).toContain(`content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'"`);
+    expect(browsing.match(/<article/g)).toHaveLength(2);
+    expect(browsing).toContain(
+      'data-right="no" data-conflict="yes" data-group="two"'.replaceAll(" data", "\n    data"),
+    );
+    for (const words of ["Search", "wrong answers", "layer 1, head 2", "25 %", "Lowest", "A <u>claim</u> of training"])
+      expect(browsing).toContain(words);
   });
 
   test("gives the numbers of each plot as a table", () => {
@@ -291,12 +327,12 @@ describe("formatting", () => {
     [0.012345, "0.0123"],
   ])("%d is written %s", (value, words) => expect(formatNumber(value)).toBe(words));
 
-  test("given digits hold, and a rounded zero has no sign", () => {
+  test("given digits hold, small numbers too, and a rounded zero has no sign", () => {
     expect(formatNumber(0.12345, 2)).toBe("0.12");
     expect(formatNumber(1234.5678, 4)).toBe("1 234.5678");
     expect(formatNumber(-0, 1)).toBe("0.0");
     expect(formatNumber(-7e-18, 3)).toBe("0.000");
-    expect(formatNumber(7e-6, 3)).toBe("7.0 × 10⁻⁶");
+    expect(formatNumber(7e-6, 3)).toBe("0.000");
   });
 
   test("escaping leaves no markup, no control characters and no lone surrogates", () => {

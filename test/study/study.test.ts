@@ -12,6 +12,7 @@ import { csvOf } from "../../lib/study/tables";
 import type { NeuronCurve } from "../../types/results";
 import { rejects } from "../results/refuses";
 
+jest.setTimeout(600_000);
 const folder = mkdtempSync(join(tmpdir(), "study-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -10,6 +10,7 @@ import type { Evaluation } from "../../model/evaluate";
 import type { FineTuned } from "../../model/fine-tune";
 import { rowScores, top } from "../../results/top";
 import { bootstrapMean, spearman } from "../../statistics";
+import { inTurn } from "../in-turn";
 import { majorityShare, type StudyRow } from "../rows";
 import type { ConflictRow, DiversityRow, Learning, OverlapMatrix, SubjectResults } from "../results";
 import type { Subject } from "../subject";
@@ -57,8 +58,8 @@ export async function analyse(
       Array.from({ length: queries.size }, (_, query) => top(attribution, query, k).map(({ index }) => index)).flat(),
       described,
     );
-  const diversityRows = instances.map((each): DiversityRow => {
-    const { instances: distinctRows, distinctTokens, meanLength, meanLoss, meanPairwiseCosine } = chosenBy(each);
+  const diversityRows = await inTurn(instances, async (each): Promise<DiversityRow> => {
+    const { instances: distinctRows, distinctTokens, meanLength, meanLoss, meanPairwiseCosine } = await chosenBy(each);
     return {
       method: each.name,
       distinctRows,
@@ -90,25 +91,33 @@ export async function analyse(
     datamodeling:
       subsets === undefined
         ? []
-        : instances.map(({ name, attribution }) => ({
+        : await inTurn(instances, async ({ name, attribution }) => ({
             method: name,
-            score: linearDatamodelingScore(attribution, subsets, { seed }).mean,
+            score: (await linearDatamodelingScore(attribution, subsets, { seed })).mean,
           })),
-    tracing: tracingOf(subject, instances),
+    tracing: await tracingOf(subject, instances),
     coverage: coverageOf(data.train, data.queries, instances, seed),
     errorFinding: await errorsOf(probes, seed),
-    instanceOverlap: matrixOf(instances, seed),
-    neuronOverlap: matrixOf(compared, seed),
+    instanceOverlap: await matrixOf(instances, seed),
+    neuronOverlap: await matrixOf(compared, seed),
     distinct: [
-      ...instances.map(({ name, attribution }) => ({ of: "rows" as const, method: name, ...countsOf(attribution) })),
-      ...compared.map(({ name, attribution }) => ({ of: "neurons" as const, method: name, ...countsOf(attribution) })),
+      ...(await inTurn(instances, async ({ name, attribution }) => ({
+        of: "rows" as const,
+        method: name,
+        ...(await countsOf(attribution)),
+      }))),
+      ...(await inTurn(compared, async ({ name, attribution }) => ({
+        of: "neurons" as const,
+        method: name,
+        ...(await countsOf(attribution)),
+      }))),
     ],
     layers: [
-      ...compared.map(({ name, role, attribution }) => ({
+      ...(await inTurn(compared, async ({ name, role, attribution }) => ({
         method: name,
         role,
-        shares: Array.from(layerHistogram(attribution, { k }).shares),
-      })),
+        shares: Array.from((await layerHistogram(attribution, { k })).shares),
+      }))),
       {
         method: "Random neurons",
         role: "control",
@@ -117,7 +126,7 @@ export async function analyse(
     ],
     unitMap: unitMap(own[0]),
     diversity: diversityRows,
-    diversityCorrelation: correlationOf(subject, methods, fineTuning, described),
+    diversityCorrelation: await correlationOf(subject, methods, fineTuning, described),
     outOfDistribution: outOfDistributionOf(subject, await probes.outOfDistribution?.get(), own[0].attribution),
     conflicts,
     sanity: [
@@ -197,17 +206,17 @@ function smoothed({ losses, evaluationAccuracies }: Omit<FineTuned, "model">): L
   });
 }
 
-function tracingOf(
+async function tracingOf(
   { truth, definition: { seed } }: Subject,
   instances: readonly Result<InstanceAttribution>[],
-): SubjectResults["tracing"] {
+): Promise<SubjectResults["tracing"]> {
   if (truth === undefined) return [];
-  return instances.map(({ name, attribution }) => {
-    const of = (lists: readonly (readonly number[])[]) => {
-      const { recall, meanReciprocalRank } = factTracing(attribution, lists, { k: [k], seed });
+  return inTurn(instances, async ({ name, attribution }) => {
+    const of = async (lists: readonly (readonly number[])[]) => {
+      const { recall, meanReciprocalRank } = await factTracing(attribution, lists, { k: [k], seed });
       return { recall: recall[0].estimate, reciprocalRank: meanReciprocalRank };
     };
-    return { method: name, sameClaim: of(truth.sameClaim), sameFact: of(truth.sameFact) };
+    return { method: name, sameClaim: await of(truth.sameClaim), sameFact: await of(truth.sameFact) };
   });
 }
 
@@ -235,28 +244,32 @@ async function errorsOf({ errors }: ProbeStage, seed: number): Promise<SubjectRe
   if (planted === undefined) return null;
   return {
     flipped: planted.flipped.length,
-    rows: planted.methods.map(({ name, scores }) => {
-      const { auc, found } = mislabelDetection(scores, planted.flipped, { seed, inspect: [0.1] });
+    rows: await inTurn(planted.methods, async ({ name, scores }) => {
+      const { auc, found } = await mislabelDetection(scores, planted.flipped, { seed, inspect: [0.1] });
       return { method: name, auc, found: found[0].share, inspected: found[0].inspected };
     }),
   };
 }
 
-function matrixOf<T extends Attribution>(results: readonly Result<T>[], seed: number): OverlapMatrix {
+async function matrixOf<T extends Attribution>(results: readonly Result<T>[], seed: number): Promise<OverlapMatrix> {
   const between = (a: Attribution, b: Attribution) =>
     overlap(a as InstanceAttribution, b as InstanceAttribution, { k, seed });
-  const first = between(results[0].attribution, results[0].attribution);
+  const first = await between(results[0].attribution, results[0].attribution);
   return {
     names: results.map(({ name }) => name),
-    values: results.map((one) => results.map((other) => between(one.attribution, other.attribution).mean)),
+    values: await inTurn(results, (one) =>
+      inTurn(results, async (other) => (await between(one.attribution, other.attribution)).mean),
+    ),
     chance: first.chance,
     k,
   };
 }
 
 /** How many different entries the rows choose, beside n (1 − (1 − k / n)^rows), what independent random choices of k of n give. */
-function countsOf(attribution: Attribution): { chosen: number; distinct: number; expected: number } {
-  const { chosen, distinct } = distinctCounts(attribution, { k });
+async function countsOf(
+  attribution: Attribution,
+): Promise<{ readonly chosen: number; readonly distinct: number; readonly expected: number }> {
+  const { chosen, distinct } = await distinctCounts(attribution, { k });
   const [rows, all] =
     attribution.kind === "instances"
       ? [attribution.queries, attribution.train]

@@ -153,7 +153,10 @@ function conflictStep(
         await aligned.iaNeurons.source.get(),
       ];
       const judged: Judged[] = [];
-      for (const conflict of conflicts(await ia.source.get(), await na.source.get()).slice(0, tests.conflicts)) {
+      for (const conflict of (await conflicts(await ia.source.get(), await na.source.get())).slice(
+        0,
+        tests.conflicts,
+      )) {
         const query = selectInstances(queries, [conflict.query]);
         const [naRow, iaRow] = [rowOf(own, conflict.query), rowOf(others, conflict.query)];
         const r = Math.max(1, Math.min(10, rowScores(iaRow, 0).filter((score) => score > 0).length));

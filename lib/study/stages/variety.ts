@@ -1,60 +1,76 @@
 // Does variety go with accuracy? Shares that were tuned on, by how varied they are.
+import type { Diversity } from "../../../types/analysis";
 import type { InstanceAttribution } from "../../../types/results";
 import { globalRanking } from "../../alignment/global-ranking";
 import { diversity, diversityCorrelation, type DiversityOptions } from "../../analysis/diversity";
+import { inTurn } from "../in-turn";
 import type { SubjectResults } from "../results";
 import type { Subject } from "../subject";
 import type { Result } from "./attribute";
 import type { TuningRun } from "./test";
 
-/** Each share that was tuned on: how varied it is, and the accuracy (mean over seeds) after tuning on it. */
-export function correlationOf(
+interface Share {
+  readonly fraction: number;
+  /** Mean over seeds after tuning on the share. */
+  readonly accuracy: number;
+  readonly variety: Diversity;
+}
+
+const measures: Readonly<Record<string, (variety: Diversity) => number>> = {
+  "distinct tokens": ({ distinctTokens }) => distinctTokens,
+  "mean loss": ({ meanLoss }) => meanLoss,
+  "mean cosine of states (low is varied)": ({ meanPairwiseCosine }) => meanPairwiseCosine,
+};
+
+/** Larger shares are more varied and do better; so shares are compared within one size, and sizes are averaged. */
+export async function correlationOf(
   subject: Subject,
   methods: readonly Result<InstanceAttribution>[],
   runs: readonly TuningRun[],
   described: DiversityOptions,
-): SubjectResults["diversityCorrelation"] {
-  const points = methods.flatMap(({ name, attribution }) => {
-    const own = runs.filter(({ method }) => method === name);
-    if (own.length === 0) return [];
-    const order = globalRanking(attribution).map(({ index }) => index);
-    const shares = [...new Set(own.map(({ subset, fraction }) => `${subset} ${fraction}`))];
-    return shares.map((share) => {
-      const same = own.filter(({ subset, fraction }) => `${subset} ${fraction}` === share);
-      const count = same[0].instances;
-      const chosen = same[0].subset === "most" ? order.slice(0, count) : order.slice(-count);
-      return {
-        accuracy: same.reduce((sum, { accuracy }) => sum + accuracy, 0) / same.length,
-        perRow: diversity(subject.train, chosen, described),
-        fraction: same[0].fraction,
-      };
-    });
-  });
-  const measures = {
-    "distinct tokens": ({ distinctTokens }: ReturnType<typeof diversity>) => distinctTokens,
-    "mean loss": ({ meanLoss }: ReturnType<typeof diversity>) => meanLoss,
-    "mean cosine of states (low is varied)": ({ meanPairwiseCosine }: ReturnType<typeof diversity>) =>
-      meanPairwiseCosine,
-  };
-  // Larger shares are more varied and do better; so shares are compared within one size, and sizes are averaged.
-  const sizes = [...new Set(points.map(({ fraction }) => fraction))];
+): Promise<SubjectResults["diversityCorrelation"]> {
+  const shares = (await inTurn(methods, (each) => sharesOf(subject, each, runs, described))).flat();
+  const sizes = [...new Set(shares.map(({ fraction }) => fraction))];
+  const groups = sizes
+    .map((size) => shares.filter(({ fraction }) => fraction === size))
+    .filter((group) => group.length >= 3);
   return Object.entries(measures).map(([measure, of]) => {
-    const within = sizes
-      .map((size) => points.filter(({ fraction }) => fraction === size))
-      .filter((group) => group.length >= 3);
-    const each = within
-      .map(
-        (group) =>
-          diversityCorrelation(
-            group.map(({ perRow }) => of(perRow)),
-            group.map(({ accuracy }) => accuracy),
-          ).spearman,
+    const each = groups
+      .map((group) =>
+        diversityCorrelation(
+          group.map(({ variety }) => of(variety)),
+          group.map(({ accuracy }) => accuracy),
+        ),
       )
+      .map(({ spearman }) => spearman)
       .filter((value) => !Number.isNaN(value));
     return {
       measure,
-      pairs: within.reduce((sum, group) => sum + group.length, 0),
+      pairs: groups.reduce((sum, group) => sum + group.length, 0),
       spearman: each.length === 0 ? null : each.reduce((sum, value) => sum + value, 0) / each.length,
+    };
+  });
+}
+
+/** The shares by one method that a model was tuned on. */
+async function sharesOf(
+  { train }: Subject,
+  { name, attribution }: Result<InstanceAttribution>,
+  runs: readonly TuningRun[],
+  described: DiversityOptions,
+): Promise<Share[]> {
+  const own = runs.filter(({ method }) => method === name);
+  if (own.length === 0) return [];
+  const order = (await globalRanking(attribution)).map(({ index }) => index);
+  const keys = [...new Set(own.map(({ subset, fraction }) => `${subset} ${fraction}`))];
+  return inTurn(keys, async (key) => {
+    const same = own.filter(({ subset, fraction }) => `${subset} ${fraction}` === key);
+    const [{ subset, fraction, instances: count }] = same;
+    const chosen = subset === "most" ? order.slice(0, count) : order.slice(-count);
+    return {
+      fraction,
+      accuracy: same.reduce((sum, { accuracy }) => sum + accuracy, 0) / same.length,
+      variety: await diversity(train, chosen, described),
     };
   });
 }
