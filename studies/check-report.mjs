@@ -1,3 +1,4 @@
+/* global document, getComputedStyle -- in functions that run in the page */
 // `npm run check:report [-- FILE...]`: reports in a real browser (Debian's chromium; CHROMIUM names another) at 390 and 1280 px, light
 // and dark: axe finds no violation, the console no error, nothing is fetched, no page scrolls sideways, and the browser over queries
 // searches, filters and turns pages. Without a file it checks the report of the study small/claims-short, which it runs.
