@@ -6,9 +6,6 @@ const train = await encode(model, await loadDataset("jsonl", { path: "train.json
 const row = { id: "q", fields: { prompt: "the capital of france is", answer: "paris" }, label: -1 };
 const query = await encode(model, await createDataset([row]));
 const scores = await influence(model, train, query, { inverse: "ekfac", parameters: "mlp" });
-for (const order of ["proponents", "opponents"])
-  console.log(
-    order,
-    top(scores, 0, 3, { order }).map(({ index, score }) => [score.toFixed(2), train.texts[index]]),
-  );
+const shown = ({ index, score }) => `${score.toFixed(2)} ${train.texts[index]}`;
+for (const order of ["proponents", "opponents"]) console.log(order, top(scores, 0, 3, { order }).map(shown));
 model.close();
