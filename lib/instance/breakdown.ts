@@ -7,7 +7,7 @@ import { instanceTokens } from "../data/instance-tokens";
 import { requireInstances } from "../data/require-instances";
 import { AttributionError, expected } from "../errors";
 import { batchOptionNames } from "../model/batching";
-import { checkFit } from "../model/fit";
+import { checkLosses } from "../model/fit";
 import { integer, oneOf, onlyKnown } from "../options";
 import { topIndices } from "../results/ranking";
 import { requireInstanceScores } from "../results/require";
@@ -86,7 +86,7 @@ function partsOf(request: BreakdownRequest): Promise<MadeParts> {
     model,
     made: { method, modelHash },
   } = request;
-  checkFit(model, request.queries, "queries");
+  checkLosses(model, request.queries, "queries");
   if (modelHash !== model.hash)
     throw new AttributionError(
       "mismatch",
