@@ -1,6 +1,7 @@
 // How a result says where it came from. Does not load the addon: the caller passes libtorch's version.
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { AddedIds } from "../types/data";
 import type { Model } from "../types/model";
 import type { Provenance } from "../types/results";
 
@@ -11,7 +12,7 @@ export interface ProvenanceSource {
   /** None for results that no model made (BM25, random). */
   readonly model?: Pick<Model, "hash" | "dtype"> | null;
   /** What was attributed, by role; only the hashes are kept. */
-  readonly data: Readonly<Record<string, { readonly hash: string }>>;
+  readonly data: Readonly<Record<string, { readonly hash: string; readonly added?: AddedIds }>>;
   /** libtorch's version; "" where it took no part. @default "" */
   readonly libtorch?: string;
 }
@@ -23,9 +24,18 @@ export function provenance({ method, options, model = null, data, libtorch = "" 
     options: Object.freeze({ ...options }),
     modelHash: model?.hash ?? "",
     dataHashes: Object.freeze(Object.fromEntries(Object.entries(data).map(([role, { hash }]) => [role, hash]))),
+    ...addedTokens(data),
     versions: Object.freeze({ attribution: libraryVersion(), libtorch }),
     dtype: model?.dtype ?? "float64",
   });
+}
+
+/** The start and end tokens of each role's inputs, where `encode` made them. */
+function addedTokens(data: ProvenanceSource["data"]): Pick<Provenance, "addedTokens"> {
+  const added = Object.entries(data).flatMap(([role, { added }]) =>
+    added === undefined ? [] : [[role, added] as const],
+  );
+  return added.length === 0 ? {} : { addedTokens: Object.freeze(Object.fromEntries(added)) };
 }
 
 /**

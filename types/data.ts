@@ -36,11 +36,19 @@ export interface Instances {
   readonly labels: Int32Array;
   /** Causal LM only: the token that each position must predict, −100 where none counts; same length as `tokens`. Otherwise empty. */
   readonly targets: Int32Array;
+  /** The ids that `encode` has put before and behind each input; absent where nobody says. */
+  readonly added?: AddedIds;
   readonly ids: readonly string[];
   /** The text of each instance as the template made it (choices joined by a line break). */
   readonly texts: readonly string[];
   /** SHA-256 over tokens, offsets, labels and targets, hexadecimal. */
   readonly hash: string;
+}
+
+/** Ids put before and behind texts. */
+export interface AddedIds {
+  readonly start: readonly number[];
+  readonly end: readonly number[];
 }
 
 /** Text to ids and back. Asynchronous, because large vocabularies are held by a worker thread so that the event loop stays free. */
@@ -54,6 +62,9 @@ export interface Tokenizer {
   readonly size: number;
   /** Ids by role, where the checkpoint names them. */
   readonly special: { readonly bos?: number; readonly eos?: number; readonly pad?: number; readonly unk?: number };
+  /** Ids that the tokenizer's own files ask for before and behind each text (post-processor, add_bos_token, add_eos_token). */
+  readonly start: readonly number[];
+  readonly end: readonly number[];
   /** The files it was read from, copied by `saveModel`. */
   readonly files: readonly string[];
   close(): void;

@@ -1,3 +1,4 @@
+import type { AddedIds } from "./data";
 import type { ComputeType } from "./architecture";
 
 /** How a result came about; enough to make it again. */
@@ -9,6 +10,8 @@ export interface Provenance {
   readonly modelHash: string;
   /** Hashes of the instances by role: `instances`, or `train` and `queries`. */
   readonly dataHashes: Readonly<Record<string, string>>;
+  /** The start and end tokens (ids) that `encode` has put around the inputs, by role. */
+  readonly addedTokens?: Readonly<Record<string, AddedIds>>;
   readonly versions: { readonly attribution: string; readonly libtorch: string };
   readonly dtype: ComputeType;
 }

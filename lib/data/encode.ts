@@ -15,19 +15,25 @@ import { type Part, type ResolvedTemplate, resolveTemplate, type Template } from
 export type EncodingModel = Pick<Model, "tokenizer" | "architecture" | "labels">;
 
 export interface EncodeOptions extends CallOptions {
-  /** How a row becomes text. @default the paper's template for the rows' fields: "claim", "sentencePair", "choice", "prompt" or "text" */
+  /** How a row becomes text. @default the paper's template for the rows' fields: "claim", "sentencePair", "choice", "prompt", "instruction" or "text" */
   readonly template?: Template;
   /** Longest input in tokens, the start token included. @default 512 ("choice": 128), at most the model's positions */
   readonly maxLength?: number;
-  /** Begin each input with the tokenizer's bos (else eos) token, unless it begins with it already. @default true where it has one */
+  /**
+   * Begin each input with the tokenizer's start tokens, unless it begins with them already. true: also where its files ask for
+   * none, then with bos (else eos). @default what its own files ask for (`tokenizer.start`)
+   */
   readonly startToken?: boolean;
+  /** End each whole text (not a prompt that something follows) with the tokenizer's end tokens. @default what its own files ask for */
+  readonly endToken?: boolean;
   /** Classification: the model's class (name or index; −1 for none) by the data set's label. @default the class of the same name */
   readonly labels?: Readonly<Record<string, string | number>>;
   /**
    * Causal LM, what each row holds and which tokens count. "all": the text (and answer), every token. "answer": prompt and
    * answer, the answer's tokens only. "next": the prompt, and the answer's first token as what comes next (`labels` has it).
-   * The answer is the field `answer`, or after a "claim" or "sentencePair" the label's name.
-   * @default "next" where rows have answers or are prompts, else "all"
+   * The answer is the field `answer`, `completion` or `output`, or after a "claim" or "sentencePair" the label's name. Prompt and
+   * answer are tokenised as one text. Where a token spans both, the prompt ends before it and the answer begins with it.
+   * @default "answer" where rows have a `completion` or `output`; "next" where they have other answers or are prompts; else "all"
    */
   readonly targets?: "all" | "answer" | "next";
   /** Causal LM: stands between prompt and answer where neither has a space there. @default " " */
@@ -62,7 +68,8 @@ export async function encode(model: EncodingModel, dataset: Dataset, options: En
     options.onProgress?.({ done: made.ids.length, total: dataset.rows.length, stage: "encode" });
     await pace();
   }
-  return layInstances({ kind: model.architecture.head.kind, ...made }, pace);
+  const added = Object.freeze({ start: plan.start, end: plan.end });
+  return layInstances({ kind: model.architecture.head.kind, added, ...made }, pace);
 }
 
 const rowsPerBatch = 128;
@@ -73,6 +80,7 @@ interface Plan {
   readonly template: ResolvedTemplate;
   readonly maxLength: number;
   readonly start: readonly number[];
+  readonly end: readonly number[];
   readonly targets: Targets;
   readonly separator: string;
   labelOf(row: Row): number;
@@ -93,6 +101,7 @@ function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions):
     "template",
     "maxLength",
     "startToken",
+    "endToken",
     "labels",
     "targets",
     "answerSeparator",
@@ -113,40 +122,50 @@ function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions):
   const separator = options.answerSeparator ?? " ";
   if (typeof separator !== "string") throw expected("answerSeparator", "a string", separator);
   const answerOf = (row: Row): string | undefined => answerIn(row, template, dataset);
+  const completes = causal && dataset.rows.some((row) => completionOf(row) !== undefined);
   const asks = causal && (template.ends === "prompt" || dataset.rows.some((row) => answerOf(row) !== undefined));
+  const targets = oneOf<Targets>(bag, "targets", completes ? "answer" : asks ? "next" : "all", [
+    "all",
+    "answer",
+    "next",
+  ]);
   return {
     model,
     template,
     separator,
     answerOf,
     maxLength: integer(bag, "maxLength", Math.min(template.maxLength, positions), 1, positions),
-    start: startOf(model, boolean(bag, "startToken", true)),
-    targets: oneOf<Targets>(bag, "targets", asks ? "next" : "all", ["all", "answer", "next"]),
+    start: startOf(model, options.startToken === undefined ? undefined : boolean(bag, "startToken", true)),
+    end: boolean(bag, "endToken", true) && !(causal && targets === "next") ? model.tokenizer.end : [],
+    targets,
     labelOf: causal ? () => -1 : labelReader(model, dataset, options.labels),
   };
 }
 
-function startOf({ tokenizer }: EncodingModel, wanted: boolean): readonly number[] {
-  const id = tokenizer.special.bos ?? tokenizer.special.eos;
-  return wanted && id !== undefined ? [id] : [];
+/** `wanted`: undefined for what the files ask for. */
+function startOf({ tokenizer }: EncodingModel, wanted: boolean | undefined): readonly number[] {
+  if (wanted === false) return [];
+  const usual = tokenizer.special.bos ?? tokenizer.special.eos;
+  return tokenizer.start.length > 0 || wanted === undefined || usual === undefined ? tokenizer.start : [usual];
+}
+
+function completionOf({ fields }: Row): string | undefined {
+  return [fields["completion"], fields["output"]].find((field) => typeof field === "string");
 }
 
 function answerIn(row: Row, template: ResolvedTemplate, dataset: Dataset): string | undefined {
   const { answer } = row.fields;
-  const given =
-    typeof answer === "string"
-      ? answer
-      : template.asksForLabel && row.label >= 0
-        ? dataset.labels[row.label]
-        : undefined;
-  return given === undefined || given.trim() === "" ? undefined : given;
+  const written = typeof answer === "string" ? answer : completionOf(row);
+  const label = template.asksForLabel && row.label >= 0 ? dataset.labels[row.label] : undefined;
+  const found = written ?? label;
+  return found === undefined || found.trim() === "" ? undefined : found;
 }
 
 /** A row's inputs before they are tokenised; `prompt` and `whole` only where an answer follows (its last part, and both as one). */
 interface Draft {
   readonly row: Row;
   readonly inputs: readonly (readonly Part[])[];
-  readonly answer?: { readonly alone: string; readonly whole: string };
+  readonly answer?: { readonly text: string; readonly whole: string };
 }
 
 async function encodeBatch(plan: Plan, rows: readonly Row[], pace: () => Promise<void>): Promise<EncodedRow[]> {
@@ -154,7 +173,7 @@ async function encodeBatch(plan: Plan, rows: readonly Row[], pace: () => Promise
   const texts = new Set(
     drafts.flatMap(({ inputs, answer }) => [
       ...inputs.flat().map((part) => part.text),
-      ...(answer === undefined ? [] : [answer.alone, answer.whole]),
+      ...(answer === undefined ? [] : [answer.whole]),
     ]),
   );
   const distinct = [...texts];
@@ -191,7 +210,7 @@ function draftOf(plan: Plan, row: Row): Draft {
   return {
     row,
     inputs: [[...parts, { ...last, text: prompt }]],
-    answer: { alone: space + answer, whole: prompt + space + answer },
+    answer: { text: space + answer, whole: prompt + space + answer },
   };
 }
 
@@ -210,40 +229,40 @@ function requireChoices(row: Row, inputs: number): void {
 function finish(plan: Plan, { row, inputs, answer }: Draft, idsOf: (text: string) => Int32Array): EncodedRow {
   const text = inputs.map((parts) => parts.map((part) => part.text).join("")).join("\n");
   const causal = plan.model.architecture.head.kind === "causalLM";
-  const following =
-    answer === undefined
-      ? new Int32Array()
-      : answerIds(idsOf(inputs[0].at(-1)!.text), idsOf(answer.whole), idsOf(answer.alone));
-  const inRow = plan.targets === "next" ? new Int32Array() : following;
-  const rows = inputs.map((parts) =>
-    joined(
-      inputIds(
-        plan,
-        row,
-        parts.map((part) => ({ ...part, ids: idsOf(part.text) })),
-        inRow.length,
-      ),
-      inRow,
-    ),
-  );
+  const last = inputs[0].at(-1)!;
+  const shared = answer === undefined ? undefined : sharedTokens(idsOf(last.text), idsOf(answer.whole));
+  const following = answer === undefined ? new Int32Array() : idsOf(answer.whole).subarray(shared);
+  const behind = Int32Array.from([...(plan.targets === "next" ? [] : following), ...plan.end]);
+  const rows = inputs.map((parts) => {
+    const encoded = parts.map((part) => ({
+      ...part,
+      ids: idsOf(part.text).subarray(0, part === last ? shared : undefined),
+    }));
+    return joined(inputIds(plan, row, encoded, behind.length), behind);
+  });
   for (const ids of rows) checkIds(plan, row, ids);
+  if (answer !== undefined && rows[0].length === behind.length)
+    throw new AttributionError(
+      "invalid",
+      `Row "${row.id}" has no token before its answer: its first token spans prompt and answer. Give a longer prompt, or startToken: true`,
+    );
   if (!causal) return { id: row.id, rows, label: plan.labelOf(row), targets: undefined, text };
   const label = plan.targets === "next" ? (following[0] ?? -1) : -1;
   const targets = nextTokens(rows[0], label);
-  const counted = { all: targets.length, answer: inRow.length + 1, next: 1 }[plan.targets];
+  const counted = { all: targets.length, answer: behind.length + 1, next: 1 }[plan.targets];
   return {
     id: row.id,
     rows,
     label,
-    targets: targets.fill(noTarget, 0, targets.length - counted),
-    text: plan.targets === "next" ? text : text + (answer?.alone ?? ""),
+    targets: targets.fill(noTarget, 0, Math.max(0, targets.length - counted)),
+    text: plan.targets === "next" ? text : text + (answer?.text ?? ""),
   };
 }
 
-/** The answer's tokens where prompt and answer are tokenised as one; tokenised alone where a token spans both. */
-function answerIds(prompt: Int32Array, whole: Int32Array, alone: Int32Array): Int32Array {
-  const begins = prompt.length < whole.length && prompt.every((id, index) => whole[index] === id);
-  return begins ? whole.subarray(prompt.length) : alone;
+/** How many tokens the prompt alone and the whole text begin with alike; behind them begins the answer. */
+function sharedTokens(prompt: Int32Array, whole: Int32Array): number {
+  const differs = prompt.findIndex((id, index) => whole[index] !== id);
+  return differs < 0 ? prompt.length : differs;
 }
 
 interface EncodedPart extends Part {
@@ -253,7 +272,7 @@ interface EncodedPart extends Part {
 /** An input's tokens: the start token, then the parts, cut so that `reserved` more tokens fit behind them. */
 function inputIds(plan: Plan, row: Row, parts: readonly EncodedPart[], reserved: number): Int32Array[] {
   const first = parts.find((part) => part.ids.length > 0)?.ids[0];
-  const start = plan.start.filter((id) => id !== first);
+  const start = plan.start[0] === first ? [] : plan.start;
   const length = start.length + reserved + parts.reduce((sum, part) => sum + part.ids.length, 0);
   let excess = length - plan.maxLength;
   const kept = parts.map((part) => part.ids);

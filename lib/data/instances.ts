@@ -2,7 +2,7 @@
 // types/data.ts. Knows no text and no tokenizer.
 import { createHash } from "node:crypto";
 import type { HeadKind } from "../../types/architecture";
-import type { Instances } from "../../types/data";
+import type { AddedIds, Instances } from "../../types/data";
 import { AttributionError, expected } from "../errors";
 import { listOf, oneOf, onlyKnown } from "../options";
 import { atOnce, inSlices, type Pace, type Steps } from "../pacing";
@@ -63,6 +63,7 @@ export interface CheckedInstances {
   readonly labels: ArrayLike<number>;
   /** One per row, or none. */
   readonly targets: readonly Int32Array[];
+  readonly added?: AddedIds;
   readonly ids: readonly string[];
   readonly texts: readonly string[];
 }
@@ -72,7 +73,7 @@ export function layInstances(checked: CheckedInstances, pace: Pace): Promise<Ins
   return inSlices(laying(checked), pace);
 }
 
-function* laying({ kind, rows, groups, labels, targets, ids, texts }: CheckedInstances): Steps<Instances> {
+function* laying({ kind, rows, groups, labels, targets, added, ids, texts }: CheckedInstances): Steps<Instances> {
   const laid = {
     tokens: yield* joining(rows),
     rowOffsets: offsetsOf(rows.map((row) => row.length)),
@@ -84,6 +85,7 @@ function* laying({ kind, rows, groups, labels, targets, ids, texts }: CheckedIns
     ...laid,
     groupOffsets: offsetsOf(groups),
     labels: Int32Array.from(labels),
+    ...(added === undefined ? {} : { added }),
     ids,
     texts,
   });
@@ -105,7 +107,7 @@ export function selectInstances(instances: Instances, indices: ArrayLike<number>
     for (let row = groupOffsets[index]; row < groupOffsets[index + 1]; row++)
       rows.push([rowOffsets[row], rowOffsets[row + 1]]);
   }
-  const { tokens, targets, labels, ids, texts } = instances;
+  const { tokens, targets, labels, added, ids, texts } = instances;
   return atOnce(
     laying({
       kind: instances.kind,
@@ -113,6 +115,7 @@ export function selectInstances(instances: Instances, indices: ArrayLike<number>
       groups: chosen.map((index) => groupOffsets[index + 1] - groupOffsets[index]),
       labels: chosen.map((index) => labels[index]),
       targets: targets.length === 0 ? [] : rows.map(([start, end]) => targets.subarray(start, end)),
+      ...(added === undefined ? {} : { added }),
       ids: chosen.map((index) => ids[index]),
       texts: chosen.map((index) => texts[index]),
     }),
@@ -142,6 +145,9 @@ export function concatInstances(sets: readonly Instances[]): Instances {
       groupOffsets: joinedOffsets(sets.map((set) => set.groupOffsets)),
       labels: atOnce(joining(sets.map((set) => set.labels))),
       targets: atOnce(joining(sets.map((set) => set.targets))),
+      ...(sets.every(({ added }) => JSON.stringify(added) === JSON.stringify(first.added)) && first.added !== undefined
+        ? { added: first.added }
+        : {}),
       ids: sets.flatMap((set) => set.ids),
       texts: sets.flatMap((set) => set.texts),
     }),

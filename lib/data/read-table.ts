@@ -82,6 +82,12 @@ function cellScanner(
     return row;
   };
   const plain = (character: string): void => {
+    if (place === "plain" && cell.endsWith("\r"))
+      throw corruptAt(
+        path,
+        line,
+        "has a carriage return without a line feed; save the file with line feeds (\\n or \\r\\n)",
+      );
     if (place === "start" && character === '"') place = "quoted";
     else if (place !== "closed") [cell, place] = [cell + character, "plain"];
     else if (character === '"') [cell, place] = [`${cell}"`, "quoted"];

@@ -1,7 +1,7 @@
 // Whether a value is Instances: what every function that takes them asks first, in constant time. Their numbers (ids, offsets,
 // labels) are checked where they are read, by the native core.
 import type { Instances } from "../../types/data";
-import { AttributionError, expected } from "../errors";
+import { AttributionError, expected, shown } from "../errors";
 import { isTyped } from "../options";
 
 const kinds: readonly unknown[] = ["causalLM", "classification", "choice"];
@@ -23,6 +23,44 @@ export function requireSome(value: unknown, name: string): asserts value is Inst
   requireInstances(value, name);
   if (value.size === 0)
     throw new AttributionError("invalid", `Expected "${name}" to hold at least one instance but received none`);
+}
+
+/** "missing" where an instance has nothing to predict: no label, or for a causal LM no target token. Its loss would be 0. */
+export function requireTargets(instances: Instances, name: string): void {
+  const silent = indicesWhere(instances, hasNothingToPredict);
+  if (silent.length > 0)
+    throw nothingToPredict(instances, name, silent, instances.kind === "causalLM" ? "no target token" : "no label");
+}
+
+/** "missing" where an instance has no label. */
+export function requireLabels(instances: Instances, name: string): void {
+  const silent = indicesWhere(instances, ({ labels }, index) => labels[index] < 0);
+  if (silent.length > 0) throw nothingToPredict(instances, name, silent, "no label");
+}
+
+function hasNothingToPredict({ kind, labels, targets, rowOffsets, groupOffsets }: Instances, index: number): boolean {
+  if (kind !== "causalLM") return !(labels[index] >= 0);
+  const start = rowOffsets[groupOffsets[index]];
+  // Most rows predict at their end.
+  for (let at = rowOffsets[groupOffsets[index + 1]] - 1; at >= start; at--) if (targets[at] >= 0) return false;
+  return true;
+}
+
+const mostNamed = 3;
+
+function indicesWhere(instances: Instances, holds: (instances: Instances, index: number) => boolean): number[] {
+  const found: number[] = [];
+  for (let index = 0; index < instances.size && found.length <= mostNamed; index++)
+    if (holds(instances, index)) found.push(index);
+  return found;
+}
+
+function nothingToPredict({ ids }: Instances, name: string, silent: readonly number[], what: string): AttributionError {
+  const rows = silent.slice(0, mostNamed).map((index) => `${index} (id ${shown(ids[index])})`);
+  return new AttributionError(
+    "missing",
+    `Instances of "${name}" have nothing to predict (${what}): ${rows.join(", ")}${silent.length > mostNamed ? ", …" : ""}. Leave them out, or give them a label or an answer`,
+  );
 }
 
 /** The parts whose types or lengths contradict each other, or undefined. */

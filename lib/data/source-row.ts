@@ -25,6 +25,12 @@ export interface FieldMapping {
   readonly delimiter?: string;
 }
 
+/** What files write where they have no label: nothing, null, −1, "-" or "n/a"; one meaning in every format. */
+export function isNoLabel(value: unknown): boolean {
+  if (typeof value === "string") return /^\s*(-1|-|n\/a)?\s*$/i.test(value);
+  return value === undefined || value === null || value === -1;
+}
+
 type Record_ = Readonly<Record<string, unknown>>;
 
 /** The text at `key`; a record without it is refused. */

@@ -11,7 +11,7 @@ export interface Part {
 
 /** A row's parts; for listwise choice the parts of each choice. */
 export type TemplateFunction = (row: Row) => readonly Part[] | readonly (readonly Part[])[];
-export type TemplateName = "claim" | "sentencePair" | "choice" | "prompt" | "text";
+export type TemplateName = "claim" | "sentencePair" | "choice" | "prompt" | "instruction" | "text";
 /** A name, a function, or a text with {fields} (`{{` for a brace; `{choice}` makes one input per choice; one part, never truncated). */
 export type Template = TemplateName | TemplateFunction | (string & {});
 
@@ -76,6 +76,14 @@ const named: Readonly<Record<TemplateName, Named>> = {
     ],
   },
   prompt: { fields: ["prompt"], maxLength: 512, ends: "prompt", parts: (field) => [{ text: field("prompt") }] },
+  // Alpaca's rows: an instruction, often with an input, and the output as the answer.
+  instruction: {
+    fields: ["instruction"],
+    optional: "input",
+    maxLength: 512,
+    ends: "prompt",
+    parts: (field) => [{ text: field("instruction") + (field("input") === "" ? "" : `\n\n${field("input")}`) }],
+  },
   text: { fields: ["text"], maxLength: 512, parts: (field) => [{ text: field("text"), truncate: true }] },
 };
 

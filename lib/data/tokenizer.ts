@@ -106,7 +106,7 @@ async function inNewThread(open: (thread: TokenizerThread) => Promise<Opened>): 
   }
 }
 
-function tokenizerOf(thread: TokenizerThread, { handle, size, special, files }: Opened): Tokenizer {
+function tokenizerOf(thread: TokenizerThread, { handle, size, special, start, end: behind, files }: Opened): Tokenizer {
   const owner = { thread, handle };
   thread.tokenizers++;
   let closed = false;
@@ -120,6 +120,8 @@ function tokenizerOf(thread: TokenizerThread, { handle, size, special, files }: 
     tokenTexts: async (ids) => ask<string[]>(thread, { kind: "tokenTexts", handle: open().handle, ids: idsOf(ids) }),
     size,
     special: Object.freeze({ ...special }),
+    start: Object.freeze([...start]),
+    end: Object.freeze([...behind]),
     files: Object.freeze([...files]),
     close: () => {
       if (closed) return;

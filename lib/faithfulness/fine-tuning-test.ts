@@ -8,7 +8,7 @@ import { AttributionError, expected } from "../errors";
 import { type BatchOptions, batchOptionNames } from "../model/batching";
 import { evaluate } from "../model/evaluate";
 import { fineTune, type FineTuneOptions } from "../model/fine-tune";
-import { checkFit } from "../model/fit";
+import { checkLosses } from "../model/fit";
 import { libtorchVersion } from "../native";
 import { onlyKnown } from "../options";
 import { provenance } from "../provenance";
@@ -75,8 +75,8 @@ export async function fineTuningTest(
     seeds = [42, 60, 73],
   } = options;
   checkLists(fractions, subsets, seeds);
-  checkFit(base, train, "train");
-  checkFit(base, test, "test");
+  checkLosses(base, train, "train");
+  checkLosses(base, test, "test");
   requireInstanceAttribution(attribution, "attribution");
   if (attribution.train !== train.size || attribution.trainIds.some((id, i) => id !== train.ids[i])) {
     throw new AttributionError(

@@ -7,7 +7,7 @@ import { AttributionError, expected } from "../errors";
 import { type BatchOptions, batchOptionNames } from "../model/batching";
 import { evaluate, type Evaluation } from "../model/evaluate";
 import { fineTune, type FineTuneOptions } from "../model/fine-tune";
-import { checkFit } from "../model/fit";
+import { checkLosses } from "../model/fit";
 import { requireInstanceAttribution } from "../results/require";
 
 export interface RetrainingOptions extends BatchOptions {
@@ -42,8 +42,8 @@ export function checkRanks(attribution: InstanceAttribution, train: Instances, q
 }
 
 export function checkLabelled(base: Model, train: Instances, queries: Instances): void {
-  checkFit(base, train, "train");
-  checkFit(base, queries, "queries");
+  checkLosses(base, train, "train");
+  checkLosses(base, queries, "queries");
   const unknown = queries.kind === "causalLM" ? -1 : queries.labels.findIndex((label) => label < 0);
   if (unknown >= 0)
     throw new AttributionError(

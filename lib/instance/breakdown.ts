@@ -6,7 +6,7 @@ import type { GradientStore, TopInstances } from "../../types/store";
 import { instanceTokens } from "../data/instance-tokens";
 import { AttributionError } from "../errors";
 import { batchOptionNames } from "../model/batching";
-import { checkFit } from "../model/fit";
+import { checkLosses } from "../model/fit";
 import { oneOf, onlyKnown } from "../options";
 import { exactMethods, exactParts } from "./breakdown/exact";
 import { featureParts } from "./breakdown/features";
@@ -83,7 +83,7 @@ function partsOf(request: BreakdownRequest): Promise<MadeParts> {
     model,
     made: { method, modelHash },
   } = request;
-  checkFit(model, request.queries, "queries");
+  checkLosses(model, request.queries, "queries");
   if (modelHash !== model.hash)
     throw new AttributionError(
       "mismatch",

@@ -7,7 +7,7 @@ import type { GradientStore } from "../../types/store";
 import { stopIfAborted } from "../pacing";
 import { AttributionError } from "../errors";
 import type { BatchOptions } from "../model/batching";
-import { checkFit } from "../model/fit";
+import { checkLosses } from "../model/fit";
 import { handleOf } from "../model/model";
 import { libtorchVersion, native, runNative } from "../native";
 import { oneOf, onlyKnown, pathOf } from "../options";
@@ -60,7 +60,7 @@ export async function buildGradientStore(
   options?: GradientStoreOptions,
 ): Promise<GradientStore> {
   const given = onlyKnown(options, storeOptionNames);
-  checkFit(model, train, "train");
+  checkLosses(model, train, "train");
   const folder = folderOf(directory);
   stopIfAborted(options?.signal);
   const request = requestOf(model, train, given);
@@ -91,7 +91,7 @@ export async function appendToGradientStore(
 ): Promise<GradientStore> {
   const folder = folderOf(directory);
   const given = onlyKnown(options, ["signal", "onProgress", "batchTokens"]);
-  checkFit(model, train, "train");
+  checkLosses(model, train, "train");
   stopIfAborted(options?.signal);
   const found = await readManifest(folder);
   const { settings, precision, rowsPerShard, batchTokens } = found;

@@ -6,7 +6,8 @@ import { onlyKnown } from "../options";
 import { pacedBy } from "../pacing";
 import { type BatchOptions, batchOptionNames } from "../model/batching";
 import { readoutStates } from "../model/capture";
-import { checkPair, instanceAttribution } from "./gradients/features";
+import { checkFit } from "../model/fit";
+import { instanceAttribution } from "./gradients/features";
 
 /**
  * score(q, z) = cosine of the readout hidden states (after the final norm), within −1–1; of a listwise instance the mean state of
@@ -21,7 +22,8 @@ export async function representationSimilarity(
   options?: BatchOptions,
 ): Promise<InstanceAttribution> {
   onlyKnown(options, batchOptionNames);
-  checkPair(model, train, queries);
+  checkFit(model, train, "train");
+  checkFit(model, queries, "queries");
   const pace = pacedBy(options?.signal);
   const trainStates = directions(await readoutStates(model, train, options), train);
   const queryStates = directions(await readoutStates(model, queries, options), queries);

@@ -2,7 +2,7 @@
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { GradientStore, SelfInfluence } from "../../types/store";
-import { checkFit } from "../model/fit";
+import { checkLosses } from "../model/fit";
 import { handleOf } from "../model/model";
 import { libtorchVersion, native, runNative } from "../native";
 import { onlyKnown } from "../options";
@@ -62,7 +62,7 @@ async function ofModel(model: Model, train: Instances, options?: SelfInfluenceOp
     options,
     influenceOptionNames.filter((name) => name !== "preset"),
   );
-  checkFit(model, train, "train");
+  checkLosses(model, train, "train");
   const params = await influenceParams(model, train, given, "identity");
   const { scores } = await runNative(
     (control) => native().selfInfluence(handleOf(model), train, params, control),

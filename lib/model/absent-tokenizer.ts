@@ -17,6 +17,8 @@ export function absentTokenizer(where: string): Tokenizer {
     tokenTexts: refuse,
     size: 0,
     special: {},
+    start: [],
+    end: [],
     files: [],
     close: () => undefined,
   });

@@ -9,7 +9,7 @@ import { native, runNative } from "../native";
 import { boolean, integer, leastAboveZero, number, oneOf, onlyKnown, pathOf, seedOf } from "../options";
 import { makeFolder } from "../storage/files";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "./batching";
-import { checkFit } from "./fit";
+import { checkLosses } from "./fit";
 import { handleOf, wrapLike } from "./model";
 import { saveModel, weightFile } from "./save-model";
 import { momentFiles, writeTrainingState } from "./training-state";
@@ -118,8 +118,8 @@ export async function fineTuneWithHistory(
   const keepsState = boolean({ ...options }, "optimizerState", false);
   if (keepsState && checkpoints === undefined)
     throw new AttributionError("invalid", '"optimizerState" lies in the folders of "checkpoints": name their folder');
-  checkFit(model, instances, "instances");
-  if (evaluation !== null) checkFit(model, evaluation, "evaluation");
+  checkLosses(model, instances, "instances");
+  if (evaluation !== null) checkLosses(model, evaluation, "evaluation");
   if (checkpoints === undefined) return run(model, instances, evaluation, params, options);
   return withCheckpoints(model, { folder: checkpoints, keepsState }, params, (full) =>
     run(model, instances, evaluation, full, options),

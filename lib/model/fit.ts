@@ -1,7 +1,7 @@
 // Instances must be made for the head of the model that takes them; the native core checks ids, lengths and labels.
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
-import { requireSome } from "../data/require-instances";
+import { requireSome, requireTargets } from "../data/require-instances";
 import { AttributionError } from "../errors";
 import { handleOf } from "./model";
 
@@ -16,4 +16,10 @@ export function checkFit(model: Model, instances: Instances, name: string): void
       `Expected "${name}" for a ${kind} head but received instances of kind "${instances.kind}"`,
     );
   }
+}
+
+/** The same for calls that take a loss: each instance must have something to predict. */
+export function checkLosses(model: Model, instances: Instances, name: string): void {
+  checkFit(model, instances, name);
+  requireTargets(instances, name);
 }

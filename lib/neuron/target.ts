@@ -1,7 +1,8 @@
 // The target F that neurons are scored against.
 import type { Instances } from "../../types/data";
 import type { NativeTarget } from "../../types/native";
-import { AttributionError, expected } from "../errors";
+import { requireLabels } from "../data/require-instances";
+import { expected } from "../errors";
 import { oneOf } from "../options";
 
 export interface TargetOptions {
@@ -21,12 +22,7 @@ export function targetOf(options: Readonly<Record<string, unknown>>, instances: 
   const of = options["of"] ?? "predicted";
   const labels =
     typeof of === "string" ? oneOf({ of }, "of", "predicted", ["predicted", "gold"]) : classes("of", of, instances);
-  if (labels === "gold" && instances.labels.some((label) => label < 0)) {
-    throw new AttributionError(
-      "missing",
-      'The target is the gold class, but some instances have no label; use of: "predicted"',
-    );
-  }
+  if (labels === "gold") requireLabels(instances, "instances");
   if (options["contrast"] === undefined) return { of: kind, labels };
   return { of: kind, labels, contrast: classes("contrast", options["contrast"], instances) };
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createDataset } from "../../lib/data/dataset";
 import { encode, type EncodeOptions, type EncodingModel } from "../../lib/data/encode";
 import { loadDataset } from "../../lib/data/load-dataset";
-import { openTokenizer } from "../../lib/data/tokenizer";
+import { createTokenizer, openTokenizer } from "../../lib/data/tokenizer";
 import type { Architecture, HeadKind } from "../../types/architecture";
 import type { Dataset, Instances, Row, Tokenizer } from "../../types/data";
 import { longestHold, shortestHold } from "./event-loop";
@@ -51,6 +51,48 @@ describe("inputs", () => {
     expect(rowsOf(await encode(model("classification", verdicts), claims, { startToken: false }))[0]).toEqual(
       rowsOf(made)[0].slice(1),
     );
+  });
+
+  test("start and end tokens are those that the tokenizer's files ask for", async () => {
+    const json = {
+      added_tokens: [
+        { id: 3, content: "<s>", special: true },
+        { id: 4, content: "</s>", special: true },
+      ],
+      pre_tokenizer: { type: "Whitespace" },
+      model: { type: "WordLevel", vocab: { a: 0, b: 1, c: 2 } },
+    };
+    const named = { bos_token: "<s>", eos_token: "</s>" };
+    const template = {
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "<s>" } }, { Sequence: { id: "A" } }, { SpecialToken: { id: "</s>" } }],
+      special_tokens: { "<s>": { ids: [3] }, "</s>": { ids: [4] } },
+    };
+    const cases: [object, object, number[], number[]][] = [
+      [json, named, [], []],
+      [{ ...json, post_processor: template }, named, [3], [4]],
+      [{ ...json, post_processor: template }, { ...named, add_bos_token: false }, [], []],
+      [json, { ...named, add_bos_token: true }, [3], []],
+      [json, { ...named, add_bos_token: true, add_eos_token: true }, [3], [4]],
+      [json, { eos_token: "</s>", bos_token: null, add_bos_token: true }, [], []],
+    ];
+    for (const [source, config, start, end] of cases) {
+      const own = await createTokenizer(source, config);
+      expect([own.start, own.end]).toEqual([start, end]);
+      const made = await encode({ ...model("causalLM"), tokenizer: own }, await data([{ fields: { text: "a b" } }]));
+      expect(rowsOf(made)).toEqual([[...start, 0, 1, ...end]]);
+      expect(made.added).toEqual({ start, end });
+      const prompt = await encode(
+        { ...model("causalLM"), tokenizer: own },
+        await data([{ fields: { prompt: "a b" } }]),
+      );
+      expect(rowsOf(prompt)).toEqual([[...start, 0, 1]]);
+    }
+    const own = await createTokenizer(json, named);
+    const forced = await encode({ ...model("causalLM"), tokenizer: own }, await data([{ fields: { text: "a" } }]), {
+      startToken: true,
+    });
+    expect(rowsOf(forced)).toEqual([[3, 0]]);
   });
 
   test("too long: tokens are dropped from the end of the evidence", async () => {
@@ -163,6 +205,40 @@ describe("causal LM", () => {
     expect([rowsOf(made)[0], Array.from(made.labels)]).toEqual([prompt, [first]]);
     expect(Array.from(made.targets)).toEqual([...prompt.slice(1).map(() => -100), first]);
     expect(made.texts).toEqual(["The capital of France is"]);
+  });
+
+  test("prompt and completion, instruction and output: the answer's tokens count", async () => {
+    const made = await encoded([{ fields: { prompt: "The capital of France is", completion: "Paris now" } }]);
+    const [prompt, answer] = [[0, ...(await ids("The capital of France is"))], await ids(" Paris now")];
+    expect(rowsOf(made)[0]).toEqual([...prompt, ...answer]);
+    expect(Array.from(made.targets)).toEqual([...prompt.slice(1).map(() => -100), ...answer, -100]);
+    const alpaca = { instruction: "Name the capital", input: "France", output: "Paris now" };
+    const asked = await encoded([{ fields: alpaca }, { fields: { ...alpaca, input: "" } }]);
+    expect(asked.texts).toEqual(["Name the capital\n\nFrance Paris now", "Name the capital Paris now"]);
+  });
+
+  test("where a token spans prompt and answer, the answer begins with it", async () => {
+    const words = { p: 0, a: 1, b: 2, ab: 3, " ": 4, "[s]": 5 };
+    const joining = await createTokenizer({
+      added_tokens: [],
+      model: { type: "BPE", vocab: words, merges: [["a", "b"]] },
+    });
+    const encodedBy = async (prompt: string, options: EncodeOptions = {}) =>
+      encode({ ...model("causalLM"), tokenizer: joining }, await data([{ fields: { prompt, answer: "b" } }]), {
+        answerSeparator: "",
+        targets: "answer",
+        ...options,
+      });
+    const made = await encodedBy("pa");
+    expect([rowsOf(made)[0], Array.from(made.targets)]).toEqual([
+      [0, 3],
+      [3, -100],
+    ]);
+    expect(Array.from((await encodedBy("pa", { targets: "next" })).labels)).toEqual([3]);
+    await expect(encodedBy("a")).rejects.toMatchObject({
+      code: "invalid",
+      message: expect.stringContaining("spans prompt and answer") as string,
+    });
   });
 
   test('targets "answer" counts the answer\'s tokens, "all" every token', async () => {

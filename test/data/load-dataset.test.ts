@@ -378,3 +378,50 @@ describe("refusals", () => {
     expect((await createDataset([{ id: "q", fields: { choices: ["a", "b"] }, label: 1 }])).labels).toEqual([]);
   });
 });
+
+describe("what is no label, and what is no text", () => {
+  test('−1, "-", "n/a" and nothing are no label, in CSV and in JSONL', async () => {
+    const none = ["-1", "-", "n/a", "N/A", ""];
+    const csvPath = file(
+      "none.csv",
+      `text,label\n${[...none, "yes"].map((label, row) => `t${row},${label}`).join("\n")}\n`,
+    );
+    const jsonPath = file(
+      "none.jsonl",
+      jsonLines(...[...none, -1, null, "yes"].map((label, row) => ({ text: `t${row}`, label }))),
+    );
+    for (const [name, path, rows] of [
+      ["csv", csvPath, 5],
+      ["jsonl", jsonPath, 7],
+    ] as const) {
+      const { rows: found, labels } = await loadDataset(name, { path });
+      expect([labels, found.map(({ label }) => label)]).toEqual([["yes"], [...new Array<number>(rows).fill(-1), 0]]);
+    }
+  });
+
+  test("records without a text are refused, with what they have instead", async () => {
+    const refused = (content: object): Promise<unknown> =>
+      loadDataset("jsonl", { path: file("odd.jsonl", JSON.stringify(content)) });
+    await expect(refused({ data: [{ text: "a" }] })).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringMatching(
+        /odd\.jsonl:1: has no text, only "data"\. Give a file that holds the list "data" alone/,
+      ) as string,
+    });
+    await expect(refused({ messages: [{ role: "user", content: "hi" }] })).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining('"prompt" and a "completion"') as string,
+    });
+    await expect(refused({ inner: { text: "a" } })).rejects.toMatchObject({
+      message: expect.stringContaining('the option "fields"') as string,
+    });
+  });
+
+  test("a CSV whose lines end in bare carriage returns is refused by that", async () => {
+    const path = file("mac.csv", "text,label\rone,a\rtwo,b\r");
+    await expect(loadDataset("csv", { path })).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringMatching(/mac\.csv:1: has a carriage return without a line feed/) as string,
+    });
+  });
+});

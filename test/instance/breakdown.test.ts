@@ -301,29 +301,6 @@ describe("pairs", () => {
     expect(await load(join(folder, "saved"))).toEqual(made);
     await rm(folder, { recursive: true });
   });
-
-  test("without a gradient have parts 0, never NaN", async () => {
-    const silent = createInstances({
-      kind: "classification",
-      rows: [
-        [3, 4],
-        [5, 6],
-      ],
-      labels: [-1, 1],
-    });
-    const attribution = await gradientSimilarity(pair.model, pair.train, silent, { similarity: "cosine" });
-    for (const by of kinds) {
-      const made = await breakdown(pair.model, pair.train, silent, attribution, {
-        by,
-        pairs: [
-          [0, 0],
-          [1, 0],
-        ],
-      });
-      expect(made.pairs[0].parts.every((part) => part === 0)).toBe(true);
-      expect(made.pairs[1].score).toBeCloseTo(attribution.scores[6], 6);
-    }
-  });
 });
 
 describe("breakdown refuses", () => {

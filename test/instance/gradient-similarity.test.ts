@@ -1,5 +1,7 @@
 import { createInstances, noTarget, selectInstances } from "../../lib/data/instances";
 import { gradientSimilarity, type GradientSimilarityOptions } from "../../lib/instance/gradient-similarity";
+import { influence } from "../../lib/instance/influence";
+import { selfInfluence } from "../../lib/instance/self-influence";
 import { modulesOf } from "../../lib/instance/gradients/parameters";
 import { evaluate } from "../../lib/model/evaluate";
 import { refusal } from "../storage/refusal";
@@ -122,7 +124,7 @@ describe("gradient similarity", () => {
     model.close();
   });
 
-  test("a zero gradient has dot and cosine 0, never NaN", async () => {
+  test("instances with nothing to predict are refused, by their rows", async () => {
     using model = await open("llama");
     const rows = [
       [5, 6, 7],
@@ -135,19 +137,19 @@ describe("gradient similarity", () => {
         [noTarget, noTarget, noTarget],
         [9, 10, 11, noTarget],
       ],
+      ids: ["quiet", "loud"],
     });
-    for (const similarity of ["dot", "cosine"] as const) {
-      for (const parameters of ["linear", "head"] as const) {
-        const { scores } = await gradientSimilarity(model, silent, silent, { similarity, parameters });
-        expect(Array.from(scores.subarray(0, 3))).toEqual([0, 0, 0]);
-        expect(scores[3]).toBeGreaterThan(0);
-      }
-    }
+    await expect(gradientSimilarity(model, silent, silent)).rejects.toMatchObject(
+      refusal("missing", /"train".*no target token.*: 0 \(id "quiet"\)\./),
+    );
     using classifier = await open("opt-classification");
-    const unlabelled = createInstances({ kind: "classification", rows, labels: [-1, 2] });
-    const { scores } = await gradientSimilarity(classifier, unlabelled, unlabelled, { similarity: "cosine" });
-    expect(Array.from(scores.subarray(0, 3))).toEqual([0, 0, 0]);
-    expect(scores[3]).toBeCloseTo(1, 5);
+    const labelled = createInstances({ kind: "classification", rows, labels: [1, 2] });
+    const unlabelled = createInstances({ kind: "classification", rows, labels: [-1, -1] });
+    await expect(gradientSimilarity(classifier, labelled, unlabelled)).rejects.toMatchObject(
+      refusal("missing", /"queries".*no label.*: 0 \(id "0"\), 1 \(id "1"\)\./),
+    );
+    await expect(selfInfluence(classifier, unlabelled)).rejects.toMatchObject(refusal("missing", /"train".*no label/));
+    await expect(influence(classifier, labelled, unlabelled)).rejects.toMatchObject(refusal("missing", /no label/));
   });
 
   test("of mean losses is that of summed losses over both numbers of target tokens", async () => {

@@ -107,23 +107,3 @@ describe("a language model's own head", () => {
     expect(relativeDifference(cache, full)).toBeLessThan(tolerance);
   });
 });
-
-test("instances without a label have no curvature and no score", async () => {
-  using model = await open("opt-classification", { dtype: "float64" });
-  const silent = createInstances({
-    kind: "classification",
-    rows: [
-      [5, 6, 7],
-      [8, 9],
-      [5, 11, 12, 13],
-    ],
-    labels: [1, -1, 2],
-  });
-  for (const parameters of ["head", ["score", "layers.1.mlp.*"]] satisfies Parameters[]) {
-    const scores = async (engine: "cache" | "full") =>
-      (await influence(model, silent, raggedInstances("classification", 2), { parameters, engine, damping: 3 })).scores;
-    const cache = await scores("cache");
-    expect(cache[1]).toBe(0);
-    expect(relativeDifference(cache, await scores("full"))).toBeLessThan(tolerance);
-  }
-});

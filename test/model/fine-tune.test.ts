@@ -299,6 +299,6 @@ describe("fine-tuning refuses", () => {
   test("instances without labels", async () => {
     using model = await open("opt-classification");
     const unlabelled = createInstances({ kind: "classification", rows: [[5, 6]] });
-    await expect(fineTune(model, unlabelled, few)).rejects.toMatchObject(refusal("invalid", /no label/));
+    await expect(fineTune(model, unlabelled, few)).rejects.toMatchObject(refusal("missing", /no label/));
   });
 });

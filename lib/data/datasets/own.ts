@@ -3,7 +3,7 @@
 import { readJsonObjects } from "../read-json";
 import { readDelimited } from "../read-table";
 import { corruptAt } from "../read-text";
-import { type DatasetSource, type FieldMapping, idOf, type SourceRow } from "../source-row";
+import { type DatasetSource, type FieldMapping, idOf, isNoLabel, type SourceRow } from "../source-row";
 
 export const jsonl: DatasetSource = {
   labels: "found",
@@ -30,7 +30,7 @@ function ownRow(path: string, line: number, value: Values, mapping: FieldMapping
     throw corruptAt(path, line, `has no "${mapping.id}", which "id" names`);
   const fields =
     mapping.fields === undefined
-      ? allFields(value, [labelKey, idKey])
+      ? allFields(path, line, value, [labelKey, idKey])
       : Object.fromEntries(
           Object.entries(mapping.fields).map(([name, key]) => [name, fieldAt(path, line, value, key)]),
         );
@@ -66,13 +66,32 @@ function asField(value: unknown): string | readonly string[] | undefined {
   return Array.isArray(value) && value.every((item) => typeof item === "string") ? value : undefined;
 }
 
-function allFields(value: Values, without: readonly (string | null)[]): Record<string, string | readonly string[]> {
+function allFields(
+  path: string,
+  line: number,
+  value: Values,
+  without: readonly (string | null)[],
+): Record<string, string | readonly string[]> {
   const fields: [string, string | readonly string[]][] = [];
   for (const [name, entry] of Object.entries(value)) {
     const field = without.includes(name) ? undefined : asField(entry);
     if (field !== undefined) fields.push([name, field]);
   }
+  if (fields.length === 0) throw corruptAt(path, line, withoutText(value));
   return Object.fromEntries(fields);
+}
+
+/** What a record without a text has instead, and what to do. */
+function withoutText(value: Values): string {
+  const keys = Object.keys(value).map((key) => JSON.stringify(key));
+  const found = `has no text, only ${keys.slice(0, 5).join(", ") || "nothing"}${keys.length > 5 ? ", …" : ""}`;
+  const list = Object.entries(value).find(
+    ([, entry]) => Array.isArray(entry) && entry.every((item) => typeof item === "object"),
+  );
+  if (list?.[0] === "messages") return `${found}. Write each conversation as a "prompt" and a "completion"`;
+  if (list !== undefined)
+    return `${found}. Give a file that holds the list ${JSON.stringify(list[0])} alone, or one object a line`;
+  return `${found}. Name texts within it by the option "fields"`;
 }
 
 function labelAt(
@@ -83,16 +102,14 @@ function labelAt(
   choices: unknown,
 ): string | number | undefined {
   const label = valueAt(value, key);
-  if (label === undefined || label === null || label === "") return undefined;
+  if (isNoLabel(label)) return undefined;
   if (Array.isArray(choices)) return choiceIndex(path, line, label, choices);
-  if (typeof label === "string" || typeof label === "boolean") return String(label);
-  if (typeof label === "number") return label === -1 ? undefined : String(label);
+  if (typeof label === "string" || typeof label === "boolean" || typeof label === "number") return String(label);
   throw corruptAt(path, line, `expected "${key}" to be a text or a number but found ${JSON.stringify(label)}`);
 }
 
 /** Listwise data name the right choice by its index or by its text. */
-function choiceIndex(path: string, line: number, label: unknown, choices: readonly unknown[]): number | undefined {
-  if (label === -1) return undefined;
+function choiceIndex(path: string, line: number, label: unknown, choices: readonly unknown[]): number {
   const index = typeof label === "number" ? label : choices.indexOf(label);
   if (Number.isInteger(index) && index >= 0 && index < choices.length) return index;
   throw corruptAt(

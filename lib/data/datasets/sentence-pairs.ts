@@ -3,7 +3,7 @@
 import { type JsonRecord, readJsonObjects } from "../read-json";
 import { cellsOf, readTabbed, type TableRow } from "../read-table";
 import { corruptAt, firstCharacter, readLines } from "../read-text";
-import { idOf, type SourceRow, textAt } from "../source-row";
+import { idOf, isNoLabel, type SourceRow, textAt } from "../source-row";
 
 export const inferenceLabels = ["entailment", "neutral", "contradiction"] as const;
 
@@ -57,7 +57,8 @@ async function* pairs(
 
 function labelOf(path: string, line: number, value: Readonly<Record<string, unknown>>): string | number | undefined {
   const label = value["gold_label"] ?? value["label"];
-  if (label === undefined || label === null || label === "" || label === "hidden") return undefined;
+  // "-" is left to who reads the corpus: annotators who did not agree.
+  if (label !== "-" && (isNoLabel(label) || label === "hidden")) return undefined;
   if (typeof label === "string" || typeof label === "number") return label;
   throw corruptAt(path, line, `expected the label to be a text or a number but found ${JSON.stringify(label)}`);
 }

@@ -265,7 +265,7 @@ function modelId(model: Json, role: Role): number | undefined {
   return typeof id === "number" && Number.isInteger(id) && id >= 0 ? id : undefined;
 }
 
-function contentOf(token: unknown): string | undefined {
+export function contentOf(token: unknown): string | undefined {
   const content = isObject(token) ? token["content"] : token;
   return typeof content === "string" && content !== "" ? content : undefined;
 }

@@ -1,9 +1,26 @@
 // Post-processors: the tokens that a tokenizer's own files put before and behind a text.
+import { contentOf, type Definition } from "./definition";
 import { isObject, type Json, listAt, misshapen, typeOf, unsupported } from "./pieces";
 
 export interface Surround {
   readonly start: readonly number[];
   readonly end: readonly number[];
+}
+
+/**
+ * What a tokenizer's files ask for: tokenizer_config's add_bos_token and add_eos_token where it has one of them (as transformers
+ * has it; a token that is null is not added), else the post-processor.
+ */
+export function addedAround({ json, config }: Definition): Surround {
+  const around = surroundOf(json["post_processor"]);
+  const flags = ["add_bos_token", "add_eos_token"].map((flag) => config[flag]);
+  if (!flags.some((flag) => typeof flag === "boolean")) return around;
+  const [start, end] = (["bos_token", "eos_token"] as const).map((role, index) => {
+    const content = contentOf(config[role]);
+    const token = json.added_tokens.find((added) => added.content === content);
+    return flags[index] === true && token !== undefined ? [token.id] : [];
+  });
+  return { start, end };
 }
 
 const nothing: Surround = { start: [], end: [] };

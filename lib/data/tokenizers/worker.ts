@@ -6,6 +6,7 @@ import { parentPort } from "node:worker_threads";
 import { AttributionError } from "../../errors";
 import { unwritable } from "../../storage/files";
 import { type Pipeline, pipelineOf } from "./pipeline";
+import { addedAround } from "./post-processors";
 import {
   type Definition,
   define,
@@ -30,6 +31,8 @@ export interface Opened {
   readonly handle: number;
   readonly size: number;
   readonly special: Definition["special"];
+  readonly start: readonly number[];
+  readonly end: readonly number[];
   readonly files: readonly string[];
 }
 export interface Encoded {
@@ -61,7 +64,8 @@ let nextHandle = 1;
 function hold(definition: Definition): Opened {
   const handle = nextHandle++;
   held.set(handle, { definition, exact: pipelineOf(definition) });
-  return { handle, size: definition.size, special: definition.special, files: definition.files };
+  const { size, special, files } = definition;
+  return { handle, size, special, ...addedAround(definition), files };
 }
 
 function holder(handle: number): Held {

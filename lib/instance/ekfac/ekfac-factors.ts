@@ -7,7 +7,7 @@ import type { Model } from "../../../types/model";
 import type { EkfacFactors } from "../../../types/store";
 import { AttributionError } from "../../errors";
 import { batchOptionNames, type BatchOptions } from "../../model/batching";
-import { checkFit } from "../../model/fit";
+import { checkLosses } from "../../model/fit";
 import { handleOf } from "../../model/model";
 import { libtorchVersion, native, runNative } from "../../native";
 import { oneOf, onlyKnown, pathOf, seedOf } from "../../options";
@@ -75,7 +75,7 @@ export async function fitEkfac(
   options?: EkfacOptions,
 ): Promise<EkfacFactors> {
   const given = onlyKnown(options, [...batchOptionNames, "parameters", "reduction", "fisher", "seed", "memory"]);
-  checkFit(model, train, "train");
+  checkLosses(model, train, "train");
   const folder = folderOf(directory, "directory");
   const params = { ...featureParams(model, given), fisher: fisherOf(given), seed: seedOf(given) };
   const request: Request = {

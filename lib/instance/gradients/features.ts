@@ -6,7 +6,7 @@ import type { InstanceAttribution } from "../../../types/results";
 import { libtorchVersion } from "../../native";
 import { memoryOf, oneOf } from "../../options";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "../../model/batching";
-import { checkFit } from "../../model/fit";
+import { checkLosses } from "../../model/fit";
 import { provenance } from "../../provenance";
 import { modulesOf, type Parameters } from "./parameters";
 
@@ -35,8 +35,8 @@ export function featureParams(
 }
 
 export function checkPair(model: Model, train: Instances, queries: Instances): void {
-  checkFit(model, train, "train");
-  checkFit(model, queries, "queries");
+  checkLosses(model, train, "train");
+  checkLosses(model, queries, "queries");
 }
 
 export interface InstanceResult {

@@ -4,7 +4,7 @@ import type { Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
 import type { StorePlan } from "../../../types/store";
 import { selectInstances } from "../../data/instances";
-import { checkFit } from "../../model/fit";
+import { checkLosses } from "../../model/fit";
 import { handleOf } from "../../model/model";
 import { native, runNative } from "../../native";
 import { onlyKnown, pathOf } from "../../options";
@@ -32,7 +32,7 @@ export async function planGradientStore(
 ): Promise<StorePlan> {
   const given = onlyKnown(options, storeOptionNames);
   pathOf("directory", "a folder's path", directory);
-  checkFit(model, train, "train");
+  checkLosses(model, train, "train");
   const request = requestOf(model, train, given);
   const { settings, batchTokens, rowsPerShard, segments } = request;
   const width = segments[segments.length - 1];

@@ -9,7 +9,7 @@ import type { CallOptions } from "../../../types/common";
 import { instanceTokens } from "../../data/instance-tokens";
 import { AttributionError, expected } from "../../errors";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "../../model/batching";
-import { checkFit } from "../../model/fit";
+import { checkLosses } from "../../model/fit";
 import { handleOf } from "../../model/model";
 import { libtorchVersion, native, runNative } from "../../native";
 import { integer, leastAboveZero, memoryOf, number, oneOf, onlyKnown } from "../../options";
@@ -65,7 +65,7 @@ export async function queryFeatures(
   const given = onlyKnown(options, [...batchOptionNames, "per", "of"]);
   const per = oneOf(given, "per", "query", ["query", "token"]);
   requireStore(store);
-  checkFit(model, queries, "queries");
+  checkLosses(model, queries, "queries");
   const { settings, modelHash, dtype, width } = store;
   if (model.hash !== modelHash)
     throw new AttributionError(
