@@ -59,7 +59,7 @@ export async function encode(model: EncodingModel, dataset: Dataset, options: En
       made.ids.push(encoded.id);
       made.texts.push(encoded.text);
     }
-    options.onProgress?.({ done: made.ids.length, total: dataset.rows.length, stage: "encode" });
+    await options.onProgress?.({ done: made.ids.length, total: dataset.rows.length, stage: "encode" });
     await pace();
   }
   return layInstances({ kind: model.architecture.head.kind, ...made }, pace);

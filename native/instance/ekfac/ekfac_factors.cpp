@@ -22,7 +22,9 @@ struct Reader {
       if (tensor.sizes() != shape)
         fail(Code::corrupt, "The stored factor \"", name, "\" has the shape ", tensor.sizes(), " but its module needs ",
              shape);
-      return tensor.to(device);
+      const at::Tensor copy = tensor.to(device, type, false, true);
+      file->require_unchanged();
+      return copy;
     }
     fail(Code::corrupt, "The stored factors lack \"", name, "\"");
   }
