@@ -39,8 +39,8 @@ export function libtorchVersion(): string {
 }
 
 /**
- * Runs a job: hands it the abort flag and the progress listener, and rejects with AttributionError. A listener that throws stops
- * the job, and the call rejects with what it threw.
+ * Runs a job: hands it the abort flag and the progress listener, and rejects with AttributionError. A listener that throws, or
+ * whose promise rejects, stops the job, and the call rejects with the same.
  */
 export async function runNative<T>(start: (control: NativeControl) => Promise<T>, call: CallOptions = {}): Promise<T> {
   const { signal, onProgress } = call;
@@ -51,14 +51,17 @@ export async function runNative<T>(start: (control: NativeControl) => Promise<T>
     abort[0] = 1;
   };
   let thrown: { readonly error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    thrown ??= { error };
+    stop();
+  };
   const progress =
     onProgress &&
     ((done: number, total: number, stage: string): void => {
       try {
-        if (thrown === undefined) onProgress({ done, total, stage });
+        if (thrown === undefined) Promise.resolve(onProgress({ done, total, stage })).catch(fail);
       } catch (error) {
-        thrown = { error };
-        stop();
+        fail(error);
       }
     });
   signal?.addEventListener("abort", stop, { once: true });

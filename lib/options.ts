@@ -4,7 +4,7 @@ import { AttributionError, expected } from "./errors";
 type Bag = Readonly<Record<string, unknown>>;
 
 /**
- * Refuses options that are no plain object, and names outside `names` (a misspelt option must not be ignored). `signal` and
+ * Refuses options that are no plain object, and names outside `names` (a misspelt option must not be ignored), and lists with holes. `signal` and
  * `onProgress`, which every long call has, are checked here, before anything is begun.
  */
 export function onlyKnown(options: object | undefined, names: readonly string[]): Bag {
@@ -17,11 +17,23 @@ export function onlyKnown(options: object | undefined, names: readonly string[])
         `Unknown option "${name}"${guess(name, names)}. Known options: ${names.join(", ")}`,
       );
   }
+  for (const [name, value] of Object.entries(options)) {
+    if (hasHole(value)) throw expected(name, "a list without holes", value);
+  }
   const { signal, onProgress } = options as Bag;
   if (signal !== undefined && !isSignal(signal)) throw expected("signal", "an AbortSignal", signal);
   if (onProgress !== undefined && typeof onProgress !== "function")
     throw expected("onProgress", "a function", onProgress);
   return options as Bag;
+}
+
+/** Whether a list, or a list within it, lacks an entry, as `[1, , 2]` does: methods of arrays pass over those in silence. */
+export function hasHole(value: unknown, depth = 1): boolean {
+  if (!Array.isArray(value)) return false;
+  for (let i = 0; i < value.length; i++) {
+    if (!(i in value) || (depth > 0 && hasHole(value[i], depth - 1))) return true;
+  }
+  return false;
 }
 
 function isSignal(value: unknown): value is AbortSignal {

@@ -12,7 +12,8 @@ export interface Progress {
 export interface CallOptions {
   /** Stops the call within one batch; it then rejects with code "aborted". */
   readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
+  /** A listener that throws, or whose promise rejects, stops the call, which then rejects with the same. */
+  readonly onProgress?: (progress: Progress) => unknown;
 }
 
 /**

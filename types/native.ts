@@ -1,5 +1,5 @@
 // The addon's surface: what lib/native.ts may call. Every job runs on the one engine thread and settles a promise.
-// Shapes are row-major and written [outer, inner]. Instances travel as their typed arrays, read in place.
+// Shapes are row-major and written [outer, inner]. Instances travel as their typed arrays, which the call copies.
 import type { NativeJoint, NativeJointRequest } from "./native-joint";
 import type { NativeQuantity } from "./quantity";
 import type { NativeReplay, NativeReplayParams } from "./native-replay";
@@ -309,6 +309,9 @@ export interface NativeAddon {
   setThreads(threads: number): void;
   /** Cancels all jobs, waits for the running one's batch, and takes no more: for the end of the process. */
   stopEngine(): void;
+  /** Locks a file until `unlockFile`, or until the process ends; undefined where someone else holds it. */
+  lockFile(path: string): object | undefined;
+  unlockFile(lock: object): void;
   openModel(
     p: {
       architecture: Architecture;

@@ -65,7 +65,7 @@ export async function encode(model: EncodingModel, dataset: Dataset, options: En
       made.ids.push(encoded.id);
       made.texts.push(encoded.text);
     }
-    options.onProgress?.({ done: made.ids.length, total: dataset.rows.length, stage: "encode" });
+    await options.onProgress?.({ done: made.ids.length, total: dataset.rows.length, stage: "encode" });
     await pace();
   }
   const added = Object.freeze({ start: plan.start, end: plan.end });

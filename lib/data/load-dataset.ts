@@ -91,7 +91,7 @@ async function collect(
   const pace = pacedBy(call.signal);
   const rows: Kept[] = [];
   let place = 0;
-  const report = (): void =>
+  const report = (): unknown =>
     call.onProgress?.({
       done: rows.length,
       total: Number.isFinite(keep.limit) ? keep.limit : rows.length,
@@ -102,12 +102,12 @@ async function collect(
     place++;
     const unlabelled = row.label === undefined || row.label === -1;
     if (!(unlabelled && keep.onlyLabelled)) rows.push({ ...row, id });
-    if (rows.length % 1000 === 0) report();
+    if (rows.length % 1000 === 0) await report();
     if (rows.length === keep.limit) break;
     await pace();
   }
   if (rows.length === 0) throw corruptAt(keep.path, 1, keep.onlyLabelled ? "holds no labelled rows" : "holds no rows");
-  report();
+  await report();
   return rows;
 }
 

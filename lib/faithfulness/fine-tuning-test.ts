@@ -92,7 +92,7 @@ export async function fineTuningTest(
   const runs: FineTuningRun[] = [];
   let reference: Int32Array = new Int32Array(0);
   for (const [done, { subset, fraction, seed }] of jobs.entries()) {
-    options.onProgress?.({ done, total: jobs.length, stage: "fine-tuning test" });
+    await options.onProgress?.({ done, total: jobs.length, stage: "fine-tuning test" });
     const chosen = subset === "all" ? train : selectInstances(train, subsetOf(subset, fraction, order, seed));
     const { predictions, accuracy } = await tuneAndTest(base, chosen, test, seed, options);
     if (subset === "all") reference = predictions;
@@ -100,7 +100,7 @@ export async function fineTuningTest(
       predictions.reduce((sum, prediction, i) => sum + Number(prediction === reference[i]), 0) / predictions.length;
     runs.push(Object.freeze({ subset, fraction, seed, instances: chosen.size, accuracy, agreement }));
   }
-  options.onProgress?.({ done: jobs.length, total: jobs.length, stage: "fine-tuning test" });
+  await options.onProgress?.({ done: jobs.length, total: jobs.length, stage: "fine-tuning test" });
   const shown = {
     fractions,
     subsets,

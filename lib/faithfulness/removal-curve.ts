@@ -58,7 +58,7 @@ export async function removalCurve(
   const total = seeds.length * (1 + 2 * counts.length * queries.size);
   let done = 0;
   const read = async (removed: ArrayLike<number>, of: Instances, run: number) => {
-    options.onProgress?.({ done: done++, total, stage: "removal" });
+    await options.onProgress?.({ done: done++, total, stage: "removal" });
     const gone = new Set(Array.from(removed));
     return tuneAndRead(
       base,
@@ -89,7 +89,7 @@ export async function removalCurve(
       }
     }
   }
-  options.onProgress?.({ done: total, total, stage: "removal" });
+  await options.onProgress?.({ done: total, total, stage: "removal" });
   const points = counts.map((count, at) =>
     Object.freeze({
       count,

@@ -149,7 +149,7 @@ async function play(
     const count = Math.min(block, instances.size - first);
     const part = partOf(instances, change.target, first, count);
     for (let round = 0; round < game.rounds; round++) {
-      call?.onProgress?.({
+      await call?.onProgress?.({
         done: first * game.rounds + round * count,
         total: instances.size * game.rounds,
         stage: "Shapley values",
@@ -171,7 +171,7 @@ async function play(
     }
     for (let i = first; i < first + count; i++) none[i] = game.none(i);
   }
-  call?.onProgress?.({
+  await call?.onProgress?.({
     done: instances.size * game.rounds,
     total: instances.size * game.rounds,
     stage: "Shapley values",

@@ -119,14 +119,14 @@ async function measured(
   for (const [at, part] of parts.entries()) {
     for (let i = 0; i < part.length; i++) masks[at * train.size + part[i]] = 1;
     for (const [run, seed] of seeds.entries()) {
-      options.onProgress?.({ done: at * seeds.length + run, total, stage });
+      await options.onProgress?.({ done: at * seeds.length + run, total, stage });
       const { losses } = await tuneAndRead(base, train, part, queries, seed, options);
       losses.forEach((loss, query) => {
         values[at * queries.size + query] += outputOf(loss, output) / seeds.length;
       });
     }
   }
-  options.onProgress?.({ done: total, total, stage });
+  await options.onProgress?.({ done: total, total, stage });
   return Object.freeze({
     subsets: parts.length,
     train: train.size,

@@ -100,7 +100,7 @@ async function stepChanges(
   const before = (await evaluate(model, queries, { signal, batchTokens })).losses;
   const changes = new Map<number, Float64Array>();
   for (const [done, index] of chosen.entries()) {
-    onProgress?.({ done, total: chosen.length, stage: "tail patch" });
+    await onProgress?.({ done, total: chosen.length, stage: "tail patch" });
     const stepped = await fineTune(model, selectInstances(train, [index]), {
       epochs: 1,
       batchSize: 1,
@@ -120,6 +120,6 @@ async function stepChanges(
       stepped.close();
     }
   }
-  onProgress?.({ done: chosen.length, total: chosen.length, stage: "tail patch" });
+  await onProgress?.({ done: chosen.length, total: chosen.length, stage: "tail patch" });
   return changes;
 }

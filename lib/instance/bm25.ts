@@ -40,7 +40,7 @@ export async function bm25(train: Instances, queries: Instances, given?: Bm25Opt
       await pace();
     }
     scores.set(sums, query * train.size);
-    onProgress?.({ done: query + 1, total: queries.size, stage: "BM25" });
+    await onProgress?.({ done: query + 1, total: queries.size, stage: "BM25" });
   }
   return Object.freeze({
     kind: "instances",

@@ -11,6 +11,8 @@ import { checkLosses } from "../model/fit";
 import { handleOf } from "../model/model";
 import { libtorchVersion, native, runNative } from "../native";
 import { oneOf, onlyKnown, pathOf } from "../options";
+import { hashOfFile } from "../storage/file-hash";
+import { withLock } from "../storage/lock";
 import { libraryVersion } from "../provenance";
 import { corrupt } from "../storage/listing";
 import {
@@ -27,7 +29,6 @@ import {
 } from "./store/layout";
 import {
   findManifest,
-  hashOfFile,
   isFinished,
   readManifest,
   type StoreManifest,
@@ -49,7 +50,7 @@ import {
  * Writes the gradient features of every training instance into a folder: per linear module P_out (Σ_t g_t a_tᵀ) P_inᵀ with a_t the
  * module's inputs, g_t its output gradients and P random projections (LoGra, Choe et al. 2024), so that inner products of features
  * are those of gradients in expectation; or another `projection`. Embeddings and norms: see `rank`. Rows as in `train`; memory does not grow with their number. A call that was aborted or
- * killed at any moment goes on when it is made again, and the finished store is bit for bit that of an uninterrupted call with as
+ * killed at any moment goes on when it is made again; a finished store is verified byte for byte and returned, and the finished store is bit for bit that of an uninterrupted call with as
  * many threads. Another model, data or option set is refused ("mismatch"). Cost: one forward and backward per instance.
  * @example const store = await buildGradientStore(model, train, "stores/mnli", { rank: 16, onProgress: ({ secondsLeft }) => console.log(secondsLeft) });
  */
@@ -64,18 +65,22 @@ export async function buildGradientStore(
   const folder = folderOf(directory);
   stopIfAborted(options?.signal);
   const request = requestOf(model, train, given);
-  const found = await findManifest(folder);
-  if (found !== undefined) {
-    requireSame(folder, found, request);
-    if (found.parts.length !== 1 || found.parts[0].dataHash !== train.hash) throw otherData(folder, found, train);
-  }
-  const begun = found ?? {
-    ...request,
-    settings: await withBasis(model, train, folder, request.settings, request.batchTokens, options ?? {}),
-    versions: { attribution: libraryVersion(), libtorch: libtorchVersion() },
-    parts: [partOf(train, request, [])],
-  };
-  return finish(model, train, folder, begun, found === undefined, options);
+  return withLock(folder, "a gradient store", async () => {
+    const found = await findManifest(folder);
+    if (found !== undefined) {
+      requireSame(folder, found, request);
+      if (found.parts.length !== 1 || found.parts[0].dataHash !== train.hash) throw otherData(folder, found, train);
+      if (found.parts.every(isFinished))
+        return openGradientStore(folder, { verify: "contents", signal: options?.signal });
+    }
+    const begun = found ?? {
+      ...request,
+      settings: await withBasis(model, train, folder, request.settings, request.batchTokens, options ?? {}),
+      versions: { attribution: libraryVersion(), libtorch: libtorchVersion() },
+      parts: [partOf(train, request, [])],
+    };
+    return finish(model, train, folder, begun, found === undefined, options);
+  });
 }
 
 /**
@@ -93,6 +98,17 @@ export async function appendToGradientStore(
   const given = onlyKnown(options, ["signal", "onProgress", "batchTokens"]);
   checkLosses(model, train, "train");
   stopIfAborted(options?.signal);
+  await readManifest(folder); // before a lock is made in a folder that is no store
+  return withLock(folder, "a gradient store", () => append(model, train, folder, given, options));
+}
+
+async function append(
+  model: Model,
+  train: Instances,
+  folder: string,
+  given: Readonly<Record<string, unknown>>,
+  options?: BatchOptions,
+): Promise<GradientStore> {
   const found = await readManifest(folder);
   const { settings, precision, rowsPerShard, batchTokens } = found;
   requireSame(
@@ -141,7 +157,10 @@ export async function openGradientStore(
     for (const shard of shards) {
       await checkShard(folder, manifest, shard);
       if (verify === "contents" && (await hashOfFile(join(folder, shard.file), options?.signal)) !== shard.sha256)
-        throw corrupt(join(folder, shard.file), "its contents are not what was written");
+        throw corrupt(
+          join(folder, shard.file),
+          "its contents are not what was written. Remove the store and build it again",
+        );
     }
     for (const id of await readIds(join(folder, idFile), rows)) ids.push(id);
   }
@@ -192,7 +211,6 @@ async function finish(
 ): Promise<GradientStore> {
   const part = manifest.parts[manifest.parts.length - 1];
   const before = manifest.parts.slice(0, -1);
-  if (isFinished(part)) return openGradientStore(folder);
   if (manifest.versions.libtorch !== libtorchVersion()) {
     throw new AttributionError(
       "mismatch",

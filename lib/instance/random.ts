@@ -33,7 +33,7 @@ export async function randomInstances(
     const random = createRandom(seed, query);
     for (let at = query * train.size; at < (query + 1) * train.size; at++) scores[at] = random.word() / 2 ** 32;
     await pace();
-    onProgress?.({ done: query + 1, total: queries.size, stage: "random" });
+    await onProgress?.({ done: query + 1, total: queries.size, stage: "random" });
   }
   return Object.freeze({
     kind: "instances",

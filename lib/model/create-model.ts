@@ -1,9 +1,9 @@
 // createModel: a randomly initialised model of any family, from the config.json object that would describe it.
 import { openTokenizer } from "../data/tokenizer";
-import { expected } from "../errors";
-import { native, runNative } from "../native";
+import { AttributionError, expected } from "../errors";
+import { callNative, native, runNative } from "../native";
 import { onlyKnown, oneOf, pathOf, seedOf } from "../options";
-import type { ComputeType, Device } from "../../types/architecture";
+import type { Architecture, ComputeType, Device } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
 import type { Tokenizer } from "../../types/data";
 import type { Model } from "../../types/model";
@@ -47,6 +47,7 @@ export async function createModel(config: Config, options: CreateModelOptions = 
   const deviation = initialDeviation(config);
   const tokenizer = await givenTokenizer(options.tokenizer);
   const { architecture } = plan;
+  requireMemory(architecture, dtype);
   const info = await runNative(
     (control) => native().createModel({ architecture, dtype, device, seed, deviation }, control),
     options,
@@ -59,6 +60,21 @@ export async function createModel(config: Config, options: CreateModelOptions = 
     labels: plan.head.labels,
     config: describeHead(config, plan.family, plan.head, architecture.vocabulary),
   });
+}
+
+const bytesOf: Readonly<Record<ComputeType, number>> = { float32: 4, bfloat16: 2, float64: 8 };
+
+/** Refuses a model that this process cannot hold, before hours go by drawing its weights. */
+function requireMemory(architecture: Architecture, dtype: ComputeType): void {
+  const weights = callNative((addon) => addon.expectedWeights(architecture));
+  const values = weights.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  const [needed, free] = [values * bytesOf[dtype], process.availableMemory()];
+  const inGiB = (bytes: number) => `${(bytes / 2 ** 30).toPrecision(3)} GiB`;
+  if (needed > free)
+    throw new AttributionError(
+      "memory",
+      `The model's ${values} weights take ${inGiB(needed)} as ${dtype}, but this process can have ${inGiB(free)} more. Make it smaller, or choose another "dtype"`,
+    );
 }
 
 function headOf({ head, labels }: CreateModelOptions): HeadRequest | undefined {

@@ -38,10 +38,11 @@ export async function evaluate(model: Model, instances: Instances, options?: Eva
   const given = onlyKnown(options, [...batchOptionNames, "logits"]);
   checkFit(model, instances, "instances");
   const params = { batchTokens: batchTokensOf(given), logits: boolean(given, "logits", false) };
+  const labels = instances.labels.slice(); // the caller's may change meanwhile
   const result = await runNative((control) => native().evaluate(handleOf(model), instances, params, control), options);
   return Object.freeze({
     ...result,
-    accuracy: accuracyOf(result.predictions, instances.labels),
+    accuracy: accuracyOf(result.predictions, labels),
     meanLoss: meanLossOf(result.losses, result.targetTokens),
   });
 }

@@ -1,5 +1,5 @@
 // Fine-tuning: the native AdamW loop. The given model is untouched; a new one comes back.
-import { rename, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
@@ -7,7 +7,9 @@ import type { NativeFineTuneParams } from "../../types/native";
 import { AttributionError, expected } from "../errors";
 import { native, runNative } from "../native";
 import { boolean, integer, leastAboveZero, number, oneOf, onlyKnown, pathOf, seedOf } from "../options";
-import { makeFolder } from "../storage/files";
+import { fileExists, makeFolder, unwritable } from "../storage/files";
+import { withLock } from "../storage/lock";
+import { besideName, publishFolder } from "../storage/partial";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "./batching";
 import { checkLosses } from "./fit";
 import { handleOf, wrapLike } from "./model";
@@ -221,7 +223,16 @@ async function run(
 }
 
 /** Each epoch's folder is complete (configuration, tokenizer) before its weights are written, and renamed to its name at the end. */
-async function withCheckpoints(
+function withCheckpoints(
+  model: Model,
+  request: { readonly folder: string; readonly keepsState: boolean },
+  params: NativeFineTuneParams,
+  train: (full: NativeFineTuneParams) => Promise<FineTuned>,
+): Promise<FineTuned> {
+  return withLock(request.folder, "checkpoints", () => writingCheckpoints(model, request, params, train));
+}
+
+async function writingCheckpoints(
   model: Model,
   { folder, keepsState }: { readonly folder: string; readonly keepsState: boolean },
   params: NativeFineTuneParams,
@@ -231,7 +242,6 @@ async function withCheckpoints(
   const unfinished = Array.from({ length: params.epochs }, (_, epoch) =>
     join(folder, `.epoch-${epoch + 1}.unfinished`),
   );
-  await makeFolder(folder);
   for (const directory of unfinished) {
     await rm(directory, { recursive: true, force: true });
     await saveModel(model, directory, { dtype: model.dtype });
@@ -248,14 +258,32 @@ async function withCheckpoints(
       checkpointWeights: weights,
       ...moments,
     });
-    for (const [epoch, directory] of unfinished.entries()) {
+    for (const [epoch, directory] of unfinished.entries())
       await writeTrainingState(directory, epoch, params, tuned.learningRates);
-      const final = join(folder, `epoch-${epoch + 1}`);
-      await rm(final, { recursive: true, force: true });
-      await rename(directory, final);
-    }
+    await replaceCheckpoints(folder, unfinished);
     return tuned;
   } finally {
     for (const directory of unfinished) await rm(directory, { recursive: true, force: true });
   }
+}
+
+/**
+ * Names the finished epochs. The checkpoints of an earlier run go first, all of them: a folder never holds those of two runs, and a longer
+ * run's last epochs do not stay beside a shorter one's.
+ */
+async function replaceCheckpoints(folder: string, finished: readonly string[]): Promise<void> {
+  const earlier = besideName(join(folder, "earlier"));
+  try {
+    for (const name of await readdir(folder)) {
+      const isCheckpoint = /^epoch-[1-9]\d*$/.test(name) && (await fileExists(join(folder, name, "config.json")));
+      if (!isCheckpoint) continue;
+      await makeFolder(earlier);
+      await rename(join(folder, name), join(earlier, name));
+    }
+    for (const [epoch, directory] of finished.entries())
+      await publishFolder(directory, join(folder, `epoch-${epoch + 1}`));
+  } catch (cause) {
+    throw unwritable(folder, cause);
+  }
+  await rm(earlier, { recursive: true, force: true });
 }

@@ -1,11 +1,12 @@
 // saveModel: a directory that transformers loads with equal logits. It is written beside the target and renamed at the end,
 // so that a model directory is whole or absent.
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { AttributionError } from "../errors";
 import { callNative, native, runNative } from "../native";
 import { oneOf, onlyKnown, pathOf } from "../options";
-import { besideName, makeFolder, namesIn, unwritable } from "../storage/files";
+import { makeFolder, namesIn, unwritable } from "../storage/files";
+import { besideName, publishFolder, removeAbandoned } from "../storage/partial";
 import { safetensorsHeader } from "../storage/safetensors";
 import type { ComputeType } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
@@ -34,13 +35,14 @@ export async function saveModel(model: Model, directory: string, options: SaveMo
   const target = resolve(pathOf("directory", "the path of a new directory", directory));
   const dtype = oneOf(bag, "dtype", model.dtype, computeTypes);
   await requireFree(target);
+  await removeAbandoned(target);
   const partial = besideName(target);
   try {
     await mkdir(partial, { recursive: true });
     await writeFile(join(partial, "config.json"), `${JSON.stringify(withType(model.config, dtype), null, 2)}\n`);
     await writeTokenizer(model.tokenizer, partial);
     await writeModelWeights(model, join(partial, "model.safetensors"), dtype, options);
-    await rename(partial, target);
+    await publishFolder(partial, target);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
     throw unwritable(target, error);

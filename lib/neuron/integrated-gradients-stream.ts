@@ -14,10 +14,11 @@ import { libtorchVersion } from "../native";
 import { integer, memoryOf, oneOf, onlyKnown, pathOf } from "../options";
 import { provenance } from "../provenance";
 import { fileExists } from "../storage/files";
+import { hashOfFile } from "../storage/file-hash";
+import { withLock } from "../storage/lock";
 import { blockHeader, writeBlock } from "../results/stream/neuron-scores-block";
 import {
   findScores,
-  hashOfFile,
   isWhole,
   plannedBlocks,
   requestHash,
@@ -82,6 +83,18 @@ export async function integratedGradientsTo(
   const folder = resolve(pathOf("directory", "a folder's path", directory));
   checkFit(model, instances, "instances");
   const request = requestOf(model, instances, given, options);
+  return withLock(folder, "neuron scores", () => resume(folder, request, model, instances, given, options));
+}
+
+/** Writes the blocks that are not there yet, then the manifest with their fingerprints. */
+async function resume(
+  folder: string,
+  request: ScoresRequest,
+  model: Model,
+  instances: Instances,
+  given: Readonly<Record<string, unknown>>,
+  options?: IntegratedGradientsToOptions,
+): Promise<NeuronScores> {
   const found = await findScores(folder);
   if (found !== undefined) requireSameRequest(folder, found, request);
   if (found !== undefined && isWhole(found)) return openNeuronScores(folder);

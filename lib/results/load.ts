@@ -2,11 +2,20 @@
 import { join, resolve } from "node:path";
 import { AttributionError, shown } from "../errors";
 import { onlyKnown, pathOf, text } from "../options";
-import { readJsonObject } from "../storage/files";
+import { fileExists, readJsonObject } from "../storage/files";
 import { readTensors, type TensorData } from "../storage/tensors";
 import { unpack } from "./codec";
 import { faultyField, kindOf, type StorableResult } from "./layout";
-import { arraysFile, checkedManifest, damaged, hashOf, longestManifest, manifestFile, type Manifest } from "./manifest";
+import {
+  arraysFile,
+  checkedManifest,
+  damaged,
+  hashOf,
+  longestManifest,
+  manifestFile,
+  type Manifest,
+  nextArraysFile,
+} from "./manifest";
 import type { Attribution, InstanceAttribution, NeuronAttribution, Provenance } from "../../types/results";
 
 export interface LoadOptions {
@@ -45,8 +54,7 @@ export async function load(directory: string, options?: LoadOptions): Promise<St
   if (given["kind"] !== undefined) text(given, "kind");
   onlyKnown(given["expected"] as object | undefined, provenanceFields);
   const folder = resolve(pathOf("directory", "a folder's path", directory));
-  const manifest = checkedManifest(folder, await readJsonObject(join(folder, manifestFile), longestManifest));
-  const arrays = await readArrays(folder, manifest);
+  const { manifest, arrays } = await readWhole(folder);
   const result = (await unpack(manifest.result, arrays, (words) => damaged(folder, words))) as Record<string, unknown>;
   const fault = typeof result !== "object" || result === null ? "result" : faultyField(result);
   if (fault !== undefined) throw damaged(folder, `its "${fault}" does not fit a result of kind "${manifest.kind}"`);
@@ -56,8 +64,28 @@ export async function load(directory: string, options?: LoadOptions): Promise<St
   return result as unknown as StorableResult;
 }
 
+const mostReplacements = 10;
+
+/** Another process may replace the result meanwhile: then its new manifest is read, and its new arrays. */
+async function readWhole(folder: string): Promise<{ manifest: Manifest; arrays: Record<string, TensorData> }> {
+  const readManifest = async () =>
+    checkedManifest(folder, await readJsonObject(join(folder, manifestFile), longestManifest));
+  let manifest = await readManifest();
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return { manifest, arrays: await readArrays(folder, manifest) };
+    } catch (error) {
+      // The arrays may have taken their usual name between two looks: one more attempt under the same manifest.
+      const now = await readManifest();
+      if (attempt > 1 && (now.sha256 === manifest.sha256 || attempt === mostReplacements)) throw error;
+      manifest = now;
+    }
+  }
+}
+
 async function readArrays(folder: string, manifest: Manifest): Promise<Record<string, TensorData>> {
-  const { tensors, metadata } = await readTensors(join(folder, arraysFile));
+  const next = join(folder, nextArraysFile(manifest));
+  const { tensors, metadata } = await readTensors((await fileExists(next)) ? next : join(folder, arraysFile));
   if (metadata["manifest"] !== manifest.sha256)
     throw damaged(folder, `${arraysFile} belongs to another ${manifestFile}`);
   const names = Object.keys(manifest.arrays);

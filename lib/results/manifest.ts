@@ -6,6 +6,10 @@ import type { TensorData } from "../storage/tensors";
 
 export const manifestFile = "manifest.json";
 export const arraysFile = "arrays.safetensors";
+/** Arrays that wait beside those of the result that they replace: named after their manifest. */
+export const nextArraysFile = ({ sha256 }: Pick<Manifest, "sha256">): string =>
+  `arrays-${sha256.slice(0, 16)}.safetensors`;
+export const isNextArrays = (name: string): boolean => /^arrays-[0-9a-f]{16}\.safetensors$/.test(name);
 /** Largest manifest that is read; ids and scores are not in it. */
 export const longestManifest = 1 << 26;
 export const format = "attribution-result";
@@ -38,7 +42,10 @@ const hashedAtOnce = 1 << 20;
 /** SHA-256 of an array's bytes, hexadecimal. */
 export async function hashOf(data: TensorData): Promise<string> {
   const hash = createHash("sha256");
-  for (let start = 0; start < data.byteLength; start += hashedAtOnce) {
+  const bytes = data.byteLength;
+  for (let start = 0; start < bytes; start += hashedAtOnce) {
+    if (data.byteLength !== bytes)
+      throw new AttributionError("invalid", "An array of the result was given away while the result was saved");
     hash.update(new Uint8Array(data.buffer, data.byteOffset + start, Math.min(hashedAtOnce, data.byteLength - start)));
     await nextTurn();
   }

@@ -1,10 +1,12 @@
-// Writes a result as a folder: arrays.safetensors and manifest.json. Made beside the target and renamed, so that the folder is
-// whole or absent. Hashing gives the event loop its turns; writing happens off it.
+// Writes a result as a folder: arrays.safetensors and manifest.json. A new folder is whole or absent; a replaced result is the old one
+// until it is the new one. Hashing gives the event loop its turns; writing happens off it.
 import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { AttributionError, expected } from "../errors";
 import { pathOf } from "../options";
-import { besideName, fileExists, namesIn, readJsonObject, unwritable, writeBeside } from "../storage/files";
+import { fileExists, makeFolder, namesIn, readJsonObject, unwritable, writeBeside } from "../storage/files";
+import { withLock } from "../storage/lock";
+import { besideName, isPartial, publishFolder, removeAbandoned, syncFolder } from "../storage/partial";
 import { writeSafetensors, type Tensor } from "../storage/tensors";
 import { pack } from "./codec";
 import { axesOf, faultyField, kindOf, shapeOf, sign, type StorableResult } from "./layout";
@@ -12,8 +14,11 @@ import {
   arraysFile,
   format,
   hashOf,
+  isNextArrays,
   longestManifest,
+  type Manifest,
   manifestFile,
+  nextArraysFile,
   schema,
   sealed,
   type StoredArray,
@@ -35,18 +40,17 @@ export async function save(result: StorableResult, directory: string): Promise<v
       `Expected a whole result but its "${fault}" does not fit a result of kind "${kindOf(result)}"`,
     );
   await requireReplaceable(target);
-  const partial = besideName(target);
+  const packed = await packWhole(result);
   try {
-    await mkdir(dirname(target), { recursive: true });
-    await mkdir(partial);
-    await writeInto(partial, result);
-    await moveOver(partial, target);
+    await makeFolder(dirname(target));
+    await removeAbandoned(target);
+    if (!(await writeNew(target, packed))) await replace(target, packed);
   } catch (cause) {
-    await rm(partial, { recursive: true, force: true });
     throw unwritable(target, cause);
   }
 }
 
+/** Whether a folder holds nothing, a saved result, or what a call that was killed left of one. */
 async function requireReplaceable(target: string): Promise<void> {
   const names = await namesIn(target);
   if (names.length === 0) return;
@@ -54,7 +58,9 @@ async function requireReplaceable(target: string): Promise<void> {
   const found = (await fileExists(manifest))
     ? await readJsonObject(manifest, longestManifest).catch(() => undefined)
     : undefined;
-  const isOnly = names.every((name) => name === manifestFile || name === arraysFile);
+  const isOnly = names.every(
+    (name) => name === manifestFile || name === arraysFile || isNextArrays(name) || isPartial(name),
+  );
   if (found?.["format"] !== format || !isOnly)
     throw new AttributionError(
       "invalid",
@@ -62,7 +68,12 @@ async function requireReplaceable(target: string): Promise<void> {
     );
 }
 
-async function writeInto(folder: string, result: StorableResult): Promise<void> {
+interface Packed {
+  readonly manifest: Manifest;
+  readonly tensors: Readonly<Record<string, Tensor>>;
+}
+
+async function packWhole(result: StorableResult): Promise<Packed> {
   const { json, arrays } = await pack(result);
   const tensors: Record<string, Tensor> = {};
   const stored: Record<string, StoredArray> = {};
@@ -72,23 +83,59 @@ async function writeInto(folder: string, result: StorableResult): Promise<void> 
     stored[name] = { shape, sha256: await hashOf(data) };
   }
   const kind = kindOf(result);
-  const manifest = sealed({ format, schema, kind, sign, axes: axesOf(kind), arrays: stored, result: json });
-  await writeSafetensors(join(folder, arraysFile), tensors, { kind, manifest: manifest.sha256 });
-  await writeBeside(join(folder, manifestFile), [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)]);
+  return {
+    manifest: sealed({ format, schema, kind, sign, axes: axesOf(kind), arrays: stored, result: json }),
+    tensors,
+  };
 }
 
-/** Puts the new folder in the place of the old one; the old one is gone only after that. */
-async function moveOver(partial: string, target: string): Promise<void> {
-  const old = besideName(target);
-  const replaced = await rename(target, old).then(
-    () => true,
-    () => false,
-  );
+function writeArrays(path: string, { manifest, tensors }: Packed): Promise<void> {
+  return writeSafetensors(path, tensors, { kind: manifest.kind, manifest: manifest.sha256 });
+}
+
+function writeManifest(folder: string, { manifest }: Packed): Promise<void> {
+  return writeBeside(join(folder, manifestFile), [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)]);
+}
+
+/** A new folder is made beside its name and renamed. False where the name is taken, by a folder that is not empty. */
+async function writeNew(target: string, packed: Packed): Promise<boolean> {
+  if ((await namesIn(target)).length > 0) return false;
+  const partial = besideName(target);
   try {
-    await rename(partial, target);
+    await mkdir(partial);
+    await writeArrays(join(partial, arraysFile), packed);
+    await writeManifest(partial, packed);
+    await publishFolder(partial, target);
+    return true;
   } catch (cause) {
-    if (replaced) await rename(old, target);
+    await rm(partial, { recursive: true, force: true });
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOTEMPTY" || code === "EEXIST") return false;
     throw cause;
   }
-  if (replaced) await rm(old, { recursive: true, force: true });
+}
+
+/**
+ * Replaces a saved result, one that can be loaded at every moment: the new arrays come to lie beside the old ones, then the manifest is
+ * replaced by one rename, then the arrays take their usual name. `load` finds them under both.
+ */
+function replace(target: string, packed: Packed): Promise<void> {
+  return withLock(target, "a result", async () => {
+    await requireReplaceable(target);
+    await settle(target);
+    await writeArrays(join(target, nextArraysFile(packed.manifest)), packed);
+    await writeManifest(target, packed);
+    await settle(target);
+  });
+}
+
+/** Ends a replacement that reached its manifest, and removes the arrays of one that did not. */
+async function settle(target: string): Promise<void> {
+  const manifest = await readJsonObject(join(target, manifestFile), longestManifest);
+  const current = nextArraysFile({ sha256: String(manifest["sha256"]) });
+  for (const name of await namesIn(target)) {
+    if (name === current) await rename(join(target, name), join(target, arraysFile));
+    else if (isNextArrays(name)) await rm(join(target, name), { force: true });
+  }
+  await syncFolder(target);
 }

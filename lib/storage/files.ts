@@ -1,10 +1,11 @@
 // Reading of untrusted files: regular files only (a pipe would wait for ever), every range checked against the size.
-// Writing goes beside the target and is renamed at the end, so that a target is whole or absent.
-import { randomBytes } from "node:crypto";
+// Writing goes beside the target and is renamed at the end, so that a target is whole or absent; the new file's name is never a link's.
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { AttributionError } from "../errors";
 import { corrupt } from "./listing";
-import { openRegularFile } from "./regular-file";
+import { besideName, syncFolder } from "./partial";
+import { openRegularFile, unreadable } from "./regular-file";
 
 export interface OpenFile {
   readonly path: string;
@@ -23,7 +24,7 @@ export async function withFile<T>(path: string, use: (file: OpenFile) => Promise
     const readInto = (target: Uint8Array, offset: number) => fill(path, handle, size, target, offset);
     const read = async (offset: number, length: number) => {
       if (length > size) throw corrupt(path, `ends at byte ${size}, before ${offset + length}`);
-      const target = Buffer.allocUnsafeSlow(length);
+      const target = newBuffer(path, length);
       await readInto(target, offset);
       return target;
     };
@@ -33,13 +34,24 @@ export async function withFile<T>(path: string, use: (file: OpenFile) => Promise
   }
 }
 
+/** "memory" where there is no room for a buffer of that size. */
+function newBuffer(path: string, length: number): Buffer {
+  try {
+    return Buffer.allocUnsafeSlow(length);
+  } catch (cause) {
+    throw new AttributionError("memory", `Cannot hold ${length} bytes of ${path} in memory`, { cause });
+  }
+}
+
 async function fill(path: string, handle: FileHandle, size: number, target: Uint8Array, offset: number): Promise<void> {
   if (offset < 0 || offset + target.byteLength > size) {
     throw corrupt(path, `ends at byte ${size}, before ${offset + target.byteLength}`);
   }
   for (let done = 0; done < target.byteLength;) {
     const length = Math.min(longestRead, target.byteLength - done);
-    const { bytesRead } = await handle.read(target, done, length, offset + done);
+    const { bytesRead } = await handle.read(target, done, length, offset + done).catch((cause: unknown) => {
+      throw unreadable(path, cause);
+    });
     if (bytesRead === 0) throw corrupt(path, `ends at byte ${offset + done}, before ${offset + target.byteLength}`);
     done += bytesRead;
   }
@@ -108,17 +120,16 @@ export async function makeFolder(path: string): Promise<void> {
   });
 }
 
-/** What a folder that will be written into holds; nothing where it is not there yet. */
+/** The file in a folder whose lock its writer holds: see lock.ts. */
+export const lockFile = ".lock";
+
+/** What a folder that will be written into holds, but for its lock; nothing where it is not there yet. */
 export async function namesIn(path: string): Promise<string[]> {
-  return readdir(path).catch((cause: NodeJS.ErrnoException) => {
+  const names = await readdir(path).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === "ENOENT") return [];
     throw unwritable(path, cause);
   });
-}
-
-/** A name beside `path`, on the same file system, that no other writer has. */
-export function besideName(path: string): string {
-  return `${path}.partial-${randomBytes(6).toString("hex")}`;
+  return names.filter((name) => name !== lockFile);
 }
 
 /** Writes the parts one after the other beside `path`, then renames. */
@@ -140,6 +151,7 @@ export async function fillBeside(path: string, fill: (handle: FileHandle) => Pro
       await handle.close();
     }
     await rename(partial, path);
+    await syncFolder(dirname(path));
   } catch (cause) {
     await rm(partial, { force: true });
     throw unwritable(path, cause);

@@ -29,6 +29,9 @@ const mostTensors = 65_536;
 const mostItems = 1 << 24;
 const longestKey = 1 << 12;
 const longestText = 1 << 20;
+/** Over all keys: the largest vocabularies have some 260,000 tokens and 500,000 merges, of some 10 MB. */
+const mostTexts = 1 << 22;
+const mostMetadataBytes = 1 << 28;
 const [textType, arrayType] = [8, 9];
 
 interface Layout {
@@ -98,16 +101,20 @@ export async function readGguf(path: string): Promise<GgufContents> {
     await requireVersion(reader);
     const [tensorCount, keyCount] = [await reader.count("tensors", mostTensors), await reader.count("keys", mostKeys)];
     const metadata = new Map<string, GgufValue>();
+    let texts = 0;
+    const start = reader.position();
     for (let i = 0; i < keyCount; i++) {
       const key = await reader.text("a key", longestKey);
       if (metadata.has(key)) throw corrupt(path, `has the key "${key}" twice`);
-      metadata.set(key, await readValue(reader, key));
+      const value = await readValue(reader, key, { texts: mostTexts - texts, end: start + mostMetadataBytes });
+      if (Array.isArray(value)) texts += value.length;
+      metadata.set(key, value);
     }
     const tensors: ListedTensor[] = [];
     for (let i = 0; i < tensorCount; i++) tensors.push(await readTensor(reader, path));
     const alignment = alignmentOf(path, metadata);
-    const start = Math.ceil(reader.position() / alignment) * alignment;
-    const placed = tensors.map((tensor) => ({ ...tensor, offset: start + tensor.offset }));
+    const data = Math.ceil(reader.position() / alignment) * alignment;
+    const placed = tensors.map((tensor) => ({ ...tensor, offset: data + tensor.offset }));
     requireApart(path, file.size, alignment, placed);
     return { metadata, tensors: placed };
   });
@@ -122,10 +129,24 @@ async function requireVersion(reader: ByteReader): Promise<void> {
   throw new AttributionError("unsupported", `${reader.path} ${words}`);
 }
 
-async function readValue(reader: ByteReader, key: string): Promise<GgufValue> {
+/** What the metadata may still take: texts in lists, and the byte before which they must end. */
+interface Room {
+  readonly texts: number;
+  readonly end: number;
+}
+
+function tooMuch(reader: ByteReader, key: string): AttributionError {
+  return new AttributionError(
+    "unsupported",
+    `${reader.path}: with "${key}" its metadata has more than ${mostTexts} texts or ${mostMetadataBytes} bytes, which no model needs`,
+  );
+}
+
+async function readValue(reader: ByteReader, key: string, room: Room): Promise<GgufValue> {
+  if (reader.position() > room.end) throw tooMuch(reader, key);
   const type = (await reader.bytes(4)).readUInt32LE();
   if (type === textType) return reader.text(`"${key}"`, longestText);
-  if (type === arrayType) return readArray(reader, key);
+  if (type === arrayType) return readArray(reader, key, room);
   const scalar = scalars.get(type);
   if (scalar === undefined) throw corrupt(reader.path, `"${key}" has the type ${type}, which is none`);
   const value = scalar.read(await reader.bytes(scalar.bytes));
@@ -135,20 +156,24 @@ async function readValue(reader: ByteReader, key: string): Promise<GgufValue> {
   return Number(value);
 }
 
-async function readArray(reader: ByteReader, key: string): Promise<GgufValue> {
+async function readArray(reader: ByteReader, key: string, room: Room): Promise<GgufValue> {
   const type = (await reader.bytes(4)).readUInt32LE();
   const count = await reader.count(`items of "${key}"`, mostItems);
   if (type === textType) {
     reader.requireLeft(8 * count);
+    if (count > room.texts) throw tooMuch(reader, key);
     const texts: string[] = [];
-    for (let i = 0; i < count; i++)
+    for (let i = 0; i < count; i++) {
       texts.push(reader.textAtHand(longestText) ?? (await reader.text(`"${key}"`, longestText)));
+      if (reader.position() > room.end) throw tooMuch(reader, key);
+    }
     return texts;
   }
   const array = arrays.get(type);
   if (array === undefined)
     throw new AttributionError("unsupported", `${reader.path}: "${key}" is an array of the type ${type}`);
   reader.requireLeft(count * array.BYTES_PER_ELEMENT);
+  if (reader.position() + count * array.BYTES_PER_ELEMENT > room.end) throw tooMuch(reader, key);
   const items = new ArrayBuffer(count * array.BYTES_PER_ELEMENT);
   await reader.into(new Uint8Array(items));
   return new array(items);

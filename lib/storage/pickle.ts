@@ -1,32 +1,25 @@
 // A pickle machine for torch.save's state dictionaries. It builds plain data and calls nothing: the few globals that
-// rebuild tensors are known by name, and every other one is refused, so that no pickle can run code here.
+// rebuild tensors are known by name, and every other one is refused, so that no pickle can run code here. A pickle that PyTorch reads,
+// and this machine does not, is "unsupported" and never "corrupt". Protocols 2 to 5.
+import type { AttributionError } from "../errors";
 import { corrupt } from "./listing";
 import { pacer } from "../pacing";
-
-export interface PickledStorage {
-  readonly kind: "storage";
-  readonly dtype: string;
-  readonly key: string;
-  readonly elements: number;
-}
-export interface PickledTensor {
-  readonly kind: "tensor";
-  readonly storage: PickledStorage;
-  /** In elements, from the storage's start. */
-  readonly offset: number;
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-}
-interface PickledGlobal {
-  readonly kind: "global";
-  readonly name: string;
-}
-interface PickledDict {
-  readonly kind: "dict";
-  readonly entries: Map<Pickled, Pickled>;
-}
-type Pickled =
-  null | boolean | number | string | Pickled[] | PickledStorage | PickledTensor | PickledGlobal | PickledDict;
+import {
+  type Machine,
+  type Pickled,
+  type PickledTensor,
+  isKind,
+  longestName,
+  mark,
+  pop,
+  popMark,
+  push,
+  take,
+  takeLength,
+  takeLine,
+  takeText,
+  unsupported,
+} from "./pickle-machine";
 
 const storageTypes: ReadonlyMap<string, string> = new Map([
   ["torch.DoubleStorage", "F64"],
@@ -37,25 +30,15 @@ const storageTypes: ReadonlyMap<string, string> = new Map([
   ["torch.IntStorage", "I32"],
   ["torch.BoolStorage", "BOOL"],
   ["torch.ByteStorage", "U8"],
+  ["torch.CharStorage", "I8"],
+  ["torch.ShortStorage", "I16"],
 ]);
 const rebuildTensor = "torch._utils._rebuild_tensor_v2";
 const rebuildParameter = "torch._utils._rebuild_parameter";
 const orderedDict = "collections.OrderedDict";
 const knownGlobals: readonly string[] = [rebuildTensor, rebuildParameter, orderedDict, ...storageTypes.keys()];
-const longestText = 1 << 16;
-/** Bounds the memory that a small hostile pickle can ask for; a tensor takes eight. */
-const mostObjects = 1_000_000;
-const deepestMark = 1_000;
-
-interface Machine {
-  readonly file: string;
-  readonly bytes: Buffer;
-  at: number;
-  stack: Pickled[];
-  readonly outer: Pickled[][];
-  readonly memo: Map<number, Pickled>;
-  objects: number;
-}
+/** What Python's pickle module knows beyond the operations below, by its names in pickletools. */
+const otherOperations = "FILPSTUVdgilopBC\x81\x82\x83\x84\x8e\x8f\x90\x91\x92\x96\x97";
 
 /** Runs a pickle that makes a dictionary of tensors and lists it; "corrupt" for anything else. */
 export async function unpickleTensors(file: string, bytes: Buffer): Promise<Map<string, PickledTensor>> {
@@ -65,86 +48,50 @@ export async function unpickleTensors(file: string, bytes: Buffer): Promise<Map<
     const code = take(machine, 1)[0];
     if (code === 0x2e) break;
     const operation = operations.get(code);
-    if (operation === undefined)
-      throw corrupt(file, `its pickle has the operation 0x${code.toString(16)}, which no tensor needs`);
+    if (operation === undefined) throw unknownOperation(file, code);
     operation(machine);
     if ((steps & 0x3ff) === 0) await pace();
   }
   return tensorsOf(file, pop(machine));
 }
 
+function unknownOperation(file: string, code: number): AttributionError {
+  const name = `0x${code.toString(16).padStart(2, "0")}`;
+  return otherOperations.includes(String.fromCharCode(code))
+    ? unsupported(file, `its pickle has the operation ${name}, which makes something else than tensors`)
+    : corrupt(file, `its pickle has the operation ${name}, which no pickle has`);
+}
+
 function tensorsOf(file: string, value: Pickled): Map<string, PickledTensor> {
   const tensors = new Map<string, PickledTensor>();
-  if (!isKind(value, "dict")) throw corrupt(file, "its pickle is no dictionary of tensors");
+  if (!isKind(value, "dict")) throw unsupported(file, "its pickle is no dictionary of tensors");
   for (const [name, tensor] of value.entries) {
-    if (typeof name !== "string") throw corrupt(file, "its pickle has a tensor whose name is no text");
-    if (!isKind(tensor, "tensor")) throw corrupt(file, `its pickle holds "${name.slice(0, 80)}", which is no tensor`);
+    if (typeof name !== "string") throw unsupported(file, "its pickle has a tensor whose name is no text");
+    if (!isKind(tensor, "tensor"))
+      throw unsupported(file, `its pickle holds "${name.slice(0, 80)}", which is ${describe(tensor)} and no tensor`);
     tensors.set(name, tensor);
   }
   return tensors;
 }
 
-type Kinds = PickledStorage | PickledTensor | PickledGlobal | PickledDict;
-function isKind<K extends Kinds["kind"]>(value: Pickled | undefined, kind: K): value is Extract<Kinds, { kind: K }> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && value.kind === kind;
+function describe(value: Pickled): string {
+  if (Array.isArray(value)) return "a list";
+  if (isKind(value, "dict")) return "a dictionary";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
-function take(machine: Machine, length: number): Buffer {
-  if (length > machine.bytes.length - machine.at) throw corrupt(machine.file, "its pickle ends too early");
-  machine.at += length;
-  return machine.bytes.subarray(machine.at - length, machine.at);
-}
-
-function pop(machine: Machine): Pickled {
-  const value = machine.stack.pop();
-  if (value === undefined) throw corrupt(machine.file, "its pickle takes more than it has");
-  return value;
-}
-
-function push(machine: Machine, value: Pickled): void {
-  if (typeof value === "object" && ++machine.objects > mostObjects)
-    throw corrupt(machine.file, `its pickle makes more than ${mostObjects} objects`);
-  machine.stack.push(value);
-}
-
-function mark(machine: Machine): void {
-  if (machine.outer.length >= deepestMark)
-    throw corrupt(machine.file, `its pickle is nested deeper than ${deepestMark}`);
-  machine.outer.push(machine.stack);
-  machine.stack = [];
-}
-
-/** What was pushed since the last mark. */
-function popMark(machine: Machine): Pickled[] {
-  const items = machine.stack;
-  const outer = machine.outer.pop();
-  if (outer === undefined) throw corrupt(machine.file, "its pickle has no mark");
-  machine.stack = outer;
-  return items;
-}
-
-function takeText(machine: Machine, length: number): void {
-  if (length > longestText) throw corrupt(machine.file, `its pickle has a text of ${length} bytes`);
-  push(machine, take(machine, length).toString("utf8"));
-}
-
-function takeLine(machine: Machine): string {
-  const end = machine.bytes.indexOf(0x0a, machine.at);
-  if (end < 0 || end - machine.at > 256) throw corrupt(machine.file, "its pickle names a global that does not end");
-  return take(machine, end + 1 - machine.at)
-    .toString("latin1")
-    .slice(0, -1);
-}
-
-function takeGlobal(machine: Machine): void {
-  const name = [takeLine(machine), takeLine(machine)].join(".");
-  if (!knownGlobals.includes(name)) {
-    throw corrupt(
-      machine.file,
-      `its pickle asks for "${name}", but a checkpoint needs nothing beyond what rebuilds tensors`,
-    );
-  }
+function pushGlobal(machine: Machine, module: string, member: string): void {
+  const name = `${module}.${member}`;
+  if (!knownGlobals.includes(name))
+    throw unsupported(machine.file, `its pickle asks for "${name}", which rebuilds none of the tensors read here`);
   push(machine, { kind: "global", name });
+}
+
+function stackGlobal(machine: Machine): void {
+  const [member, module] = [pop(machine), pop(machine)];
+  const isName = (value: Pickled) => typeof value === "string" && value.length <= longestName;
+  if (!isName(member) || !isName(module)) throw corrupt(machine.file, "its pickle names a global by something else");
+  pushGlobal(machine, module as string, member as string);
 }
 
 function recall(machine: Machine, index: number): void {
@@ -162,13 +109,13 @@ function keep(machine: Machine, index: number): void {
 function setItems(machine: Machine, items: readonly Pickled[]): void {
   const target = machine.stack.at(-1);
   if (!isKind(target, "dict") || items.length % 2 !== 0)
-    throw corrupt(machine.file, "its pickle fills something that is no dictionary");
+    throw unsupported(machine.file, "its pickle fills something that is no dictionary");
   for (let i = 0; i < items.length; i += 2) target.entries.set(items[i], items[i + 1]);
 }
 
 function append(machine: Machine, items: readonly Pickled[]): void {
   const target = machine.stack.at(-1);
-  if (!Array.isArray(target)) throw corrupt(machine.file, "its pickle fills something that is no list");
+  if (!Array.isArray(target)) throw unsupported(machine.file, "its pickle fills something that is no list");
   for (const item of items) target.push(item);
 }
 
@@ -176,11 +123,11 @@ function append(machine: Machine, items: readonly Pickled[]): void {
 function reduce(machine: Machine): void {
   const [values, callee] = [pop(machine), pop(machine)];
   if (!isKind(callee, "global") || !Array.isArray(values))
-    throw corrupt(machine.file, "its pickle calls something that is no function");
+    throw unsupported(machine.file, "its pickle calls something that is no function");
   if (callee.name === orderedDict && values.length === 0) return push(machine, { kind: "dict", entries: new Map() });
   if (callee.name === rebuildParameter && isKind(values[0], "tensor")) return push(machine, values[0]);
   if (callee.name === rebuildTensor) return push(machine, tensorOf(machine, values));
-  throw corrupt(machine.file, `its pickle calls ${callee.name} with something else than a tensor`);
+  throw unsupported(machine.file, `its pickle calls ${callee.name} with something else than a tensor`);
 }
 
 function tensorOf(machine: Machine, [storage, offset, shape, strides]: readonly Pickled[]): PickledTensor {
@@ -216,13 +163,16 @@ function persistent(machine: Machine): void {
     !Number.isSafeInteger(elements) ||
     elements < 0
   ) {
-    throw corrupt(machine.file, "its pickle refers to something that is no storage");
+    throw unsupported(machine.file, "its pickle refers to something that is no storage of known numbers");
   }
   push(machine, { kind: "storage", dtype, key, elements });
 }
 
-function takeLong(machine: Machine): void {
-  const bytes = take(machine, take(machine, 1)[0]);
+const longestLong = 255; // bytes
+
+function takeLong(machine: Machine, length: number): void {
+  if (length > longestLong) throw unsupported(machine.file, `its pickle has a number of ${length} bytes`);
+  const bytes = take(machine, length);
   let value = 0n;
   for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]);
   push(machine, Number(BigInt.asIntN(8 * bytes.length, value)));
@@ -232,7 +182,7 @@ function takeLong(machine: Machine): void {
 function build(machine: Machine): void {
   pop(machine);
   if (!isKind(machine.stack.at(-1), "dict"))
-    throw corrupt(machine.file, "its pickle gives state to something that is no dictionary");
+    throw unsupported(machine.file, "its pickle gives state to something that is no dictionary");
 }
 
 function tuple(machine: Machine, length: number): void {
@@ -249,8 +199,29 @@ const operations: ReadonlyMap<number, (machine: Machine) => void> = new Map<numb
       take(m, 1);
     },
   ], // protocol
+  [
+    0x95,
+    (m) => {
+      takeLength(m);
+    },
+  ], // a frame, which only says how much to read ahead
   [code("("), mark],
-  [code("c"), takeGlobal],
+  [
+    code("0"),
+    (m) => {
+      pop(m);
+    },
+  ],
+  [
+    code("1"),
+    (m) => {
+      popMark(m);
+    },
+  ],
+  [code("2"), (m) => push(m, m.stack.at(-1) ?? pop(m))],
+  [code("c"), (m) => pushGlobal(m, takeLine(m), takeLine(m))],
+  [0x93, stackGlobal],
+  [0x94, (m) => keep(m, m.memo.size)],
   [code("q"), (m) => keep(m, take(m, 1)[0])],
   [code("r"), (m) => keep(m, take(m, 4).readUInt32LE())],
   [code("h"), (m) => recall(m, take(m, 1)[0])],
@@ -262,8 +233,11 @@ const operations: ReadonlyMap<number, (machine: Machine) => void> = new Map<numb
   [code("K"), (m) => push(m, take(m, 1)[0])],
   [code("M"), (m) => push(m, take(m, 2).readUInt16LE())],
   [code("G"), (m) => push(m, take(m, 8).readDoubleBE())],
-  [0x8a, takeLong],
+  [0x8a, (m) => takeLong(m, take(m, 1)[0])],
+  [0x8b, (m) => takeLong(m, take(m, 4).readUInt32LE())],
   [code("X"), (m) => takeText(m, take(m, 4).readUInt32LE())],
+  [0x8c, (m) => takeText(m, take(m, 1)[0])],
+  [0x8d, (m) => takeText(m, takeLength(m))],
   [code(")"), (m) => push(m, [])],
   [code("]"), (m) => push(m, [])],
   [code("t"), (m) => push(m, popMark(m))],

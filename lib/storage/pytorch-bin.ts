@@ -4,12 +4,13 @@ import { AttributionError } from "../errors";
 import { withFile, type OpenFile } from "./files";
 import { corrupt, elementBytes, elementsOf, type ListedTensor } from "./listing";
 import { pacer } from "../pacing";
-import { unpickleTensors, type PickledTensor } from "./pickle";
+import { unpickleTensors } from "./pickle";
+import type { PickledTensor } from "./pickle-machine";
 import { memberData, zipMembers, type ZipMember } from "./zip";
 
 const longestPickle = 16 << 20;
 
-/** Lists the tensors of a file that torch.save wrote; "corrupt" where its pickle asks for anything but tensors. */
+/** Lists the tensors of a file that torch.save wrote; "unsupported" where it holds anything but tensors, "corrupt" where it is damaged. */
 export async function readPytorchBin(path: string): Promise<ListedTensor[]> {
   return withFile(path, async (file) => {
     await requireZip(file);
@@ -18,7 +19,10 @@ export async function readPytorchBin(path: string): Promise<ListedTensor[]> {
     await requireLittleEndian(file, members.get(`${root}byteorder`));
     const pickle = members.get(`${root}data.pkl`) as ZipMember;
     if (pickle.bytes > longestPickle)
-      throw corrupt(path, `its pickle has ${pickle.bytes} bytes; at most ${longestPickle} are allowed`);
+      throw new AttributionError(
+        "unsupported",
+        `${path}: its pickle has ${pickle.bytes} bytes; at most ${longestPickle} are read. Save its tensors with safetensors`,
+      );
     const bytes = await file.read(await memberData(file, pickle), pickle.bytes);
     const tensors = await unpickleTensors(path, bytes);
     return place(file, members, root, tensors);
@@ -28,7 +32,7 @@ export async function readPytorchBin(path: string): Promise<ListedTensor[]> {
 async function requireZip(file: OpenFile): Promise<void> {
   const start = file.size >= 4 ? (await file.read(0, 4)).toString("latin1") : "";
   if (start === "PK\x03\x04") return;
-  if (start.startsWith("\x80\x02")) {
+  if (["\x80\x02", "\x80\x03", "\x80\x04", "\x80\x05"].includes(start.slice(0, 2))) {
     throw new AttributionError(
       "unsupported",
       `${file.path} is in PyTorch's format of before 1.6. Load it in Python and save it again, best with safetensors`,
@@ -38,6 +42,11 @@ async function requireZip(file: OpenFile): Promise<void> {
 }
 
 function rootOf(file: OpenFile, members: ReadonlyMap<string, ZipMember>): string {
+  if ([...members.keys()].some((name) => /^[^/]+\/constants\.pkl$/.test(name)))
+    throw new AttributionError(
+      "unsupported",
+      `${file.path} is a TorchScript program. Save the model's state_dict instead, best with safetensors`,
+    );
   const pickles = [...members.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickles.length !== 1)
     throw corrupt(file.path, `expected one data.pkl in its archive but found ${pickles.length}`);

@@ -42,10 +42,24 @@ export function readRegularFile(path: string, limit: number): string {
   }
 }
 
+/** Why a path cannot be read: "missing" where nothing is there, "native" where the disk fails, else "invalid". */
 export function unreadable(path: string, cause: unknown): AttributionError {
-  const code = (cause as NodeJS.ErrnoException).code;
-  const words = code === "ENOENT" ? `No file ${path}` : `Cannot read ${path} (${code ?? String(cause)})`;
-  return new AttributionError("missing", words, { cause });
+  if (cause instanceof AttributionError) return cause;
+  const code = (cause as NodeJS.ErrnoException | null)?.code ?? String(cause);
+  if (code === "ENOENT" || code === "ENOTDIR") return new AttributionError("missing", `No file ${path}`, { cause });
+  const words: Readonly<Record<string, string>> = {
+    EIO: "the disk reports an error: check it, or take another copy of the file",
+    EACCES: "no permission to read it",
+    EISDIR: "it is a folder",
+    ENAMETOOLONG: "the name is too long",
+    ELOOP: "its symbolic links lead in a circle",
+    ENXIO: "it is no regular file",
+  };
+  return new AttributionError(
+    code === "EIO" ? "native" : code === "EACCES" ? "missing" : "invalid",
+    `Cannot read ${path} (${Object.hasOwn(words, code) ? `${code}: ${words[code]}` : code})`,
+    { cause },
+  );
 }
 
 function irregular(path: string): AttributionError {

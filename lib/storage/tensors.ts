@@ -49,6 +49,14 @@ export async function writeSafetensors(
   await writeBeside(path, [safetensorsHeader(entries, metadata), ...bytes]);
 }
 
+function newArray(path: string, name: string, bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
+  } catch (cause) {
+    throw new AttributionError("memory", `${path}: "${name}" has ${bytes} bytes, more than can be held`, { cause });
+  }
+}
+
 /** Reads every array of a file that `writeSafetensors` wrote (or any safetensors file of these four types). */
 export async function readTensors(
   path: string,
@@ -60,7 +68,7 @@ export async function readTensors(
       const array = arrays.get(dtype);
       if (array === undefined)
         throw corrupt(path, `"${name}" has the type ${dtype}; expected one of ${[...arrays.keys()].join(", ")}`);
-      const target = new ArrayBuffer(bytes);
+      const target = newArray(path, name, bytes);
       await file.readInto(new Uint8Array(target), offset);
       tensors[name] = { data: new array(target), shape };
     }

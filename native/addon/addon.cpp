@@ -30,6 +30,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<versions_export>(exports, "versions");
   add<set_threads_export>(exports, "setThreads");
   add<stop_engine_export>(exports, "stopEngine");
+  add<lock_file_export>(exports, "lockFile");
+  add<unlock_file_export>(exports, "unlockFile");
   add<open_model_export>(exports, "openModel");
   add<create_model_export>(exports, "createModel");
   add<close_model_export>(exports, "closeModel");

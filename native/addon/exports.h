@@ -12,6 +12,8 @@ std::string loaded_libtorch();
 Napi::Value versions_export(const Napi::CallbackInfo& info);
 Napi::Value set_threads_export(const Napi::CallbackInfo& info);
 Napi::Value stop_engine_export(const Napi::CallbackInfo& info);
+Napi::Value lock_file_export(const Napi::CallbackInfo& info);
+Napi::Value unlock_file_export(const Napi::CallbackInfo& info);
 Napi::Value open_model_export(const Napi::CallbackInfo& info);
 Napi::Value create_model_export(const Napi::CallbackInfo& info);
 Napi::Value close_model_export(const Napi::CallbackInfo& info);

@@ -4,6 +4,7 @@
 
 #include "engine/engine.h"
 #include "engine/failure.h"
+#include "model/checkpoint.h"
 
 namespace attribution {
 namespace {
@@ -34,12 +35,13 @@ struct Call {
   explicit Call(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
 
   Napi::Promise::Deferred deferred;
-  std::vector<Napi::Reference<Napi::Value>> kept;
+  Napi::Reference<Napi::Value> kept;
   Napi::FunctionReference progress;
   Napi::ThreadSafeFunction speak;
   const volatile uint8_t* abort = nullptr;
   Clock::time_point last_report{};
   std::string last_stage;
+  std::vector<std::shared_ptr<const Model>> models;  // that the call was given
   Work work;  // given up on the engine's thread: it may hold the last reference to a model
   Build build;
   std::unique_ptr<Failure> failure;
@@ -87,17 +89,33 @@ void report(Call& call, int64_t done, int64_t total, const std::string& stage) {
   if (call.speak.NonBlockingCall(data, tell) != napi_ok) delete data;
 }
 
+void require_unchanged_files(const Call& call) {
+  for (const auto& model : call.models) require_unchanged_files(*model);
+}
+
+/// After the work: whatever came of it, files that changed meanwhile are the reason.
+void blame_files(Call& call) {
+  try {
+    require_unchanged_files(call);
+  } catch (...) {
+    call.failure = std::make_unique<Failure>(current_failure());
+  }
+}
+
 void run(Call& call, const Job& job) {
   const Control control(
       [&] { return job.cancelled || (call.abort && *call.abort != 0); },
       [&](int64_t done, int64_t total, const std::string& stage) { report(call, done, total, stage); });
   try {
     control.check();
+    require_unchanged_files(call);
     call.build = call.work(control);
   } catch (...) {
     call.failure = std::make_unique<Failure>(current_failure());
   }
+  if (!call.failure || call.failure->code != Code::aborted) blame_files(call);
   call.work = nullptr;
+  call.models.clear();
   const auto tell = [](Napi::Env env, Napi::Function, Call* finished) {
     if (env == nullptr) return;
     const Napi::HandleScope scope(env);
@@ -111,7 +129,7 @@ void run(Call& call, const Job& job) {
 void drop(const std::shared_ptr<Call>& call) {
   Engine::instance().end(call->job);
   call->job->run = nullptr;
-  call->kept.clear();
+  call->kept.Reset();
   call->progress.Reset();
   call->build = nullptr;
 }
@@ -122,8 +140,9 @@ Napi::Value start_job(const Napi::CallbackInfo& info, const Napi::Object& contro
   const Napi::Env env = info.Env();
   const auto call = std::make_shared<Call>(env);
   for (size_t i = 0; i < info.Length(); ++i) {
-    if (info[i].IsObject()) call->kept.push_back(Napi::Reference<Napi::Value>::New(info[i], 1));
+    if (info[i].IsExternal()) call->models.push_back(model_of(info[i]));
   }
+  call->kept = Napi::Reference<Napi::Value>::New(control, 1);  // its abort flag is read in place
   const Napi::Value progress = control.Get("progress");
   if (progress.IsFunction()) call->progress = Napi::Persistent(progress.As<Napi::Function>());
   const Napi::Value abort = control.Get("abort");

@@ -15,7 +15,8 @@ namespace attribution {
 using Build = std::function<Napi::Value(Napi::Env)>;
 using Work = std::function<Build(const Control&)>;
 
-/// Queues the work. `control` is {abort, progress?}; `info`'s arguments are kept alive until it ends.
+/// Queues the work. `control` is {abort, progress?}. Nothing of JavaScript's is read after the call but the abort flag.
+/// The files of the models among the arguments are checked before and after the work.
 Napi::Value start_job(const Napi::CallbackInfo& info, const Napi::Object& control, Work work);
 
 /// Runs a function and throws what it fails with as a JavaScript error with a `code`.

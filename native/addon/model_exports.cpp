@@ -6,6 +6,7 @@
 #include "addon/job.h"
 #include "addon/values.h"
 #include "core/error.h"
+#include "core/file_lock.h"
 #include "engine/engine.h"
 #include "instance/gradients/modules.h"
 #include "model/checkpoint.h"
@@ -16,6 +17,7 @@ namespace {
 
 Build model_result(std::shared_ptr<const Model> model) {
   const std::string hash = fingerprint(*model);
+  require_unchanged_files(*model);
   const int64_t parameters = parameter_count(*model);
   return [=](Napi::Env env) -> Napi::Value { return model_info(env, model, hash, parameters); };
 }
@@ -169,6 +171,22 @@ Napi::Value set_threads_export(const Napi::CallbackInfo& info) {
 
 Napi::Value stop_engine_export(const Napi::CallbackInfo& info) {
   Engine::instance().stop();
+  return info.Env().Undefined();
+}
+
+using LockHandle = std::unique_ptr<FileLock>;
+
+Napi::Value lock_file_export(const Napi::CallbackInfo& info) {
+  if (!info[0].IsString()) fail(Code::invalid, "Expected \"path\" to be a string");
+  LockHandle lock = FileLock::acquire(info[0].As<Napi::String>().Utf8Value());
+  if (!lock) return info.Env().Undefined();
+  return Napi::External<LockHandle>::New(info.Env(), new LockHandle(std::move(lock)),
+                                         [](Napi::Env, LockHandle* handle) { delete handle; });
+}
+
+Napi::Value unlock_file_export(const Napi::CallbackInfo& info) {
+  if (!info[0].IsExternal()) fail(Code::invalid, "Expected a lock");
+  info[0].As<Napi::External<LockHandle>>().Data()->reset();
   return info.Env().Undefined();
 }
 

@@ -1,5 +1,6 @@
 #include "addon/values.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -106,8 +107,9 @@ at::Tensor double_matrix_field(const Napi::Object& object, const char* name, int
   return matrix_of(values, name, width, at::kDouble);
 }
 
-std::span<const int32_t> int32_field(const Napi::Object& object, const char* name) {
-  return view<Napi::Int32Array, int32_t>(field(object, name), name, napi_int32_array);
+std::vector<int32_t> int32_field(const Napi::Object& object, const char* name) {
+  const auto values = view<Napi::Int32Array, int32_t>(field(object, name), name, napi_int32_array);
+  return {values.begin(), values.end()};
 }
 
 Architecture architecture_of(const Napi::Object& o) {
@@ -193,8 +195,20 @@ at::ScalarType dtype_field(const Napi::Object& object) {
 Instances instances_of(const Napi::Value& value) {
   if (!value.IsObject()) fail(Code::invalid, "Expected instances");
   const auto o = value.As<Napi::Object>();
-  return {int32_field(o, "tokens"), int32_field(o, "rowOffsets"), int32_field(o, "groupOffsets"),
-          int32_field(o, "labels"), int32_field(o, "targets"),    {}};
+  constexpr const char* names[] = {"tokens", "rowOffsets", "groupOffsets", "labels", "targets"};
+  std::span<const int32_t> sources[5], copies[5];
+  size_t total = 0;
+  for (size_t i = 0; i < 5; ++i) {
+    sources[i] = view<Napi::Int32Array, int32_t>(field(o, names[i]), names[i], napi_int32_array);
+    total += sources[i].size();
+  }
+  const std::shared_ptr<int32_t[]> owner(new int32_t[total]);
+  int32_t* next = owner.get();
+  for (size_t i = 0; i < 5; ++i) {
+    copies[i] = {next, sources[i].size()};
+    next = std::copy(sources[i].begin(), sources[i].end(), next);
+  }
+  return {copies[0], copies[1], copies[2], copies[3], copies[4], owner};
 }
 
 TargetOptions target_of(const Napi::Object& o) {

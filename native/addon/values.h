@@ -30,8 +30,8 @@ std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name);
 at::Tensor matrix_field(const Napi::Object& object, const char* name, int64_t width);
 /// The same of a Float64Array.
 at::Tensor double_matrix_field(const Napi::Object& object, const char* name, int64_t width);
-/// Views the array in place.
-std::span<const int32_t> int32_field(const Napi::Object& object, const char* name);
+/// A copy of the array, which JavaScript may change or transfer while a job runs.
+std::vector<int32_t> int32_field(const Napi::Object& object, const char* name);
 
 template <typename T>
 T choice_field(const Napi::Object& object, const char* name, const std::map<std::string, T>& choices) {
@@ -44,6 +44,7 @@ T choice_field(const Napi::Object& object, const char* name, const std::map<std:
 Architecture architecture_of(const Napi::Object& object);
 std::vector<WeightSource> weights_of(const Napi::Value& value);
 at::ScalarType dtype_field(const Napi::Object& object);
+/// Copies the arrays, as int32_field does.
 Instances instances_of(const Napi::Value& value);
 TargetOptions target_of(const Napi::Object& object);
 Site site_field(const Napi::Object& object);

@@ -13,7 +13,7 @@ namespace attribution {
   const int reason = errno;
   if (reason == ENOSPC || reason == EDQUOT)
     fail(Code::memory, "The disk is full while writing \"", file, "\": make room, or choose another one");
-  fail(Code::native, "Cannot write \"", file, "\": ", std::strerror(reason));
+  fail(reason == EIO ? Code::native : Code::invalid, "Cannot write \"", file, "\": ", std::strerror(reason));
 }
 
 }  // namespace attribution

@@ -1,4 +1,4 @@
-// Instances as they come from JavaScript (ragged, in place) and the packed batches made of them. A batch holds the
+// Instances as they come from JavaScript (ragged) and the packed batches made of them. A batch holds the
 // tokens of its rows one after the other, [token]; padding exists only inside attention.
 #pragma once
 #include <ATen/ATen.h>
@@ -15,7 +15,7 @@ namespace attribution {
 
 inline constexpr int64_t no_target = -100;
 
-/// Views of the caller's arrays; see types/data.ts. `owner` keeps them alive where the core made them itself.
+/// Views of arrays that `owner` keeps alive; see types/data.ts.
 struct Instances {
   std::span<const int32_t> tokens, row_offsets, group_offsets, labels, targets;
   std::shared_ptr<void> owner;

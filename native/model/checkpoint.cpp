@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,7 +12,7 @@
 #include <map>
 #include <memory>
 
-#include "core/write_failure.h"
+#include "core/own_file.h"
 
 namespace attribution {
 namespace {
@@ -50,6 +51,12 @@ class Files {
     auto& file = open_[path];
     if (!file) file = MappedFile::open(path);
     return file;
+  }
+
+  std::vector<std::weak_ptr<const MappedFile>> all() const {
+    std::vector<std::weak_ptr<const MappedFile>> files;
+    for (const auto& [path, file] : open_) files.emplace_back(file);
+    return files;
   }
 
  private:
@@ -132,7 +139,9 @@ Model open_model(const Architecture& architecture, const std::vector<WeightSourc
       continue;
     }
     const WeightSource& source = *found->second;
-    const at::Tensor tensor = read_tensor(files[source.file], source, dtype);
+    const auto file = files[source.file];
+    const at::Tensor tensor = read_tensor(file, source, dtype);
+    file->require_unchanged();
     if (tensor.sizes() != at::IntArrayRef(slot.shape)) {
       fail(Code::mismatch, "Tensor \"", source.name, "\" has shape ", shape_text(tensor.sizes()), ", but weight \"",
            slot.name, "\" of this architecture has ", shape_text(slot.shape));
@@ -140,6 +149,7 @@ Model open_model(const Architecture& architecture, const std::vector<WeightSourc
     check_finite(tensor, source.name);
     *slot.tensor = tensor.to(device);
   }
+  model.files = files.all();
   return model;
 }
 
@@ -157,6 +167,7 @@ Model create_model(const Architecture& architecture, at::ScalarType dtype, at::D
 Model copy_model(const Model& model) {
   Model copy = model;
   for (const WeightSlot& slot : weight_slots(copy)) *slot.tensor = slot.tensor->detach().clone();
+  copy.files.clear();
   return copy;
 }
 
@@ -164,7 +175,8 @@ void write_weights(const Model& model, const std::string& file, const std::vecto
                    const std::vector<std::string>& names, at::ScalarType dtype, const Control& control) {
   std::map<std::string, at::Tensor> tensors;
   for (const NamedWeight& weight : named_weights(model)) tensors[weight.name] = weight.tensor;
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(file.c_str(), "wb"), std::fclose);
+  const int descriptor = open_own_file(file, O_WRONLY | O_CREAT | O_TRUNC);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(::fdopen(descriptor, "wb"), std::fclose);
   if (!out) fail_writing(file);
   auto write = [&](const void* data, size_t size) {
     if (size > 0 && std::fwrite(data, 1, size, out.get()) != size) fail_writing(file);
@@ -197,6 +209,12 @@ Model resize_embedding(const Model& model, int64_t rows) {
   }
   resized.architecture.vocabulary = rows;
   return resized;
+}
+
+void require_unchanged_files(const Model& model) {
+  for (const auto& weak : model.files) {
+    if (const auto file = weak.lock()) file->require_unchanged();
+  }
 }
 
 std::string fingerprint(const Model& model) {

@@ -33,6 +33,9 @@ void write_weights(const Model& model, const std::string& file, const std::vecto
 /// The model with another number of token embeddings; new rows are the mean of the old.
 Model resize_embedding(const Model& model, int64_t rows);
 
+/// Refuses a model whose weights view a file that was changed since: see MappedFile.
+void require_unchanged_files(const Model& model);
+
 /// 64-bit fingerprint of the architecture and all weights, as 16 hexadecimal digits.
 std::string fingerprint(const Model& model);
 int64_t parameter_count(const Model& model);

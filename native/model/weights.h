@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/ATen.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,11 +38,14 @@ class Weights {
   std::vector<Parameters> parameters_;
 };
 
+class MappedFile;
+
 struct Model {
   Architecture architecture;
   Weights weights;
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
+  std::vector<std::weak_ptr<const MappedFile>> files;  // that weights may view; one that none views is gone
 
   at::TensorOptions options() const { return at::TensorOptions().dtype(dtype).device(device); }
 };

@@ -21,8 +21,8 @@ struct UnitSets {
   double factor = 1;
   at::Tensor neuron_replacement, head_replacement;  // [layer, width] or undefined for zero
   int64_t sets = 0;                                 // of each instance
-  std::span<const int32_t> offsets;                 // [instance * sets + 1]
-  std::span<const int32_t> units;                   // layer * units of a layer + unit
+  std::vector<int32_t> offsets;                     // [instance * sets + 1]
+  std::vector<int32_t> units;                       // layer * units of a layer + unit
   TargetOptions target;
   bool full_path = false;  // one full forward per set: the reference
   int64_t batch_tokens = 4096;

@@ -36,7 +36,7 @@ struct NeuronOptions {
   double completeness = 0;  // integrated gradients: the gap as a share of F above which a path is bisected; 0: never
   at::Tensor baseline;      // [layer, width] in the order of `layers`, or undefined for zero
   Positions positions = Positions::readout;  // others take the full path, the positions of a row changed together
-  std::span<const int32_t> chosen_offsets,
+  std::vector<int32_t> chosen_offsets,
       chosen;              // Positions::chosen: of each instance, places within the target's row
   bool full_path = false;  // the plain procedure also where the cache applies
   int64_t batch_tokens = 4096;

@@ -27,8 +27,8 @@ class Sets {
 
   std::span<const int32_t> units(int64_t instance, int64_t set) const {
     const auto at = static_cast<size_t>(instance * s_.sets + set);
-    return s_.units.subspan(static_cast<size_t>(s_.offsets[at]),
-                            static_cast<size_t>(s_.offsets[at + 1] - s_.offsets[at]));
+    return std::span(s_.units).subspan(static_cast<size_t>(s_.offsets[at]),
+                                       static_cast<size_t>(s_.offsets[at + 1] - s_.offsets[at]));
   }
 
   /// First layer that the set changes; the last one for a set that changes nothing.

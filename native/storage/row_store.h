@@ -3,6 +3,7 @@
 #pragma once
 #include <ATen/ATen.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -33,12 +34,13 @@ struct RowStore {
   int64_t row_bytes() const;
 };
 
-/// Writes rows of a store and the flag of each, one byte per row in a file of its own. A row counts once its flag is
-/// set, which is after its bytes are in the file; so a writer can be killed at any moment.
+/// Writes rows of a store and the flag of each, one byte per row in a file of its own. A flag is set once its row is on
+/// the disk, so a writer can be killed, and the machine can lose its power, at any moment. What was written since the
+/// last sync, at most two seconds' work, is then computed again.
 class RowWriter {
  public:
   RowWriter(const RowStore& store, const std::string& flag_file);
-  ~RowWriter();
+  ~RowWriter();  // syncs, as far as that is possible
   RowWriter(const RowWriter&) = delete;
   RowWriter& operator=(const RowWriter&) = delete;
 
@@ -46,15 +48,19 @@ class RowWriter {
   /// values [n, width] and losses [n], float on the CPU, go to the given rows. Refuses values that the store's type
   /// cannot hold.
   void write(std::span<const int64_t> rows, const at::Tensor& values, const at::Tensor& losses);
-  /// Brings everything to the disk.
+  /// Brings all rows to the disk, then their flags.
   void sync();
 
  private:
+  void close_files();
   const RowStore& store_;
   std::vector<int> files_;
   std::vector<int64_t> first_rows_;
   int flag_file_ = -1;
   std::vector<uint8_t> flags_;
+  std::vector<int64_t> unflagged_;       // rows that are written, but perhaps not on the disk
+  std::vector<uint8_t> changed_shards_;  // since the last sync
+  std::chrono::steady_clock::time_point next_sync_{};
 };
 
 /// Which values of the rows a pass reads, and how many rows at a time.

@@ -133,6 +133,12 @@ describe("progress", () => {
     expect(calls).toBe(1);
     await expectUnchanged();
   });
+
+  test.each(long)("of %s to a listener whose promise rejects is as to one that throws", async (_name, call) => {
+    const thrown = new Error("from the promise");
+    await expect(call({ onProgress: () => Promise.reject(thrown) })).rejects.toBe(thrown);
+    await expectUnchanged();
+  });
 });
 
 describe("several calls at once on one model", () => {

@@ -120,7 +120,13 @@ describe("refuse", () => {
     await writeFile(manifest, text.replace('"seed": 42', '"seed": 43'));
     await expect(run({ factors: directory })).rejects.toMatchObject(refusal("corrupt", /changed/));
     await writeFile(manifest, text);
-    await truncate(join(directory, "factors.safetensors"), 2000);
+    const factors = join(directory, "factors.safetensors");
+    const bytes = await readFile(factors);
+    bytes[bytes.length - 1] ^= 1;
+    await writeFile(factors, bytes);
+    await expect(run({ factors: directory })).rejects.toMatchObject(refusal("corrupt", /not what was written/));
+    await expect(fit(directory)).rejects.toMatchObject(refusal("corrupt", /fit them again/));
+    await truncate(factors, 2000);
     await expect(run({ factors: directory })).rejects.toMatchObject({ code: "corrupt" });
   });
 });

@@ -1,6 +1,6 @@
 // The store on disk: what it holds, how it resumes, what it refuses.
 import { spawn } from "node:child_process";
-import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { cp, link as hardLink, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { appendToGradientStore, buildGradientStore, openGradientStore } from "../../lib/instance/gradient-store";
@@ -151,6 +151,34 @@ describe("a store holds the features", () => {
   });
 });
 
+test("files of a store that are links are never written through", async () => {
+  const [directory, elsewhere] = [folder(), `${folder()}.txt`];
+  await writeFile(elsewhere, "mine");
+  const controller = new AbortController();
+  const begun = buildGradientStore(model, train, directory, {
+    rank: 6,
+    batchTokens: 8,
+    signal: controller.signal,
+    onProgress: () => controller.abort(),
+  });
+  await expect(begun).rejects.toMatchObject(refusal("aborted", /./));
+  for (const name of ["flags", "features-00000.safetensors"]) {
+    const path = join(directory, name);
+    const own = await readFile(path);
+    for (const link of [symlink, hardLink]) {
+      await rm(path);
+      await link(elsewhere, path);
+      await expect(buildGradientStore(model, train, directory, { rank: 6, batchTokens: 8 })).rejects.toMatchObject({
+        name: "AttributionError",
+      });
+    }
+    expect(await readFile(elsewhere, "utf8")).toBe("mine");
+    await rm(path);
+    await writeFile(path, own);
+  }
+  expect((await buildGradientStore(model, train, directory, { rank: 6, batchTokens: 8 })).rows).toBe(20);
+});
+
 describe("a build that is stopped", () => {
   test("by SIGKILL goes on where it stood and ends bit for bit as one that was not", async () => {
     const directory = folder();
@@ -212,6 +240,17 @@ describe("a build that is stopped", () => {
       ).rows,
     ).toBe(20);
     expect(stages).toEqual([]);
+  });
+
+  test("is not hidden by another one: one call at a time writes a store, and the other is refused at once", async () => {
+    const directory = folder();
+    const [first, second] = [1, 2].map(() => buildGradientStore(model, train, directory, { rank: 6 }));
+    const answers = await Promise.allSettled([first, second]);
+    expect(answers.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    const refused = answers.find(({ status }) => status === "rejected") as PromiseRejectedResult;
+    expect(refused.reason).toMatchObject(refusal("invalid", /Another call is writing a gradient store in .*wait/));
+    const whole = await buildGradientStore(model, train, folder(), { rank: 6 });
+    expect(await filesOf(directory)).toEqual(await filesOf(whole.directory));
   });
 });
 
@@ -290,6 +329,9 @@ describe("refuses", () => {
     expect((await openGradientStore(overwritten)).rows).toBe(20);
     await expect(openGradientStore(overwritten, { verify: "contents" })).rejects.toMatchObject(
       refusal("corrupt", /contents/),
+    );
+    await expect(buildGradientStore(model, train, overwritten, options)).rejects.toMatchObject(
+      refusal("corrupt", /Remove the store and build it again/),
     );
     const edited = await damaged(async (path) =>
       writeFile(

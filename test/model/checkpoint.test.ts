@@ -1,10 +1,12 @@
-import { existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { planModel } from "../../lib/model/config/architecture";
 import { listCheckpoint } from "../../lib/model/weights/checkpoint";
 import { mapWeights, storedName } from "../../lib/model/weights/checkpoint-weights";
 import type { HeadRequest } from "../../lib/model/config/head";
 import { requireEqualTied } from "../../lib/model/weights/tied-weights";
+import { loadModel } from "../../lib/model/load-model";
+import { readTensors, writeSafetensors } from "../../lib/storage/tensors";
 import { native } from "../../lib/native";
 import type { ListedTensor } from "../../lib/storage/listing";
 import { fileOf, scratch } from "../storage/bytes";
@@ -32,6 +34,22 @@ async function mapOf(
 }
 
 describe("a checkpoint", () => {
+  test.each(["module.", "_orig_mod.", "module._orig_mod."])(
+    "whose names all begin with %s is read without it",
+    async (wrapper) => {
+      const directory = mkdtempSync(join(scratchDirectory, "wrapped-"));
+      cpSync(join(golden, "gpt2"), directory, { recursive: true });
+      const { tensors, metadata } = await readTensors(join(directory, "model.safetensors"));
+      const wrapped = Object.fromEntries(
+        Object.entries(tensors).map(([name, tensor]) => [`${wrapper}${name}`, tensor]),
+      );
+      await writeSafetensors(join(directory, "model.safetensors"), wrapped, metadata);
+      using plain = await loadModel(join(golden, "gpt2"));
+      using model = await loadModel(directory);
+      expect(model.hash).toBe(plain.hash);
+    },
+  );
+
   test.each(cases)("%s fills every weight with one tensor of its own", async (name) => {
     const { weights, plan, isNewHead, tied } = await mapOf(join(golden, name), undefined, headOf(name));
     expect(weights.map(({ weight }) => weight)).toEqual(
@@ -145,6 +163,16 @@ describe("a checkpoint is refused", () => {
     await expect(
       requireEqualTied([[tensor(same), tensor(fileOf(directory, Buffer.alloc(32, 1)))]]),
     ).resolves.toBeUndefined();
+  });
+
+  test("when the directory holds only an adapter, with what to do", async () => {
+    const directory = mkdtempSync(join(scratchDirectory, "adapter-"));
+    writeFileSync(join(directory, "adapter_config.json"), '{"base_model_name_or_path": "org/base"}');
+    writeFileSync(join(directory, "adapter_model.safetensors"), "");
+    for (const call of [() => listCheckpoint(directory), () => loadModel(directory)])
+      await expect(call()).rejects.toMatchObject(
+        refusal("unsupported", /holds only an adapter of "org\/base"\. Merge it into its model first/),
+      );
   });
 
   test("when the directory has no weights", async () => {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInstances, selectInstances } from "../../lib/data/instances";
 import { evaluate } from "../../lib/model/evaluate";
@@ -260,6 +260,18 @@ describe("fine-tuning", () => {
         expect((await evaluate(first, train)).meanLoss).toBeCloseTo(evaluationLosses[0], 5);
       },
     );
+  });
+
+  test("replaces the checkpoints of an earlier, longer run, all of them", async () => {
+    const directory = join(scratchDirectory, "shorter");
+    using model = await open("gpt2-classification");
+    const train = raggedInstances("classification");
+    (await fineTune(model, train, { ...few, epochs: 3, checkpoints: directory })).close();
+    writeFileSync(join(directory, "notes.txt"), "mine");
+    using shorter = await fineTune(model, train, { ...few, epochs: 1, checkpoints: directory });
+    expect(readdirSync(directory).sort()).toEqual(["epoch-1", "notes.txt"]);
+    using first = await loadModel(join(directory, "epoch-1"));
+    expect(first.hash).toBe(shorter.hash);
   });
 
   test("that diverges says so, leaves no checkpoints behind, and a tame run works after", async () => {

@@ -199,6 +199,15 @@ describe("createModel", () => {
     ["labels beside a head", config, { labels: ["a", "b"], head: { kind: "choice" } }, "invalid", /"labels"/],
     ["a tokenizer that is none", config, { tokenizer: {} }, "invalid", /"tokenizer"/],
     ["a seed that is none", config, { seed: -1 }, "invalid", /"seed"/],
+    ["labels with a hole", config, { labels: Object.assign(["a"], { 2: "b" }) }, "invalid", /"labels".*without holes/],
+    ["labels without end", config, { labels: new Array(2 ** 32 - 1) }, "invalid", /"labels"/],
+    [
+      "a model beyond the machine's memory, before it is drawn",
+      { ...config, hidden_size: 32_768, num_attention_heads: 256, intermediate_size: 131_072 },
+      {},
+      "memory",
+      /weights take .* GiB as float32, but this process can have/,
+    ],
   ])("refuses %s", async (_name, given, options, code, words) => {
     await expect(createModel(given as object as Record<string, unknown>, options)).rejects.toMatchObject(
       refusal(code as never, words),

@@ -1,6 +1,9 @@
 // Rows on disk: what goes in comes out, and what does not fit is refused.
 #include "storage/row_store.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -69,6 +72,29 @@ TEST(rows_written_in_any_order_come_back_in_place) {
     RowWriter again(folder.store, folder.path + "/flags");
     CHECK(again.written(0) && again.written(2));
   }
+}
+
+TEST(a_shard_cut_while_it_is_read_is_refused) {
+  const Folder folder(RowType::float32, 4);
+  const Control control;
+  const auto cut_first = [&](int64_t first, const at::Tensor&) {
+    if (first == 0) CHECK(::truncate(folder.store.shards[0].file.c_str(), 1) == 0);
+  };
+  CHECK(THROWN(for_row_blocks(folder.store, 1, "rows", control, cut_first)).find("was cut from") != std::string::npos);
+}
+
+TEST(links_are_never_written_through) {
+  const Folder folder(RowType::float32, 4);
+  const std::string flags = folder.path + "/flags", other = folder.path + "-other";
+  std::fclose(std::fopen(other.c_str(), "w"));
+  for (const auto link : {::symlink, ::link}) {
+    CHECK(link(other.c_str(), flags.c_str()) == 0);
+    CHECK(THROWN(RowWriter(folder.store, flags)).find("never written through") != std::string::npos);
+    CHECK(::unlink(flags.c_str()) == 0);
+  }
+  CHECK(::mkfifo(flags.c_str(), 0644) == 0);
+  CHECK(THROWN(RowWriter(folder.store, flags)).find("never written through") != std::string::npos);
+  std::remove(other.c_str());
 }
 
 TEST(a_feature_beyond_float16_is_refused_and_its_row_stays_unwritten) {

@@ -1,9 +1,10 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { load } from "../../lib/results/load";
 import { save } from "../../lib/results/save";
 import { sealed, type Manifest } from "../../lib/results/manifest";
+import { besideName } from "../../lib/storage/partial";
 import { readTensors, writeSafetensors } from "../../lib/storage/tensors";
 import { instancesOf, neuronsOf, provenanceOf } from "./sample";
 import { rejects } from "./refuses";
@@ -49,6 +50,62 @@ const faithfulness: NeuronFaithfulness = {
     },
   ],
 };
+
+describe("save over a saved result", () => {
+  const other = instancesOf([[7, 8, 9]]);
+  const files = async () => (await readdir(at())).sort();
+
+  test("can be stopped at any of its steps: the old result is loaded until the new one is, and the next save tidies up", async () => {
+    await save(influences, at());
+    await save(other, at("other"));
+    const { sha256 } = JSON.parse(await readFile(join(at("other"), "manifest.json"), "utf8")) as Manifest;
+    // As a call that was killed leaves it: the new arrays lie beside the old ones …
+    const next = join(at(), `arrays-${sha256.slice(0, 16)}.safetensors`);
+    await copyFile(join(at("other"), "arrays.safetensors"), next);
+    expect(await load(at())).toEqual(influences);
+    // … then the manifest is the new one.
+    await copyFile(join(at("other"), "manifest.json"), join(at(), "manifest.json"));
+    expect(await load(at())).toEqual(other);
+    await save(neurons, at());
+    expect(await load(at())).toEqual(neurons);
+    expect(await files()).toEqual(["arrays.safetensors", "manifest.json"]);
+  });
+
+  test("replaces it while it is loaded again and again", async () => {
+    await save(influences, at());
+    let isOver = false;
+    const loads = (async () => {
+      const seen = new Set<number>();
+      while (!isOver) seen.add((await load(at(), { kind: "instances" })).queries);
+      return seen;
+    })();
+    for (let i = 0; i < 10; i++) await save(i % 2 === 0 ? other : influences, at());
+    isOver = true;
+    expect([...(await loads)].every((queries) => queries === 1 || queries === 2)).toBe(true);
+  });
+
+  test("by two calls at once ends with the result of one, whole", async () => {
+    await save(influences, at());
+    const answers = await Promise.allSettled([save(other, at()), save(neurons, at())]);
+    for (const answer of answers)
+      if (answer.status === "rejected")
+        expect(answer.reason).toMatchObject({
+          code: "invalid",
+          message: expect.stringMatching(/Another call/) as string,
+        });
+    const last = await load(at());
+    expect([other, neurons].some((each) => JSON.stringify(each) === JSON.stringify(last))).toBe(true);
+    expect(await files()).toEqual(["arrays.safetensors", "manifest.json"]);
+  });
+
+  test("removes the folders of killed calls, and leaves those of living ones", async () => {
+    const living = besideName(at());
+    const dead = living.replace(/-(\d+)-(\d+)-/, "-$1-1-"); // a process of that number that began at another time
+    for (const path of [living, dead]) await mkdir(path);
+    await save(influences, at());
+    expect((await readdir(folder)).sort()).toEqual(["result", basename(living)].sort());
+  });
+});
 
 describe("save and load", () => {
   test.each([

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   cpSync,
@@ -152,16 +153,46 @@ import sys, zipfile
 folder = sys.argv[sys.argv.index("--dest") + 1]
 with zipfile.ZipFile(folder + "/torch.whl", "w") as archive:
     for name in ["lib/libtorch.so", "lib/libtorch_cpu.so", "lib/libc10.so", "lib/libtorch_python.so", "include/ATen/ATen.h", "nn/functional.py"]:
-        archive.writestr("torch/" + name, name)
-    archive.writestr("torch/include/torch/headeronly/version.h", '#define TORCH_VERSION "${stamp.version}"')
+        archive.writestr(zipfile.ZipInfo("torch/" + name), name)
+    archive.writestr(zipfile.ZipInfo("torch/include/torch/headeronly/version.h"), '#define TORCH_VERSION "${stamp.version}"')
 `;
 
-  test("without Python's own library, and leaves nothing else behind", () => {
-    writeFileSync(join(copy, "pip.py"), wheel);
+  /** Puts our pip on the PATH, and answers the SHA-256 of the wheel that it hands out. */
+  function handOutWheel(): string {
+    const pip = join(copy, "pip.py");
+    writeFileSync(pip, wheel);
     script(
       "python3",
-      `case "$*" in *--version) exit 0;; *download*) exec ${python} ${join(copy, "pip.py")} "$@";; esac; exec ${python} "$@"`,
+      `case "$*" in *--version) exit 0;; *download*) exec ${python} ${pip} "$@";; esac; exec ${python} "$@"`,
     );
+    spawnSync(python, [pip, "--dest", copy]);
+    return createHash("sha256")
+      .update(readFileSync(join(copy, "torch.whl")))
+      .digest("hex");
+  }
+
+  /** As if that sum had been published. */
+  function publish(sum: string): void {
+    const file = join(copy, "native/setup/bring-libtorch.mjs");
+    const sums = /publishedSums = \{[^}]*\}/;
+    expect(readFileSync(file, "utf8")).toMatch(sums);
+    writeFileSync(file, readFileSync(file, "utf8").replace(sums, `publishedSums = { x64: "${sum}", arm64: "${sum}" }`));
+  }
+
+  test("but refuses a wheel that is not the published one, and unpacks nothing of it", () => {
+    const [sum, published] = [handOutWheel(), "0".repeat(64)];
+    publish(published);
+    const { code, stderr } = install();
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      `torch.whl is not the published wheel: its SHA-256 is ${sum}, but ${published} was published`,
+    );
+    expect(stderr).toMatch(ways);
+    expect(readdirSync(join(copy, ".libtorch"))).toEqual([]);
+  });
+
+  test("without Python's own library, and leaves nothing else behind", () => {
+    publish(handOutWheel());
     const { stdout, stderr } = install();
     expect(stdout).toContain("is in place");
     expect(stderr).toContain("There is no C++ compiler"); // and so goes on to the next step
@@ -192,4 +223,5 @@ test("npm install compiles nothing when nothing is left to do", () => {
     encoding: "utf8",
   });
   expect(answer.stdout).toContain("up to date");
+  expect(answer.stdout).not.toContain("compiling");
 });

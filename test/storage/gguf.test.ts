@@ -101,6 +101,16 @@ describe("a GGUF file", () => {
       "corrupt",
       /within its header/,
     ],
+    [
+      "has more texts in all than any vocabulary",
+      {
+        keys: ["a", "b", "c"].map((key) =>
+          Buffer.concat([entry(key, 9, u32(8), u64(1_500_000)), Buffer.alloc(8 * 1_500_000)]),
+        ),
+      },
+      "unsupported",
+      /with "c" its metadata has more than 4194304 texts/,
+    ],
     ["has arrays of arrays", { keys: [entry("a", 9, u32(9), u64(1))] }, "unsupported", /array of the type 9/],
     ["has a value of no type", { keys: [entry("a", 77)] }, "corrupt", /type 77/],
     ["has a key twice", { keys: [entry("a", 7, Buffer.of(1)), entry("a", 7, Buffer.of(1))] }, "corrupt", /"a" twice/],

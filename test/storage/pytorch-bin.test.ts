@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { readPytorchBin } from "../../lib/storage/pytorch-bin";
 import { binBytes, fileOf, pickle, pickledTensor, scratch, zipBytes, type StoredFields } from "./bytes";
 import { refusal } from "./refusal";
@@ -48,6 +50,19 @@ describe("pytorch_model.bin", () => {
     ]);
   });
 
+  test.each([2, 3, 4, 5])("may be written in pickle's protocol %i", async (protocol) => {
+    const path = join(__dirname, `../golden/pickle-protocols/${protocol}.bin`);
+    const tensors = await readPytorchBin(path);
+    expect(tensors.map(({ name, dtype, shape }) => [name, dtype, shape])).toEqual([
+      ["weight", "F32", [2, 3]],
+      ["bias", "BF16", [3]],
+      ["mask", "I8", [3]],
+    ]);
+    const { offset, bytes } = tensors[0];
+    const data = readFileSync(path).subarray(offset, offset + bytes);
+    expect([0, 1, 2, 3, 4, 5].map((i) => data.readFloatLE(4 * i))).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
   test.each([
     "os.system",
     "builtins.eval",
@@ -58,7 +73,7 @@ describe("pytorch_model.bin", () => {
   ])("is refused when its pickle asks for %s", async (name) => {
     const value = pickle.call(name, pickle.text("echo"));
     await expect(read(binBytes(value))).rejects.toMatchObject(
-      refusal("corrupt", new RegExp(`asks for "${name.replaceAll(".", "\\.")}"`)),
+      refusal("unsupported", new RegExp(`asks for "${name.replaceAll(".", "\\.")}"`)),
     );
   });
 
@@ -73,18 +88,17 @@ describe("pytorch_model.bin", () => {
     [
       "uses an operation that makes objects",
       Buffer.concat([pickle.global("collections.OrderedDict"), Buffer.from(")"), Buffer.from([0x81])]),
-      /0x81/,
+      /0x81, which makes something else/,
     ],
     ["makes an instance", Buffer.from("(i__main__\nX\n"), /0x69/],
-    ["is empty", Buffer.alloc(0), /more than it has/],
-    ["pops what is not there", Buffer.from("R"), /more than it has/],
-    ["recalls what it never kept", Buffer.from([0x68, 9]), /never kept/],
-    ["has no mark", Buffer.from("t"), /no mark/],
     ["is a text", pickle.text("a"), /no dictionary/],
-    ["holds a number", pickle.dict({ a: pickle.number(1) }), /"a", which is no tensor/],
-    ["holds a dictionary within", pickle.dict({ state_dict: pickle.dict({}) }), /"state_dict", which is no tensor/],
-    ["has a text that goes beyond it", Buffer.from([0x58, 0xff, 0xff, 0, 0]), /too early/],
-    ["has an absurd text", Buffer.from([0x58, 0xff, 0xff, 0xff, 0xff]), /text of 4294967295 bytes/],
+    ["holds a number", pickle.dict({ epoch: pickle.number(1) }), /"epoch", which is a number and no tensor/],
+    ["holds a dictionary within", pickle.dict({ model: pickle.dict({}) }), /"model", which is a dictionary/],
+    [
+      "has a text beyond all names",
+      Buffer.concat([Buffer.from([0x58, 0, 0, 2, 0]), Buffer.alloc(1 << 18)]),
+      /text of 131072/,
+    ],
     ["nests without end", Buffer.alloc(2_000, "("), /nested deeper/],
     ["makes objects without end", Buffer.alloc(1_100_000, "}"), /more than 1000000 objects/],
     [
@@ -93,7 +107,20 @@ describe("pytorch_model.bin", () => {
       /no text/,
     ],
     ["sets state on a list", Buffer.from("]Nb"), /no dictionary/],
-  ])("is refused when its pickle %s", async (_name, value, words) => {
+  ])("that PyTorch may read is not called damaged when its pickle %s", async (_name, value, words) => {
+    await expect(read(binBytes(value))).rejects.toMatchObject(refusal("unsupported", words));
+    await expect(read(binBytes(value))).rejects.toThrow("Load it in Python and save its tensors alone");
+  });
+
+  test.each<[string, Buffer, RegExp]>([
+    ["is empty", Buffer.alloc(0), /more than it has/],
+    ["pops what is not there", Buffer.from("R"), /more than it has/],
+    ["recalls what it never kept", Buffer.from([0x68, 9]), /never kept/],
+    ["has no mark", Buffer.from("t"), /no mark/],
+    ["has a text that goes beyond it", Buffer.from([0x58, 0xff, 0xff, 0, 0]), /too early/],
+    ["has an absurd text", Buffer.from([0x58, 0xff, 0xff, 0xff, 0xff]), /too early/],
+    ["has a byte that is no operation", Buffer.from([0xff]), /0xff, which no pickle has/],
+  ])("is refused as damaged when its pickle %s", async (_name, value, words) => {
     await expect(read(binBytes(value))).rejects.toMatchObject(refusal("corrupt", words));
   });
 

@@ -68,7 +68,7 @@ export async function sumOverCheckpoints(
   for (const [place, { model: source, learningRate }] of checkpoints.map(asObject).entries()) {
     const directory = typeof source === "string" ? source : undefined;
     const model = typeof source === "string" ? await loadModel(source, { dtype, device, signal }) : source;
-    const staged = (progress: Progress): void =>
+    const staged = (progress: Progress): unknown =>
       onProgress?.({ ...progress, stage: `${progress.stage}, checkpoint ${place + 1} of ${checkpoints.length}` });
     const call = { signal, batchTokens, ...(onProgress === undefined ? {} : { onProgress: staged }) };
     try {

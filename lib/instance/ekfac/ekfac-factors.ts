@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import type { WeightSource } from "../../../types/architecture";
 import type { Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
+import type { NativeFeatureParams, NativeInfluenceParams } from "../../../types/native";
 import type { EkfacFactors } from "../../../types/store";
 import { AttributionError } from "../../errors";
 import { batchOptionNames, type BatchOptions } from "../../model/batching";
@@ -12,13 +13,14 @@ import { handleOf } from "../../model/model";
 import { libtorchVersion, native, runNative } from "../../native";
 import { oneOf, onlyKnown, pathOf, seedOf } from "../../options";
 import { libraryVersion } from "../../provenance";
+import { hashOfFile } from "../../storage/file-hash";
 import { besideName, fileExists, makeFolder, namesIn } from "../../storage/files";
 import { corrupt } from "../../storage/listing";
+import { withLock } from "../../storage/lock";
 import { readSafetensors } from "../../storage/safetensors";
 import { manifestFile, type ManifestKind, readSealed, writeSealed } from "../../storage/sealed-manifest";
 import { featureParams } from "../gradients/features";
 import type { Parameters } from "../gradients/parameters";
-import { hashOfFile } from "../store/manifest";
 
 export interface EkfacOptions extends BatchOptions {
   /** Linear modules, each with factors of its own; others are refused ("unsupported"). @default "mlp" */
@@ -87,9 +89,23 @@ export async function fitEkfac(
     dtype: model.dtype,
     dataHash: train.hash,
   };
+  return withLock(folder, "EK-FAC factors", () => fitted(model, train, folder, request, params, options));
+}
+
+type FitParams = NativeFeatureParams & Pick<NativeInfluenceParams, "fisher" | "seed">;
+
+async function fitted(
+  model: Model,
+  train: Instances,
+  folder: string,
+  request: Request,
+  params: FitParams,
+  options?: EkfacOptions,
+): Promise<EkfacFactors> {
   if (await fileExists(join(folder, manifestFile))) {
     const stored = await readStored(folder);
     requireSame(folder, stored, request);
+    await requireWhole(folder, stored, options?.signal);
     return described(folder, stored);
   }
   await requireEmpty(folder);
@@ -129,6 +145,7 @@ export async function openFactors(
   const folder = folderOf(directory, "factors");
   const stored = await readStored(folder);
   requireSame(folder, stored, { ...stored, ...asked });
+  await requireWhole(folder, stored);
   const path = join(folder, factorsFile);
   const names = stored.modules.flatMap((module) => parts.map((part) => `${module}.${part}`));
   const listed = await readSafetensors(path);
@@ -149,11 +166,8 @@ function folderOf(directory: unknown, name: string): string {
 }
 
 async function requireEmpty(folder: string): Promise<void> {
-  await makeFolder(folder);
   // What an interrupted call leaves behind is no obstacle.
-  const foreign = (await namesIn(folder)).find(
-    (name) => !/^(manifest\.json|factors\.safetensors)(\.partial-[0-9a-f]+)?$/.test(name),
-  );
+  const foreign = (await namesIn(folder)).find((name) => !/^(manifest\.json|factors\.safetensors)$/.test(name));
   if (foreign !== undefined)
     throw new AttributionError(
       "invalid",
@@ -163,8 +177,27 @@ async function requireEmpty(folder: string): Promise<void> {
 
 async function readStored(folder: string): Promise<Stored> {
   const stored = (await readSealed(folder, kind)) as Stored;
-  if (!Array.isArray(stored?.modules)) throw corrupt(join(folder, manifestFile), "its list of modules cannot be read");
+  const isText = (value: unknown) => typeof value === "string";
+  const isWhole =
+    typeof stored === "object" &&
+    stored !== null &&
+    Array.isArray(stored.modules) &&
+    stored.modules.length > 0 &&
+    stored.modules.every(isText) &&
+    (stored.reduction === "sum" || stored.reduction === "mean") &&
+    (stored.fisher === "sampled" || stored.fisher === "empirical") &&
+    [stored.modelHash, stored.dtype, stored.dataHash, stored.sha256].every(isText) &&
+    [stored.seed, stored.bytes].every((value) => Number.isSafeInteger(value) && value >= 0) &&
+    typeof stored.versions === "object";
+  if (!isWhole) throw corrupt(join(folder, manifestFile), "it does not describe EK-FAC factors");
   return stored;
+}
+
+/** Refuses factors of which a byte changed since they were fitted. */
+async function requireWhole(folder: string, stored: Stored, signal?: AbortSignal): Promise<void> {
+  const path = join(folder, factorsFile);
+  if ((await hashOfFile(path, signal)) !== stored.sha256)
+    throw corrupt(path, "its contents are not what was written. Remove the folder and fit them again");
 }
 
 const words: Readonly<Record<keyof Request, string>> = {

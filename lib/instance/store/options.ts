@@ -52,7 +52,14 @@ export interface GradientStoreOptions extends ProjectionOptions, BatchOptions {
 }
 
 export const projectionOptionNames = ["parameters", "rank", "projection", "mask", "seed", "reduction"] as const;
-const projections: readonly Projection[] = ["gaussian", "rademacher", "pca", "dense", "sparse", "factoredSparse"];
+export const projectionNames: readonly Projection[] = [
+  "gaussian",
+  "rademacher",
+  "pca",
+  "dense",
+  "sparse",
+  "factoredSparse",
+];
 export const storeOptionNames = [...batchOptionNames, ...projectionOptionNames, "precision", "rowsPerShard"] as const;
 
 export const precisions: readonly RowType[] = ["float32", "float16", "bfloat16", "int8"];
@@ -71,7 +78,7 @@ export interface StoreRequest {
 }
 
 export function settingsOf(model: Model, given: Readonly<Record<string, unknown>>): FeatureSettings {
-  const projection = oneOf(given, "projection", "gaussian", projections);
+  const projection = oneOf(given, "projection", "gaussian", projectionNames);
   const rank = integer(given, "rank", 16, 0, 65536);
   const takesExact = projection === "gaussian" || projection === "rademacher";
   if (rank === 0 && !takesExact) throw expected("rank", `at least 1 with the projection "${projection}"`, rank);

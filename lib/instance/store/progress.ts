@@ -36,6 +36,12 @@ export function timedProgress(
     const worked = until[done];
     if (worked === 0 || seconds === 0) return onProgress({ done, total, stage });
     const tokensPerSecond = worked / seconds;
-    onProgress({ done, total, stage, tokensPerSecond, secondsLeft: (until[order.length] - worked) / tokensPerSecond });
+    return onProgress({
+      done,
+      total,
+      stage,
+      tokensPerSecond,
+      secondsLeft: (until[order.length] - worked) / tokensPerSecond,
+    });
   };
 }

@@ -1,9 +1,10 @@
 // Where a model's files are: a directory, a GGUF file, or a hub id whose snapshot lies in the Hugging Face cache. Nothing is
 // downloaded.
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { AttributionError } from "../../errors";
+import { refuseAdapter } from "./checkpoint";
 import { directoryExists, fileExists, withFile } from "../../storage/files";
 
 export interface FoundModel {
@@ -16,6 +17,7 @@ export async function findModel(source: string): Promise<FoundModel> {
   const path = resolve(source);
   if (await directoryExists(path)) {
     if (await fileExists(join(path, "config.json"))) return { path, form: "directory" };
+    await refuseAdapter(path);
     const gguf = (await readdir(path)).find((name) => name.toLowerCase().endsWith(".gguf"));
     const words =
       gguf === undefined
@@ -55,10 +57,15 @@ function hubCache(): string {
   return join(caches !== undefined && caches !== "" ? caches : join(homedir(), ".cache"), "huggingface", "hub");
 }
 
+const longestRef = 1024; // bytes
+
 /** The snapshot that `main` points to, else the only one there is. */
 async function findSnapshot(id: string): Promise<string | undefined> {
   const root = join(hubCache(), `models--${id.replaceAll("/", "--")}`);
-  const main = await readFile(join(root, "refs", "main"), "utf8").catch(() => "");
+  const main = await withFile(join(root, "refs", "main"), ({ size, read }) => read(0, Math.min(size, longestRef))).then(
+    (bytes) => bytes.toString("utf8"),
+    () => "",
+  );
   const snapshots = await readdir(join(root, "snapshots")).catch((): string[] => []);
   const commit = snapshots.includes(main.trim()) ? main.trim() : snapshots.length === 1 ? snapshots[0] : undefined;
   const directory = commit === undefined ? undefined : join(root, "snapshots", commit);

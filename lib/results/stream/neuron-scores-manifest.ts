@@ -1,10 +1,8 @@
 // The manifest of a folder of neuron scores: with which arguments it was begun, its blocks and, once whole, their fingerprints.
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AttributionError, shown } from "../../errors";
-import { fileExists, makeFolder, namesIn, readJsonObject, writeBeside } from "../../storage/files";
+import { fileExists, namesIn, readJsonObject, writeBeside } from "../../storage/files";
 import { corrupt } from "../../storage/listing";
 import type { NeuronScores, Provenance } from "../../../types/results";
 import { sign } from "../layout";
@@ -43,19 +41,15 @@ export function plannedBlocks({ instances, blockInstances }: ScoresRequest): Neu
   }));
 }
 
-/** The manifest that is there, or undefined in a folder that is new or empty; leftovers of a killed call are removed. */
+/** The manifest that is there, or undefined in a folder that is empty. */
 export async function findScores(folder: string): Promise<ScoresManifest | undefined> {
   const names = await namesIn(folder);
-  const foreign = names.find(
-    (name) => !/^(manifest\.json|scores-\d{5,}\.safetensors)(\.partial-[0-9a-f]+)?$/.test(name),
-  );
+  const foreign = names.find((name) => !/^(manifest\.json|scores-\d{5,}\.safetensors)$/.test(name));
   if (foreign !== undefined)
     throw new AttributionError(
       "invalid",
       `${folder} holds other files ("${foreign}"). Choose a folder that is new, empty or holds neuron scores`,
     );
-  for (const name of names.filter((each) => each.includes(".partial-"))) await rm(join(folder, name), { force: true });
-  await makeFolder(folder);
   return names.includes(manifestFile) ? readScores(folder) : undefined;
 }
 
@@ -79,9 +73,25 @@ export async function readScores(folder: string): Promise<ScoresManifest> {
     );
   const manifest = { request: value["request"], blocks: value["blocks"] } as ScoresManifest;
   if (value["sha256"] !== sealOf(manifest)) throw corrupt(path, "it was changed after it was written");
-  if (!manifest.blocks.every(({ file }) => /^scores-\d{5,}\.safetensors$/.test(file)))
+  const isBlock = (block: unknown) =>
+    typeof block === "object" &&
+    block !== null &&
+    /^scores-\d{5,}\.safetensors$/.test(String((block as { file?: unknown }).file)) &&
+    Number.isSafeInteger((block as { instances?: unknown }).instances) &&
+    typeof (block as { sha256?: unknown }).sha256 === "string";
+  if (!Array.isArray(manifest.blocks) || !manifest.blocks.every(isBlock) || !isRequest(manifest.request))
     throw corrupt(path, "its list of blocks cannot be read");
   return manifest;
+}
+
+/** What the readers of scores go by. */
+function isRequest(request: unknown): boolean {
+  if (typeof request !== "object" || request === null) return false;
+  const { instances, layers, units, blockInstances, provenance } = request as Record<string, unknown>;
+  const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1;
+  return (
+    [instances, layers, units, blockInstances].every(isCount) && typeof provenance === "object" && provenance !== null
+  );
 }
 
 export async function writeScores(folder: string, { request, blocks }: ScoresManifest): Promise<void> {
@@ -122,11 +132,4 @@ export function requireSameRequest(folder: string, found: ScoresManifest, reques
       `The scores in ${folder} were made with other arguments: "${name.replace(/^provenance\./, "")}" was ${short(wasThere.get(name))}, but this call has ${short(wanted.get(name))}. Choose another directory, or the same arguments`,
     );
   }
-}
-
-/** SHA-256 of a file, hexadecimal. */
-export async function hashOfFile(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  return hash.digest("hex");
 }

@@ -6,7 +6,8 @@ import { corrupt } from "../../storage/listing";
 import { pacer } from "../../pacing";
 import type { NeuronAttribution, NeuronRow, NeuronScores } from "../../../types/results";
 import { blockHeader, readRows } from "./neuron-scores-block";
-import { hashOfFile, isWhole, readScores, requestHash, type ScoresManifest } from "./neuron-scores-manifest";
+import { hashOfFile } from "../../storage/file-hash";
+import { isWhole, readScores, requestHash, type ScoresManifest } from "./neuron-scores-manifest";
 
 /**
  * Opens a finished folder. Checks its manifest and that each block belongs to it; with `verify: "contents"` also every byte

@@ -25,6 +25,7 @@ struct Reader {
              shape);
       const at::Tensor local = tensor.to(device);
       all_views = all_views && local.const_data_ptr() == file->bytes(source.offset, source.bytes);
+      file->require_unchanged();
       return local;
     }
     fail(Code::corrupt, "The stored factors lack \"", name, "\"");
