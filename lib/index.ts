@@ -120,10 +120,14 @@ export type { NeuronTestOptions } from "./faithfulness/neuron-test";
 export type { NeuronCurveOptions } from "./faithfulness/fraction-curve";
 
 // results
-export { top, select, type Selection } from "./results/top";
+export { top, select, type Selection, type TopOptions } from "./results/top";
 export { openNeuronScores, readNeuronRow, readNeuronScores } from "./results/stream/neuron-scores";
 export { save } from "./results/save";
 export { load, type LoadOptions } from "./results/load";
+export { toCsv } from "./results/export/to-csv";
+export { toJson } from "./results/export/to-json";
+export { toNpy, type NpyOptions } from "./results/export/to-npy";
+export { toParquet } from "./results/export/to-parquet";
 
 // analysis
 export { distinctCounts, layerHistogram, overlap, type OverlapOptions } from "./analysis/overlap";
@@ -136,6 +140,10 @@ export {
 } from "./analysis/linear-datamodeling-score";
 export { mislabelDetection, type MislabelDetectionOptions } from "./analysis/mislabel-detection";
 export { conflicts } from "./analysis/conflicts";
+export { sanity } from "./analysis/sanity";
+export { relationCoverage, type Relation } from "./analysis/relation-coverage";
+export { explainedShare } from "./analysis/explained-share";
+export { compareCurves } from "./analysis/compare-curves";
 
 // report
 export { renderReport, writeReport } from "./report/render";

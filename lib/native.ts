@@ -2,10 +2,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, sep } from "node:path";
-import { isMainThread } from "node:worker_threads";
+import { isMainThread, Worker } from "node:worker_threads";
 import type { CallOptions, ErrorCode } from "../types/common";
 import type { NativeAddon, NativeControl } from "../types/native";
 import { AttributionError } from "./errors";
+import { boundWaiting, grantedThreads } from "./threads";
 
 const codes: readonly string[] = [
   "invalid",
@@ -21,10 +22,59 @@ const codes: readonly string[] = [
 
 let addon: NativeAddon | undefined;
 
-/** The addon, loaded on first use. */
+/** The addon, loaded on first use. Loading libtorch here holds the event loop for 0.3 s where `nativeLoaded` was not awaited. */
 export function native(): NativeAddon {
-  addon ??= stoppedAtExit(loadAddon());
+  if (addon === undefined) {
+    boundWaiting();
+    addon = withGrantedThreads(stoppedAtExit(loadAddon()));
+  }
   return addon;
+}
+
+let loading: Promise<void> | undefined;
+
+/**
+ * Loads the addon with the event loop free: a worker thread loads libtorch into the process first, then this thread takes a few
+ * milliseconds. An addon that is not there or does not load throws as `native` says.
+ */
+export async function nativeLoaded(): Promise<void> {
+  if (addon !== undefined) return;
+  loading ??= loadedByWorker().then((done) => {
+    try {
+      native();
+    } finally {
+      done();
+    }
+  });
+  await loading.finally(() => {
+    loading = undefined;
+  });
+}
+
+/** Resolves when a worker has loaded the addon, or could not, to what ends the worker: a library goes with its last user. */
+function loadedByWorker(): Promise<() => void> {
+  boundWaiting();
+  const code = `const { parentPort, workerData } = require("node:worker_threads");
+    try { require(workerData.loader)(workerData.root); } finally { parentPort.postMessage(0); parentPort.on("message", () => {}); }`;
+  return new Promise((resolve) => {
+    try {
+      const workerData = { loader: createRequire(__filename).resolve("node-gyp-build"), root: packageRoot() };
+      const worker = new Worker(code, { eval: true, workerData, execArgv: [], stdout: true, stderr: true });
+      const ended = (): void => void worker.terminate();
+      worker.once("message", () => resolve(ended));
+      worker.once("error", () => resolve(ended));
+      worker.once("exit", () => resolve(ended));
+    } catch {
+      resolve(() => undefined); // no worker threads here: native() loads alone, or says why it cannot
+    }
+  });
+}
+
+/** As many threads as the machine grants, unless the user says how many. */
+function withGrantedThreads(loaded: NativeAddon): NativeAddon {
+  if (process.env["ATTRIBUTION_THREADS"] === undefined && process.env["OMP_NUM_THREADS"] === undefined)
+    loaded.setThreads(Math.min(loaded.versions().threads, grantedThreads()));
+  return loaded;
 }
 
 /** A job that still ran while exit() takes libtorch down could crash. Workers share the engine; their own jobs end with them. */
@@ -46,6 +96,7 @@ export async function runNative<T>(start: (control: NativeControl) => Promise<T>
   const { signal, onProgress } = call;
   if (signal?.aborted)
     throw new AttributionError("aborted", "The call was aborted before it began", { cause: signal.reason });
+  await nativeLoaded();
   const abort = new Uint8Array(1);
   const stop = (): void => {
     abort[0] = 1;

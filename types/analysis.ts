@@ -119,3 +119,62 @@ export interface MislabelDetection {
   /** Share of the mislabelled that are among the first so many of the ranking. */
   readonly found: readonly { readonly inspected: number; readonly share: number }[];
 }
+
+/** How far the scores of an instance attribution depend on the weights, and whether they tell queries apart. */
+export interface Sanity {
+  readonly k: number;
+  /** [query] Spearman's correlation of the scores with those under re-drawn weights; NaN where one of them does not vary. */
+  readonly perQuery: Float64Array;
+  /** Mean over the queries whose scores vary, with a bootstrap interval. Near 0: the scores speak of the trained weights. */
+  readonly correlation: Estimate;
+  readonly skipped: number;
+  /** Share of the top k in common with the one under re-drawn weights; beside it, k over all training instances. */
+  readonly overlap: Estimate;
+  readonly overlapChance: number;
+  /** Different instances that fill the top k of all queries: a small share means one list for every query. */
+  readonly distinct: DistinctCounts;
+  readonly distinctRedrawn: DistinctCounts;
+}
+
+/** How far the chosen training instances are about what the query is about. */
+export interface RelationCoverage {
+  readonly k: number;
+  /** [query] share of its choices with the query's relation; NaN where the query has none. */
+  readonly perQuery: Float64Array;
+  readonly share: Estimate;
+  /** Mean over queries of the share of all training instances with the query's relation. */
+  readonly chance: number;
+  /** Share of queries with at least one such instance among their choices. */
+  readonly covered: Estimate;
+  /** Queries without a relation, or without choices. */
+  readonly skipped: number;
+}
+
+/** How much of a row's scores, and of the prediction, its top list stands for. */
+export interface ExplainedShare {
+  readonly k: number;
+  /** [row] Σ |score| of the k largest by size over Σ |score| of all; NaN where all are 0. */
+  readonly ofScores: Float64Array;
+  /**
+   * [row] Σ of the k highest scores over the target's value F; of neuron scores in the unit of F only, else NaN. Small where a
+   * saturated prediction has small scores: its top list explains nothing.
+   */
+  readonly ofPrediction: Float64Array;
+  readonly meanOfScores: number;
+  readonly meanOfPrediction: number;
+}
+
+/** Curves of several methods, averaged over the sizes that all of them have. */
+export interface CurveComparison {
+  readonly test: "sufficiency" | "comprehensiveness";
+  /** The common sizes. */
+  readonly r: readonly number[];
+  readonly methods: readonly {
+    readonly name: string;
+    /** Mean of probabilityChange over the common sizes; beside it the random control's. */
+    readonly mean: number;
+    readonly randomMean: number;
+    /** Sizes of this method that others lack. */
+    readonly leftOut: readonly number[];
+  }[];
+}

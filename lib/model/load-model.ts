@@ -1,7 +1,7 @@
 // loadModel: config.json (or a GGUF file's metadata) → architecture, container → tensors, both → weights; the native core maps
 // and converts them.
 import { expected } from "../errors";
-import { callNative, native, runNative } from "../native";
+import { callNative, native, nativeLoaded, runNative } from "../native";
 import { integer, oneOf, onlyKnown } from "../options";
 import type { ComputeType, Device } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
@@ -49,6 +49,7 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
   const seed = integer(bag, "seed", 42, 0);
   const stored = await openStored(source);
   const plan = planModel(stored.config, options.head);
+  await nativeLoaded();
   const map = await stored.weights(
     plan,
     callNative((addon) => addon.expectedWeights(plan.architecture)),

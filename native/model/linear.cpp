@@ -1,5 +1,6 @@
 #include "model/linear.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -48,6 +49,30 @@ bool fast(const at::Tensor& a, const at::Tensor& b) {
          a.scalar_type() == b.scalar_type() && a.size(0) > 0 && onednn_linear().has_value() && !blas_is_faster(a, b);
 }
 
+/// Floating point operations from which on a product is split over threads. Below, two threads that meet at its end
+/// cost more than half of its 20 µs, and on a busy machine one of them waits for a processor.
+constexpr int64_t split_from = 1 << 20;
+
+/// While it lives, small work runs on the calling thread alone.
+class WorkThreads {
+ public:
+  explicit WorkThreads(int64_t operations) : threads_(at::get_num_threads()), small_(operations < split_from) {
+    if (small_ && threads_ > 1) at::set_num_threads(1);
+  }
+  ~WorkThreads() {
+    if (small_ && threads_ > 1) at::set_num_threads(threads_);
+  }
+  WorkThreads(const WorkThreads&) = delete;
+  WorkThreads& operator=(const WorkThreads&) = delete;
+
+ private:
+  const int threads_;
+  const bool small_;
+};
+
+/// Operations of a [row, in] times a transposed [out, in].
+int64_t operations(const at::Tensor& a, const at::Tensor& b) { return 2 * a.numel() * b.size(0); }
+
 struct FastLinear : torch::autograd::Function<FastLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& matrix,
                             const std::optional<at::Tensor>& bias) {
@@ -75,6 +100,7 @@ struct FastLinear : torch::autograd::Function<FastLinear> {
 at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias) {
+  const WorkThreads threads(operations(a, b));
   if (!fast(a, b)) return at::linear(a, b, bias);
   const std::optional<at::Tensor> added = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
   return onednn_linear()->call(a, b, added, "none", c10::List<std::optional<at::Scalar>>(), std::string_view(""));
@@ -82,7 +108,10 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& b
 
 at::Tensor apply(const Linear& linear, const at::Tensor& input, bool twice_differentiable) {
   const at::Tensor matrix = linear.matrix();
-  if (twice_differentiable || !fast(input, matrix)) return at::linear(input, matrix, linear.bias);
+  if (twice_differentiable || !fast(input, matrix)) {
+    const WorkThreads threads(operations(input, matrix));
+    return at::linear(input, matrix, linear.bias);
+  }
   const bool graph = at::GradMode::is_enabled() && (input.requires_grad() || matrix.requires_grad() ||
                                                     (linear.bias.defined() && linear.bias.requires_grad()));
   if (!graph) return product(input, matrix, linear.bias);

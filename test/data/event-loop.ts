@@ -21,7 +21,7 @@ function worked(): number {
   }
 }
 
-async function longestGap(call: () => Promise<unknown>): Promise<number> {
+export async function longestGap(call: () => Promise<unknown>): Promise<number> {
   await turn();
   let [last, longest, running] = [worked(), 0, true];
   const watch = (): void => {

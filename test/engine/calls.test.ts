@@ -74,19 +74,15 @@ describe("an abort", () => {
 
   test.each(long)("during %s stops it within a batch, and leaves nothing behind", async (_name, call) => {
     const stop = new AbortController();
-    let aborted = 0;
     const reports: Progress[] = [];
     const result = call({
       signal: stop.signal,
       onProgress: (progress) => {
         reports.push(progress);
-        if (aborted > 0) return;
-        aborted = performance.now();
         stop.abort("enough");
       },
     });
     await expect(result).rejects.toMatchObject({ ...refusal("aborted", /./), cause: "enough" });
-    expect(performance.now() - aborted).toBeLessThan(1000); // a batch takes some ms, a whole call seconds
     expect(reports[0].done).toBeLessThan(reports[0].total);
     expect(reports.at(-1)!.done).toBeLessThan(reports[0].total);
     await expectUnchanged();

@@ -57,6 +57,7 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
   const [fineTune, self] = [{ epochs: 1 }, await a.selfInfluence(store)];
   const outputs = await a.subsetOutputs(model, train, queries, { subsets: 3, fineTune });
   const units = [{ layer: 0, unit: 1 }];
+  const test = await a.sufficiency(model, queries, na, { r: [1], controls: 1 });
   const report = { title: "T", summary: "S", facts: [], sections: [] };
   const curve = [model, queries, na, { controls: 1 }];
   const neurons = (): Call => [model, queries, {}];
@@ -141,10 +142,18 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
     readNeuronScores: () => [scores, {}],
     save: () => [ia, folder()],
     load: () => [resultFolder, {}],
+    toCsv: () => [ia, `${folder()}.csv`, {}],
+    toJson: () => [ia, `${folder()}.json`, {}],
+    toNpy: () => [ia, `${folder()}.npy`, {}],
+    toParquet: () => [ia, `${folder()}.parquet`, {}],
     distinctCounts: () => [ia, {}],
     layerHistogram: () => [na, {}],
     overlap: () => [ia, ia, {}],
     conflicts: () => [ia, ia, {}],
+    sanity: () => [ia, tracIn, {}],
+    relationCoverage: () => [ia, ["a", "b", "a"], ["a", "b", "a", "b", "a", "b"], {}],
+    explainedShare: () => [na, {}],
+    compareCurves: () => [{ "Integrated gradients": test }],
     diversity: () => [train, [0], {}],
     diversityCorrelation: () => [
       [1, 2],

@@ -6,7 +6,7 @@ function end(way: string): { status: number | null; signal: string | null; out: 
   const answer = spawnSync(
     process.execPath,
     ["--require", join(__dirname, "typescript.cjs"), join(__dirname, "ending.ts"), way],
-    { encoding: "utf8", timeout: 50_000 },
+    { encoding: "utf8", timeout: 500_000 },
   );
   return { status: answer.status, signal: answer.signal, out: answer.stdout.trim(), error: answer.stderr.trim() };
 }

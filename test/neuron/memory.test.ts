@@ -67,7 +67,7 @@ onLinux.each([
       work,
       `${budget} MB`,
     ];
-    const { stdout, stderr } = spawnSync(process.execPath, program, { encoding: "utf8", timeout: 280_000 });
+    const { stdout, stderr } = spawnSync(process.execPath, program, { encoding: "utf8", timeout: 580_000 });
     const { first, second } = JSON.parse(stdout === "" ? `"${stderr}"` : stdout) as { first: number; second: number };
     expect(second).toBeLessThan(allowance * budget * megabyte);
     expect(first).toBeLessThan(allowance * budget * megabyte + kernels);

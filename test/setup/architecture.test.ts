@@ -5,7 +5,7 @@ const root = resolve(__dirname, "../..");
 
 // Imports go from later to earlier rows only; the rooms of one row do not know each other. A room is a folder, or a file beside them.
 const libRows = [
-  ["errors"],
+  ["errors", "threads"],
   ["options", "pacing", "random"],
   ["ordering"],
   ["statistics"],
