@@ -33,7 +33,9 @@ struct NeuronOptions {
   std::vector<int64_t> layers;
   TargetOptions target;
   std::vector<double> nodes, weights;  // of the path integral; of conductance the input's path
-  double completeness = 0;  // integrated gradients: the gap as a share of F above which a path is bisected; 0: never
+  /// Integrated gradients: a path is bisected while its gap is above this share of F, or a unit may be wrong by more
+  /// than this share of the layer's largest score; 0: never.
+  double completeness = 0;
   at::Tensor baseline;      // [layer, width] in the order of `layers`, or undefined for zero
   Positions positions = Positions::readout;  // others take the full path, the positions of a row changed together
   std::span<const int32_t> chosen_offsets,
@@ -57,10 +59,11 @@ NeuronScores neuron_scores(const Model& model, const Instances& instances, const
 /// quantities that have no sum).
 at::Tensor as_units(const Architecture& architecture, Site site, const at::Tensor& features, bool norm = false);
 
-/// One batch's results, [instance, layer, unit] and [instance, layer]. `most` is how many changed rows per instance fit
-/// at a time.
+/// One batch's results. `most` is how many changed rows per instance fit at a time.
 struct BatchScores {
-  at::Tensor scores, gap;
+  at::Tensor scores;      // [instance, layer, unit]
+  at::Tensor gap = {};    // [instance, layer] of a path integral
+  at::Tensor error = {};  // [instance, layer] what a unit may be wrong by, as a share of the layer's largest score
 };
 /// The starts of the chosen layers' paths, which go along with the prompts for the completeness gap
 /// (integrated_gradients.cpp).
@@ -68,9 +71,12 @@ std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOpt
 /// The path integral by one-token rows over the prefix cache, and over what went along.
 BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                              const NeuronOptions& options, int64_t most, const Control& control);
-/// Where the gap is larger than asked, the path bisected until it is not (path_bisection.cpp).
+/// Paths whose gap or whose units' error is larger than asked, or that have kinks, bisected until they are within the
+/// bounds (path_bisection.cpp).
 void complete_paths(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                     const NeuronOptions& options, BatchScores& found, int64_t most, const Control& control);
+/// Whether ∂F/∂w jumps along a layer's path: a ReLU works above the site.
+bool path_has_kinks(const Architecture& architecture, Site site, int64_t layer);
 /// F minus F with one unit replaced, for every unit (ablation.cpp).
 BatchScores ablate_units(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                          const NeuronOptions& options, int64_t most, const Control& control);
