@@ -79,7 +79,7 @@ export interface NativeNeuronParams extends NativeBudget {
   /** Integrated gradients: where on the path from baseline to value, and with which weight. */
   readonly nodes: Float64Array;
   readonly weights: Float64Array;
-  /** The completeness gap, as a share of F, above which a layer's path is bisected with these nodes per piece; 0: never. */
+  /** A path is bisected while its gap is above this share of F, or a unit may be wrong by more than this share of the layer's largest score; 0: never. */
   readonly completeness: number;
   /** [layer, unit or feature] in the order of `layers`; empty is zero. */
   readonly baseline: Float32Array;
@@ -99,6 +99,8 @@ export interface NativeNeuronResult {
   readonly targetLabels: Int32Array;
   /** [instance, layer]; integrated gradients only. */
   readonly completenessGap: Float64Array;
+  /** [instance, layer] what a unit may be wrong by, as a share of the layer's largest score; empty where paths are not bisected. */
+  readonly unitErrors: Float64Array;
 }
 
 export interface NativeBatchShape {
@@ -138,9 +140,28 @@ export interface NativeUnitWrites {
   readonly units: Int32Array;
   /** [entry, features of a unit]: the unit's value; of a head its slice. */
   readonly values: Float32Array;
-  /** [entry] */
-  readonly asked: Int32Array;
+  /** [entry] a token whose rank is wanted. */
+  readonly rankOf: Int32Array;
   readonly top: number;
+}
+
+/** Saliency of input tokens along the path of their embeddings. */
+export interface NativeInputTokenParams {
+  readonly target: NativeTarget;
+  readonly nodes: Float64Array;
+  readonly weights: Float64Array;
+  /** Where the path starts: zero, or the mean of all tokens' embeddings. */
+  readonly baseline: "zero" | "mean";
+  readonly batchTokens: number;
+}
+
+export interface NativeInputTokenResult {
+  /** [token of the data set] */
+  readonly scores: Float64Array;
+  /** [instance] */
+  readonly targetValues: Float64Array;
+  readonly targetLabels: Int32Array;
+  readonly completenessGap: Float64Array;
 }
 
 export interface NativeUnitSetResult {
@@ -370,6 +391,12 @@ export interface NativeAddon {
     c: NativeControl,
   ): Promise<Int32Array>;
   /** What units' writes say of tokens through the final norm and the head: the best of them, and the rank (from 1) of an asked one. */
+  inputTokens(
+    model: NativeModel,
+    instances: NativeInstances,
+    p: NativeInputTokenParams,
+    c: NativeControl,
+  ): Promise<NativeInputTokenResult>;
   unitTokens(
     model: NativeModel,
     p: NativeUnitWrites,

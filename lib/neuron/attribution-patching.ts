@@ -8,9 +8,8 @@ import {
   neuronOptionNames,
   type NeuronOptions,
   neuronScores,
-  type PositionOptions,
-  targetWords,
-} from "./neuron-scores";
+  type PositionOptions } from "./neuron-scores";
+import { targetWords } from "./target";
 
 export interface AttributionPatchingOptions extends NeuronOptions, PositionOptions {
   /** w⁰, e.g. `meanActivations(model, train)` or another instance's values from `capture`. @default "zero" */
@@ -19,7 +18,7 @@ export interface AttributionPatchingOptions extends NeuronOptions, PositionOptio
 
 /**
  * (wᵢ − w⁰ᵢ) ∂F/∂wᵢ at the readout position; of a head the sum over its features. To first order what F loses when the unit takes
- * its baseline value. Source: Nanda 2023; Syed et al. 2023. Cost: one forward, one one-token row per layer forward and backward.
+ * its baseline value; ReLUs above it that switch on the way are not seen. Source: Nanda 2023; Syed et al. 2023. Cost: one forward, one one-token row per layer forward and backward.
  * @returns scores [instance, layer, unit]
  * @example const na = await attributionPatching(model, queries, { baseline: await meanActivations(model, train) });
  */

@@ -104,7 +104,7 @@ class Integral {
     const bool plain = o_.method == NeuronMethod::gradient, integral = o_.method == NeuronMethod::integrated_gradients;
     std::vector<at::Tensor> layers, gaps, errors;
     const at::Tensor starts =
-        integral ? target_.of(model_, cache_.along).to(at::kDouble) : at::Tensor();  // [row, layer] F(w⁰)
+        integral ? target_.of(model_, cache_.extra).to(at::kDouble) : at::Tensor();  // [row, layer] F(w⁰)
     for (size_t i = 0; i < paths_.size(); ++i) {
       const LayerPath& p = paths_[i];
       const at::Tensor slope = projected() ? product(p.gradient, matrix(i).t()) : p.gradient;
@@ -134,7 +134,7 @@ class Integral {
                              largest.clamp_min(std::numeric_limits<float>::min()).unsqueeze(1);  // [4, row, unit]
     const at::Tensor found =
         coefficient_errors(at::hypot(units[0], units[1]), at::hypot(units[2], units[3]),
-                           static_cast<int64_t>(o_.nodes.size()), untold_coefficients * o_.completeness);
+                           static_cast<int64_t>(o_.nodes.size()), untold_coefficients * o_.completeness, false);
     return found.amax(-1);
   }
 
@@ -185,8 +185,8 @@ std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOpt
 
 BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                              const NeuronOptions& options, int64_t most, const Control& control) {
-  const PrefixCache own = rows_of(cache, target.rows);
-  Integral integral(model, own, target, options);
+  const PrefixCache target_cache = rows_of(cache, target.rows);
+  Integral integral(model, target_cache, target, options);
   for (const auto& run : plan(options.layers.size(), options.nodes.size(), most)) {
     control.check();
     integral.run(run);

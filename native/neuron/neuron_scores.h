@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/control.h"
@@ -13,6 +14,7 @@
 
 namespace attribution {
 
+/// One row per method in neuron_scores.cpp.
 enum class NeuronMethod {
   integrated_gradients,
   activation,
@@ -23,6 +25,8 @@ enum class NeuronMethod {
   value_norm,
   ablation
 };
+/// The method of this name; refuses names that have none.
+NeuronMethod neuron_method(const std::string& name);
 
 /// Where units are scored: the readout position, every position of the target's row, or chosen ones.
 enum class Positions { readout, all, chosen };
@@ -36,10 +40,10 @@ struct NeuronOptions {
   /// Integrated gradients: a path is bisected while its gap is above this share of F, or a unit may be wrong by more
   /// than this share of the layer's largest score; 0: never.
   double completeness = 0;
-  at::Tensor baseline;      // [layer, width] in the order of `layers`, or undefined for zero
+  at::Tensor baseline;                       // [layer, width] in the order of `layers`, or undefined for zero
   Positions positions = Positions::readout;  // others take the full path, the positions of a row changed together
   std::span<const int32_t> chosen_offsets,
-      chosen;              // Positions::chosen: of each instance, places within the target's row
+      chosen;              // Positions::chosen: of each instance, indices within the target's row
   bool full_path = false;  // the plain procedure also where the cache applies
   int64_t batch_tokens = 4096;
   int64_t memory_bytes = int64_t{1} << 30;  // prefix cache, forward and changed rows of a batch together
@@ -50,6 +54,7 @@ struct NeuronScores {
   at::Tensor target_values;     // [instance] double
   at::Tensor target_labels;     // [instance] int
   at::Tensor completeness_gap;  // [instance, layer] double, integrated gradients only
+  at::Tensor unit_errors;       // [instance, layer] double, where paths are bisected (BatchScores::error)
 };
 
 NeuronScores neuron_scores(const Model& model, const Instances& instances, const NeuronOptions& options,
@@ -65,10 +70,10 @@ struct BatchScores {
   at::Tensor gap = {};    // [instance, layer] of a path integral
   at::Tensor error = {};  // [instance, layer] what a unit may be wrong by, as a share of the layer's largest score
 };
-/// The starts of the chosen layers' paths, which go along with the prompts for the completeness gap
+/// The starts of the chosen layers' paths, extra variants of the prompts' forward, for the completeness gap
 /// (integrated_gradients.cpp).
 std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOptions& options);
-/// The path integral by one-token rows over the prefix cache, and over what went along.
+/// The path integral by one-token rows over the prefix cache.
 BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                              const NeuronOptions& options, int64_t most, const Control& control);
 /// Paths whose gap or whose units' error is larger than asked, or that have kinks, bisected until they are within the
@@ -91,7 +96,7 @@ BatchScores conductances(const Model& model, const Batch& batch, const ReadoutTa
                          const NeuronOptions& options, const Control& control);
 /// The output projection behind a site (site_output.cpp): its weight's columns are what the units write.
 const Linear& site_output(const Model& model, Site site, int64_t layer);
-/// Packed indices of the positions whose units are scored, and the place of the instance each belongs to.
+/// Packed indices of the positions whose units are scored, and the index of the instance each belongs to.
 struct ScoredPositions {
   at::Tensor positions, owner;  // [position]
 };

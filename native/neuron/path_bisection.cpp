@@ -27,9 +27,10 @@ const std::vector<double> piece_weights = {0.05061426814518813, 0.11119051722668
                                            0.11119051722668724, 0.05061426814518813};
 constexpr int64_t piece_points = 8;
 
-/// The shortest piece is 2^-deepest of the path, and a path has at most so many; what is wrong even then stays.
+/// The shortest piece is 2^-deepest of the path, and a path has at most so many (1,073 rows). What a unit may be wrong
+/// by even then is reported.
 constexpr int deepest = 16;
-constexpr size_t most_pieces = 1024;
+constexpr size_t most_pieces = 64;
 /// Unit scores below this share of F are rounding; errors are not measured against less.
 constexpr double least_score = 1e-5;
 
@@ -57,10 +58,10 @@ struct Piece {
   double from, to;
   Point start, end;
   int depth;
-  at::Tensor integral = {};          // [hidden] of ∂F/∂(projected value)
-  at::Tensor high = {}, low = {};    // [unit] sizes of the coefficients of the units' integrands
-  at::Tensor edges = {};             // [unit] error of what lies beyond the outer nodes
-  double gap = 0;                    // of the integral
+  at::Tensor integral = {};        // [hidden] of ∂F/∂(projected value)
+  at::Tensor high = {}, low = {};  // [unit] sizes of the coefficients of the units' integrands
+  at::Tensor edges = {};           // [unit] error of what lies beyond the outer nodes
+  double gap = 0;                  // of the integral
 };
 
 ReadoutTarget only(const ReadoutTarget& all, int64_t instance) {
@@ -68,7 +69,7 @@ ReadoutTarget only(const ReadoutTarget& all, int64_t instance) {
   return {all.kind, take(all.rows), take(all.labels), take(all.contrast), take(all.class_scores), take(all.values)};
 }
 
-/// Indices of the largest errors: all but those that together, as `total` adds them, stay below `allowed`.
+/// Indices of the largest errors, rising: all but the smallest ones whose sum stays below `allowed`.
 std::vector<size_t> largest(const std::vector<double>& errors, double allowed) {
   std::vector<size_t> order(errors.size());
   std::iota(order.begin(), order.end(), 0);
@@ -97,8 +98,13 @@ class Bisection {
     rules_ = piece_rules().to(model.options());
   }
 
-  /// Attributions of the layer's units, [1, unit]. `start_value` is F at the path's start.
-  at::Tensor scores(double start_value, const Control& control) {
+  struct Result {
+    at::Tensor scores;  // [1, unit]
+    double error;       // what a unit may be wrong by, as a share of the largest score
+  };
+
+  /// `start_value` is F at the path's start.
+  Result run(double start_value, const Control& control) {
     scale_ = std::max(std::abs(start_value), std::abs(target_.values.item<double>()));
     const std::vector<Point> ends = points({0, 1});
     pieces_ = {{0, 1, ends[0], ends[1], 0}};
@@ -106,7 +112,7 @@ class Bisection {
       control.check();
       halve(open);
     }
-    return layer_scores();
+    return {layer_scores(), error_};
   }
 
  private:
@@ -123,29 +129,31 @@ class Bisection {
   }
 
   /// The pieces that keep the path from its bounds, as far as they may be halved.
-  std::vector<size_t> inexact() const {
+  std::vector<size_t> inexact() {
     const double largest_score = std::max(layer_scores().abs().max().item<double>(), least_score * scale_);
+    const double unit_bound = o_.completeness * largest_score, gap_bound = o_.completeness * scale_;
+    const bool jumps = path_has_kinks(model_.architecture, o_.site, layer_);
     std::vector<at::Tensor> rows;
     std::vector<double> squares, gaps;
     for (const Piece& p : pieces_) {
-      const at::Tensor error =
-          coefficient_errors(p.high, p.low, piece_points, o_.completeness / 20 * largest_score) + p.edges;
+      const at::Tensor error = coefficient_errors(p.high, p.low, piece_points, unit_bound / 20, jumps) + p.edges;
       rows.push_back(error.square());
       squares.push_back(rows.back().max().item<double>());
       gaps.push_back(std::abs(p.gap));
     }
     // Errors of pieces have any sign: those of a unit add up like random ones. Gaps are added up as they are.
-    const double unit_bound = std::pow(o_.completeness * largest_score, 2), gap_bound = o_.completeness * scale_;
+    const double error = std::sqrt(at::stack(rows).sum(0).max().item<double>());
+    error_ = largest_score > 0 ? error / largest_score : 0;
     std::vector<size_t> chosen;
-    if (at::stack(rows).sum(0).max().item<double>() > unit_bound) chosen = largest(squares, unit_bound / 4);
+    if (error > unit_bound) chosen = largest(squares, unit_bound * unit_bound / 4);
     if (std::accumulate(gaps.begin(), gaps.end(), 0.0) > gap_bound) {
-      const std::vector<size_t> more = largest(gaps, gap_bound / 2);
-      chosen.insert(chosen.end(), more.begin(), more.end());
+      for (const size_t i : largest(gaps, gap_bound / 2)) {
+        if (std::find(chosen.begin(), chosen.end(), i) == chosen.end()) chosen.insert(chosen.begin(), i);
+      }
     }
-    std::sort(chosen.begin(), chosen.end());
-    chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
     std::erase_if(chosen, [&](size_t i) { return pieces_[i].depth == deepest; });
-    if (pieces_.size() + chosen.size() > most_pieces) chosen.clear();
+    const size_t room = most_pieces - pieces_.size();
+    if (chosen.size() > room) chosen.erase(chosen.begin(), chosen.end() - static_cast<int64_t>(room));
     return chosen;
   }
 
@@ -216,6 +224,7 @@ class Bisection {
   const NeuronOptions& o_;
   const int64_t layer_, most_;
   double scale_ = 0;                        // the larger F of the path's ends
+  double error_ = 0;                        // of the pieces so far
   at::Tensor step_;                         // [1, width] from the path's start to its end
   at::Tensor projected_start_, direction_;  // [1, hidden]
   at::Tensor rules_;                        // piece_rules
@@ -247,13 +256,14 @@ void complete_paths(const Model& model, const PrefixCache& cache, const ReadoutT
       if (!complete || !exact) inexact.push_back(layer);
     }
     if (inexact.empty()) continue;
-    const ReadoutTarget own_target = only(target, i);
-    const PrefixCache own = rows_of(cache, own_target.rows);
+    const ReadoutTarget instance_target = only(target, i);
+    const PrefixCache instance_cache = rows_of(cache, instance_target.rows);
     for (const int64_t layer : inexact) {
-      const at::Tensor scores = Bisection(model, own, own_target, o, static_cast<size_t>(layer), most * instances)
-                                    .scores(start_value(layer), control);
+      Bisection bisection(model, instance_cache, instance_target, o, static_cast<size_t>(layer), most * instances);
+      const auto [scores, error] = bisection.run(start_value(layer), control);
       found.scores[i][layer].copy_(scores[0]);
       found.gap[i][layer] = scores.sum(at::kDouble).item<double>() - (end_value - start_value(layer));
+      found.error[i][layer] = error;
     }
   }
 }

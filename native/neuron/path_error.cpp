@@ -6,8 +6,9 @@ namespace {
 /// Error of a jump as a share of its high coefficients: at most 0.22 of their root sum of squares (8 nodes, any place
 /// of the jump between the first and the last node), with a reserve for several jumps.
 constexpr double jump_share = 0.3;
-/// A jump's coefficients fall by ratios of 0.85 and more, those of what Gauss's rule integrates well by less than this.
-constexpr double smooth_ratio = 0.6;
+/// A jump's coefficients fall by ratios of 0.85 and more, those of what Gauss's rule integrates well by less than
+/// these: the first where a jump may hide among smooth coefficients.
+constexpr double ratio_with_jumps = 0.6, smooth_ratio = 0.75;
 
 /// P₀(x) … Pₙ₋₁(x).
 std::vector<double> legendre(double x, size_t count) {
@@ -36,8 +37,8 @@ at::Tensor coefficient_rules(const std::vector<double>& nodes, const std::vector
   return rules;
 }
 
-at::Tensor coefficient_errors(const at::Tensor& high, const at::Tensor& low, int64_t nodes, double floor) {
-  const at::Tensor ratio = (high / low.clamp_min(floor)).sqrt() / smooth_ratio;
+at::Tensor coefficient_errors(const at::Tensor& high, const at::Tensor& low, int64_t nodes, double floor, bool jumps) {
+  const at::Tensor ratio = (high / low.clamp_min(floor)).sqrt() / (jumps ? ratio_with_jumps : smooth_ratio);
   return jump_share * high * ratio.clamp_max(1).pow(static_cast<double>(nodes + 1));
 }
 

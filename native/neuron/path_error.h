@@ -13,8 +13,8 @@ at::Tensor coefficient_rules(const std::vector<double>& nodes, const std::vector
 
 /// The error of each unit's integral, of the sizes of its high and low coefficients [.., unit]. The integrand of a ReLU
 /// network jumps. A jump of J leaves high coefficients of at least 0.24 J and an error of at most 0.092 J with 8 nodes,
-/// so `jump_share` of them bounds it. Coefficients that fall by the ratio r go on falling: Gauss's error is rⁿ⁺¹ of them.
-/// Low coefficients below `floor` tell no ratio.
-at::Tensor coefficient_errors(const at::Tensor& high, const at::Tensor& low, int64_t nodes, double floor);
+/// so a share of them bounds it. Coefficients that fall by the ratio r go on falling: Gauss's error is rⁿ⁺¹ of them.
+/// Low coefficients below `floor` tell no ratio. `jumps`: the integrand may jump, so only a steep fall counts as one.
+at::Tensor coefficient_errors(const at::Tensor& high, const at::Tensor& low, int64_t nodes, double floor, bool jumps);
 
 }  // namespace attribution
