@@ -3,11 +3,7 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
 import { onlyKnown } from "../options";
-import {
-  neuronOptionNames,
-  type NeuronOptions,
-  neuronScores,
-  type PositionOptions } from "./neuron-scores";
+import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptions } from "./neuron-scores";
 import { targetWords } from "./target";
 
 /**

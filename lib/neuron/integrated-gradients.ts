@@ -11,7 +11,8 @@ import {
   neuronOptionNames,
   type NeuronOptions,
   neuronScores,
-  type PositionOptions } from "./neuron-scores";
+  type PositionOptions,
+} from "./neuron-scores";
 import { targetWords } from "./target";
 import { evenlySpaced, gaussLegendre } from "./quadrature";
 

@@ -92,10 +92,20 @@ export async function neuronScores(
       const baseline = baselineOf(method.baseline, architecture, at);
       return native().neuronScores(handleOf(model), instances, { ...common, site: at, baseline }, control);
     }, call);
-  const result =
-    site === "both"
-      ? merged(await run("neurons"), await run("heads"), architecture)
-      : await run(method.preActivation ? "preActivation" : site);
+  const result = await atSites(site, architecture, (at) => run(method.preActivation ? "preActivation" : at));
+  return framed(model, instances, given, method, result);
+}
+
+/** A method's numbers as a result. */
+export function framed(
+  model: Model,
+  instances: Instances,
+  given: Readonly<Record<string, unknown>>,
+  method: Method,
+  result: NativeNeuronResult,
+): NeuronAttribution {
+  const { architecture } = model;
+  const site = oneOf<Site>(given, "site", "neurons", ["neurons", "heads", "both"]);
   const { unitErrors, ...scored } = result;
   return Object.freeze({
     kind: "neurons",
@@ -136,6 +146,15 @@ export function shownOptions(
 /** Units of a layer at a site. */
 export function unitsOf({ intermediate, heads }: Architecture, site: Site): number {
   return site === "neurons" ? intermediate : site === "heads" ? heads : intermediate + heads;
+}
+
+/** A run at a site, or at both in one ranking. */
+export async function atSites(
+  site: Site,
+  architecture: Architecture,
+  run: (at: "neurons" | "heads") => Promise<NativeNeuronResult>,
+): Promise<NativeNeuronResult> {
+  return site === "both" ? merged(await run("neurons"), await run("heads"), architecture) : run(site);
 }
 
 /** A layer's neurons, then its heads. The completeness gap and the units' errors are of neither alone; they are left out. */

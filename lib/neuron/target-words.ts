@@ -19,7 +19,9 @@ export async function wordTargets(
   checkFit(model, instances, "instances");
   const list = typeof words === "string" ? Array.from({ length: instances.size }, () => words) : words;
   const fits =
-    Array.isArray(list) && list.length === instances.size && list.every((text) => typeof text === "string" && text !== "");
+    Array.isArray(list) &&
+    list.length === instances.size &&
+    list.every((text) => typeof text === "string" && text !== "");
   if (!fits) throw expected("words", `a text, or a non-empty text for each of the ${instances.size} instances`, words);
   const texts = list as readonly string[];
   const distinct = [...new Set(texts)];
@@ -48,6 +50,7 @@ function labelOf({ labels, architecture }: Model, text: string): number {
   if (architecture.head.kind === "choice")
     throw new AttributionError("unsupported", "A listwise model's choices have no names; give the choices' indices");
   const label = labels.indexOf(text);
-  if (label < 0) throw expected("words", `one of the model's labels ${labels.map((name) => `"${name}"`).join(", ")}`, text);
+  if (label < 0)
+    throw expected("words", `one of the model's labels ${labels.map((name) => `"${name}"`).join(", ")}`, text);
   return label;
 }

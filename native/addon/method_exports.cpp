@@ -9,6 +9,7 @@
 #include "neuron/input_tokens.h"
 #include "neuron/memory.h"
 #include "neuron/neuron_scores.h"
+#include "neuron/patching.h"
 #include "neuron/unit_tokens.h"
 #include "training/fine_tune.h"
 
@@ -174,6 +175,32 @@ Napi::Value input_tokens_export(const Napi::CallbackInfo& info) {
       result.Set("targetValues", float64_array(env, s.target_values));
       result.Set("targetLabels", int32_array(env, s.target_labels));
       result.Set("completenessGap", float64_array(env, s.completeness_gap));
+      return result;
+    };
+  });
+}
+
+Napi::Value patching_scores_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances instances = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  PatchingOptions o;
+  o.site = site_field(p);
+  o.target = target_of(object_field(p, "target"));
+  o.rule.rule = choice_field<BackwardRule>(
+      p, "rule", {{"gradient", BackwardRule::gradient}, {"relp", BackwardRule::relp}, {"gim", BackwardRule::gim}});
+  o.rule.detach_attention = boolean_field(p, "detachAttention");
+  o.baseline = matrix_field(p, "baseline", site_width(model->architecture, o.site));
+  o.batch_tokens = integer_field(p, "batchTokens");
+  o.memory_bytes = integer_field(p, "memoryBytes");
+  if (p.Get("counterfactual").IsObject()) o.counterfactual = instances_of(p.Get("counterfactual"));
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const PatchingScores s = patching_scores(*model, instances, o, control);
+    return [s](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("scores", float32_array(env, s.scores));
+      result.Set("targetValues", float64_array(env, s.target_values));
+      result.Set("targetLabels", int32_array(env, s.target_labels));
       return result;
     };
   });

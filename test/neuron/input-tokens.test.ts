@@ -112,7 +112,11 @@ test.each(familyCases)("neither batch nor order changes a score, for %s", async 
 
 test("rows of a choice that the target does not read score 0", async () => {
   using model = await exact("gpt-neox-choice");
-  const rows = [[5, 6, 7], [8, 9], [10, 11, 12, 13]];
+  const rows = [
+    [5, 6, 7],
+    [8, 9],
+    [10, 11, 12, 13],
+  ];
   const instances = createInstances({ kind: "choice", rows, groups: [3], labels: [1] });
   const { scores } = await inputTokens(model, instances, { of: "gold", nodes: 4 });
   scores.forEach((score, t) => expect(score !== 0).toBe(t === 3 || t === 4));
@@ -149,7 +153,9 @@ test("words name a classifier's labels; a name that it has not, and a choice's, 
   await expect(wordTargets(model, instances, "nobody")).rejects.toMatchObject(refusal("invalid", /labels/));
   await expect(wordTargets(model, instances, [first])).rejects.toMatchObject(refusal("invalid", /"words"/));
   using choice = await open("gpt-neox-choice");
-  await expect(wordTargets(choice, raggedInstances("choice", 2), "a")).rejects.toMatchObject(refusal("unsupported", /choices/));
+  await expect(wordTargets(choice, raggedInstances("choice", 2), "a")).rejects.toMatchObject(
+    refusal("unsupported", /choices/),
+  );
 });
 
 test("words name a language model's token; several tokens are refused by name", async () => {

@@ -63,13 +63,16 @@ const cases = [true, false].flatMap((postNorm) =>
   [4, 6, 9, 17, 21, 25].map((seed) => [postNorm ? "post-norm" : "pre-norm", seed, postNorm] as const),
 );
 
-test.each(cases)("no neuron of a random %s ReLU model is off by a thousandth (seed %d)", async (_name, seed, postNorm) => {
-  using model = await open(postNorm, seed);
-  const reference = await dense(model, prompt(seed), "neurons");
-  const found = await integratedGradients(model, prompt(seed));
-  expect(Math.max(...errors(found, reference))).toBeLessThan(exact);
-  found.completenessGap.forEach((gap) => expect(Math.abs(gap)).toBeLessThan(exact));
-});
+test.each(cases)(
+  "no neuron of a random %s ReLU model is off by a thousandth (seed %d)",
+  async (_name, seed, postNorm) => {
+    using model = await open(postNorm, seed);
+    const reference = await dense(model, prompt(seed), "neurons");
+    const found = await integratedGradients(model, prompt(seed));
+    expect(Math.max(...errors(found, reference))).toBeLessThan(exact);
+    found.completenessGap.forEach((gap) => expect(Math.abs(gap)).toBeLessThan(exact));
+  },
+);
 
 test.each([
   ["post-norm", true],
@@ -99,7 +102,14 @@ test("where eight nodes are complete and one unit is off by more than a hundredt
 
 test("and a score does not depend on its batch", async () => {
   using model = await open(true, 9);
-  const together = createInstances({ kind: "causalLM", rows: [[5, 6], [7, 17, 40, 9, 22, 31], [8, 30, 2, 2]] });
+  const together = createInstances({
+    kind: "causalLM",
+    rows: [
+      [5, 6],
+      [7, 17, 40, 9, 22, 31],
+      [8, 30, 2, 2],
+    ],
+  });
   const alone = createInstances({ kind: "causalLM", rows: [[7, 17, 40, 9, 22, 31]] });
   const { scores, layers, units } = await integratedGradients(model, together);
   const own = scores.subarray(layers * units, 2 * layers * units);
