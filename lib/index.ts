@@ -73,6 +73,9 @@ export { attributionPatching, type AttributionPatchingOptions } from "./neuron/a
 export { conductance, type ConductanceOptions } from "./neuron/conductance";
 export { logProbabilityIncrease } from "./neuron/log-probability-increase";
 export { valueNorm } from "./neuron/value-norm";
+export { inputTokens, type InputTokensOptions } from "./neuron/input-tokens";
+export { unitTokens, type UnitTokens, type UnitTokensOptions, type UnitWrite } from "./neuron/unit-tokens";
+export { wordTargets } from "./neuron/target-words";
 export { refineNeurons, type RefineOptions } from "./neuron/refine";
 export { intervene, type InterveneOptions } from "./neuron/intervene";
 export { generate, type GenerateOptions } from "./neuron/generate";

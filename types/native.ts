@@ -4,17 +4,28 @@ import type { NativeJoint, NativeJointRequest } from "./native-joint";
 import type { NativeQuantity } from "./quantity";
 import type { NativeReplay, NativeReplayParams } from "./native-replay";
 import type { Architecture, ComputeType, Device, WeightSource } from "./architecture";
+import type {
+  NativeInstances,
+  NativeBatching,
+  NativeBudget,
+  NativeSite,
+  NativeNeuronParams,
+  NativeNeuronResult,
+  NativeBatchShape,
+  NativeNeuronMemory,
+  NativeUnitSets,
+  NativeUnitWrites,
+  NativePatchingParams,
+  NativePatchingResult,
+  NativeInputTokenParams,
+  NativeInputTokenResult,
+  NativeUnitSetResult,
+} from "./native-neurons";
+
+export type * from "./native-neurons";
 
 /** An opaque handle on a model's weights. */
 export type NativeModel = object & { readonly brand?: "NativeModel" };
-
-export interface NativeInstances {
-  readonly tokens: Int32Array;
-  readonly rowOffsets: Int32Array;
-  readonly groupOffsets: Int32Array;
-  readonly labels: Int32Array;
-  readonly targets: Int32Array;
-}
 
 /** `abort[0] = 1` stops the job at its next batch. */
 export interface NativeControl {
@@ -33,16 +44,6 @@ export interface NativeWeightInfo {
   readonly shape: readonly number[];
 }
 
-/** Tokens a batch may hold, attention's padding counted; a longer instance is a batch of its own. */
-export interface NativeBatching {
-  readonly batchTokens: number;
-}
-
-/** What a call may take beside the model and its caches, in bytes. */
-export interface NativeBudget extends NativeBatching {
-  readonly memoryBytes: number;
-}
-
 export interface NativeEvaluateResult {
   /** [instance] summed over target tokens (causal LM), else the cross-entropy of the label; NaN without label. */
   readonly losses: Float64Array;
@@ -54,108 +55,6 @@ export interface NativeEvaluateResult {
   readonly targetTokens: Int32Array;
   /** With `logits`: [row, label] (causal LM: [row, vocabulary] at the readout position). */
   readonly logits?: Float32Array;
-}
-
-/** Class per instance whose F is attributed, see types/results. */
-export interface NativeTarget {
-  readonly of: "probability" | "logProbability" | "logit";
-  readonly labels: "predicted" | "gold" | Int32Array;
-  /** F becomes F(labels) − F(contrast). */
-  readonly contrast?: Int32Array;
-}
-
-export type NativeSite = "neurons" | "heads" | "preActivation";
-
-export interface NativeNeuronParams extends NativeBudget {
-  readonly method:
-    | "integratedGradients"
-    | "activation"
-    | "gradient"
-    | "gradientTimesActivation"
-    | "conductance"
-    | "logProbabilityIncrease"
-    | "valueNorm"
-    | "ablation";
-  readonly site: NativeSite;
-  readonly layers: Int32Array;
-  readonly target: NativeTarget;
-  /** Integrated gradients: where on the path from baseline to value, and with which weight. */
-  readonly nodes: Float64Array;
-  readonly weights: Float64Array;
-  /** The completeness gap, as a share of F, above which a layer's path is bisected with these nodes per piece; 0: never. */
-  readonly completeness: number;
-  /** [layer, unit or feature] in the order of `layers`; empty is zero. */
-  readonly baseline: Float32Array;
-  /** The readout position, every position of the target's row together, or chosen ones: of instance i chosen[chosenOffsets[i] … chosenOffsets[i + 1]). */
-  readonly positions: "readout" | "all" | "chosen";
-  readonly chosenOffsets: Int32Array;
-  readonly chosen: Int32Array;
-  /** Run the plain procedure also where the prefix cache applies (reference). */
-  readonly fullPath: boolean;
-}
-
-export interface NativeNeuronResult {
-  /** [instance, layer, unit] */
-  readonly scores: Float32Array;
-  /** [instance] */
-  readonly targetValues: Float64Array;
-  readonly targetLabels: Int32Array;
-  /** [instance, layer]; integrated gradients only. */
-  readonly completenessGap: Float64Array;
-}
-
-export interface NativeBatchShape {
-  readonly instances: number;
-  readonly rows: number;
-  /** Tokens of the longest row. */ readonly longest: number;
-}
-
-/** `cache` stays for the whole batch; beside it the forward that fills it, then `variant` bytes for each changed row of all instances. */
-export interface NativeNeuronMemory {
-  readonly cache: number;
-  readonly forward: number;
-  readonly variant: number;
-}
-
-/** For each instance the same number of unit sets; set s of instance i is units[offsets[i·sets + s] … offsets[i·sets + s + 1]), a unit being layer · units + unit. */
-export interface NativeUnitSets extends NativeBudget {
-  /** With "both" a layer's neurons come before its heads. */
-  readonly site: "neurons" | "heads" | "both";
-  readonly change: "suppress" | "keepOnly" | "scale";
-  /** With "scale". */
-  readonly factor: number;
-  readonly sets: number;
-  readonly offsets: Int32Array;
-  readonly units: Int32Array;
-  /** What suppressed units become: [layer, feature]; empty is zero. */
-  readonly neuronReplacement: Float32Array;
-  readonly headReplacement: Float32Array;
-  readonly target: NativeTarget;
-  readonly fullPath: boolean;
-}
-
-export interface NativeUnitWrites {
-  readonly site: "neurons" | "heads";
-  /** [entry] */
-  readonly layers: Int32Array;
-  readonly units: Int32Array;
-  /** [entry, features of a unit]: the unit's value; of a head its slice. */
-  readonly values: Float32Array;
-  /** [entry] */
-  readonly asked: Int32Array;
-  readonly top: number;
-}
-
-export interface NativeUnitSetResult {
-  /** [instance] the unchanged model's prediction. */
-  readonly predictions: Int32Array;
-  /** [instance] the class F speaks of, and F of the unchanged model. */
-  readonly labels: Int32Array;
-  readonly values: Float64Array;
-  /** [instance, set] */
-  readonly changedPredictions: Int32Array;
-  /** [instance, set] F with the units changed. */
-  readonly changedValues: Float64Array;
 }
 
 export interface NativeFeatureParams extends NativeBudget {
@@ -383,6 +282,18 @@ export interface NativeAddon {
     c: NativeControl,
   ): Promise<Int32Array>;
   /** What units' writes say of tokens through the final norm and the head: the best of them, and the rank (from 1) of an asked one. */
+  inputTokens(
+    model: NativeModel,
+    instances: NativeInstances,
+    p: NativeInputTokenParams,
+    c: NativeControl,
+  ): Promise<NativeInputTokenResult>;
+  patchingScores(
+    model: NativeModel,
+    instances: NativeInstances,
+    p: NativePatchingParams,
+    c: NativeControl,
+  ): Promise<NativePatchingResult>;
   unitTokens(
     model: NativeModel,
     p: NativeUnitWrites,

@@ -117,6 +117,32 @@ export interface NeuronAttribution {
    * (F(w) − F(baseline)). Completeness holds per layer, not over layers.
    */
   readonly completenessGap: Float64Array;
+  /**
+   * Integrated gradients with `completeness` only: per [instance, layer] what any single unit may be wrong by, as a share of the
+   * layer's largest score; an estimate from the quadrature's own nodes. Above `completeness` where the path took all pieces that it may.
+   */
+  readonly unitErrors?: Float64Array;
+  readonly unit: string;
+  readonly provenance: Provenance;
+}
+
+/** Scores of the tokens of each instance; see `inputTokens`. */
+export interface InputTokens {
+  readonly kind: "inputTokens";
+  /** Scores in the order of the instances' tokens: those of instance i are scores[offsets[i] … offsets[i + 1]). */
+  readonly scores: Float64Array;
+  /** The tokens' ids, for `model.tokenizer.tokenTexts`. */
+  readonly tokens: Int32Array;
+  /** [instance + 1] */
+  readonly offsets: Int32Array;
+  readonly instances: number;
+  readonly instanceIds: readonly string[];
+  /** [instance] F of the instance as it is. */
+  readonly targetValues: Float64Array;
+  /** [instance] the class, choice or token that F speaks of. */
+  readonly targetLabels: Int32Array;
+  /** [instance] the sum of the instance's scores minus (F − F at the baseline). */
+  readonly completenessGap: Float64Array;
   readonly unit: string;
   readonly provenance: Provenance;
 }

@@ -23,7 +23,8 @@ export interface InfluenceOptions extends FeatureOptions, OwnOptions {
   /**
    * How (H + λI)⁻¹ is applied. "cg": conjugate gradients, exact to `tolerance`; "lissa": a stochastic series; "arnoldi": exactly, but
    * only in the span of `rank` eigenvectors of H of the largest magnitude; "ekfac": H as the Gauss-Newton matrix in Kronecker factors
-   * with corrected eigenvalues, per module, linear ones only (embeddings and norms are refused, "unsupported"); "identity": not at all,
+   * with corrected eigenvalues, per module, linear ones only (embeddings and norms are refused, "unsupported"). The head's input
+   * factor A counts only the positions that the head is read at: the readout, or a language model's targets. "identity": not at all,
    * which is gradient similarity.
    * @default "cg"
    */

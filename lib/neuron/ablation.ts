@@ -4,7 +4,8 @@ import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
 import { onlyKnown } from "../options";
 import type { Baseline } from "./baseline";
-import { neuronOptionNames, type NeuronOptions, neuronScores, targetWords } from "./neuron-scores";
+import { neuronOptionNames, type NeuronOptions, neuronScores } from "./neuron-scores";
+import { targetWords } from "./target";
 
 export interface AblationOptions extends NeuronOptions {
   /** What an ablated unit becomes: zero, its mean (`meanActivations`), or another instance's values (`capture`). @default "zero" */

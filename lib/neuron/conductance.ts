@@ -3,13 +3,8 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
 import { integer, onlyKnown } from "../options";
-import {
-  neuronOptionNames,
-  type NeuronOptions,
-  neuronScores,
-  type PositionOptions,
-  targetWords,
-} from "./neuron-scores";
+import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptions } from "./neuron-scores";
+import { targetWords } from "./target";
 
 export interface ConductanceOptions extends NeuronOptions, PositionOptions {
   /** Points of the input's path, both ends included. @default 21 */
@@ -18,7 +13,8 @@ export interface ConductanceOptions extends NeuronOptions, PositionOptions {
 
 /**
  * ∫₀¹ ∂F/∂wᵢ · dwᵢ/dα dα while the input embeddings (token and position) go from zero to their values, by the trapezoid rule; of a
- * head the sum over its features. Positive: the unit carries evidence for F. One sweep gives all layers.
+ * head the sum over its features. A ReLU makes ∂F/∂wᵢ jump along the path, so the error falls only with 1 / nodes. Positive: the unit carries evidence for F. One sweep gives all layers.
+ * With an embedding norm (BLOOM) the path starts behind that norm, from zero to what leaves it: before it, scaling changes nothing.
  * Near the zero input a norm turns every bit of signal into a full one: check with more nodes before trusting small differences.
  * Source: Dhamdhere et al. 2019. Cost: nodes × (forward + backward) per instance, whatever the number of layers.
  * @returns scores [instance, layer, unit]

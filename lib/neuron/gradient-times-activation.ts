@@ -3,17 +3,13 @@ import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
 import { onlyKnown } from "../options";
-import {
-  neuronOptionNames,
-  type NeuronOptions,
-  neuronScores,
-  type PositionOptions,
-  targetWords,
-} from "./neuron-scores";
+import { neuronOptionNames, type NeuronOptions, neuronScores, type PositionOptions } from "./neuron-scores";
+import { targetWords } from "./target";
 
 /**
  * wᵢ ∂F/∂wᵢ at the readout position; of a head the sum over its features. To first order the change of F when the unit is set to
- * zero, with the sign turned. Positive: the unit raises F. Cost: one forward, and one one-token row per layer forward and backward.
+ * zero, with the sign turned. Positive: the unit raises F. ReLUs above the
+ * unit may switch on the way to zero, which the slope does not see. Cost: one forward, and one one-token row per layer forward and backward.
  * @returns scores [instance, layer, unit]
  * @example const na = await gradientTimesActivation(model, queries, { of: "gold" });
  */

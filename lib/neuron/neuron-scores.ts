@@ -14,7 +14,7 @@ import { handleOf } from "../model/model";
 import { provenance } from "../provenance";
 import { type Baseline, baselineOf, shownBaseline } from "./baseline";
 import { positionsOf, type Positions, shownPositions } from "./positions";
-import { shownTarget, targetOf, targetOptionNames, type TargetOptions, targets } from "./target";
+import { shownTarget, targetOf, targetOptionNames, type TargetOptions } from "./target";
 
 export interface NeuronOptions extends BatchOptions, TargetOptions {
   /** MLP neurons, attention heads, or both in one ranking. @default "neurons" */
@@ -38,14 +38,20 @@ export interface PositionOptions {
   readonly positions?: Positions;
 }
 
-export const neuronOptionNames = [...batchOptionNames, ...targetOptionNames, "site", "memory", "engine"] as const;
+export const neuronOptionNames = [
+  ...batchOptionNames,
+  ...targetOptionNames,
+  "site",
+  "memory",
+  "engine",
+] as const satisfies readonly (keyof NeuronOptions)[];
 
 export interface Method {
   readonly name: string;
   readonly native: NativeNeuronParams["method"];
   readonly nodes?: Float64Array;
   readonly weights?: Float64Array;
-  /** Gap, as a share of F, above which a path is bisected. @default 0, never */
+  /** Gap as a share of F, and error of a unit as a share of its layer's largest score, above which a path is bisected. @default 0, never */
   readonly completeness?: number;
   readonly baseline?: Baseline;
   /** The paper scores pre-activations. */
@@ -86,13 +92,25 @@ export async function neuronScores(
       const baseline = baselineOf(method.baseline, architecture, at);
       return native().neuronScores(handleOf(model), instances, { ...common, site: at, baseline }, control);
     }, call);
-  const result =
-    site === "both"
-      ? merged(await run("neurons"), await run("heads"), architecture)
-      : await run(method.preActivation ? "preActivation" : site);
+  const result = await atSites(site, architecture, (at) => run(method.preActivation ? "preActivation" : at));
+  return framed(model, instances, given, method, result);
+}
+
+/** A method's numbers as a result. */
+export function framed(
+  model: Model,
+  instances: Instances,
+  given: Readonly<Record<string, unknown>>,
+  method: Method,
+  result: NativeNeuronResult,
+): NeuronAttribution {
+  const { architecture } = model;
+  const site = oneOf<Site>(given, "site", "neurons", ["neurons", "heads", "both"]);
+  const { unitErrors, ...scored } = result;
   return Object.freeze({
     kind: "neurons",
-    ...result,
+    ...scored,
+    ...(unitErrors.length > 0 && { unitErrors }),
     instances: instances.size,
     layers: architecture.layers,
     units: unitsOf(architecture, site),
@@ -130,7 +148,16 @@ export function unitsOf({ intermediate, heads }: Architecture, site: Site): numb
   return site === "neurons" ? intermediate : site === "heads" ? heads : intermediate + heads;
 }
 
-/** A layer's neurons, then its heads. The completeness gap is of neither alone; it is left out. */
+/** A run at a site, or at both in one ranking. */
+export async function atSites(
+  site: Site,
+  architecture: Architecture,
+  run: (at: "neurons" | "heads") => Promise<NativeNeuronResult>,
+): Promise<NativeNeuronResult> {
+  return site === "both" ? merged(await run("neurons"), await run("heads"), architecture) : run(site);
+}
+
+/** A layer's neurons, then its heads. The completeness gap and the units' errors are of neither alone; they are left out. */
 function merged(
   neurons: NativeNeuronResult,
   heads: NativeNeuronResult,
@@ -145,13 +172,5 @@ function merged(
   }
   if (neurons.targetLabels.some((label, i) => label !== heads.targetLabels[i]))
     throw new AttributionError("native", "The two sites were scored for different targets");
-  return { ...neurons, scores, completenessGap: new Float64Array(0) };
-}
-
-/** Words for F, e.g. "probability of the predicted class". */
-export function targetWords(given: Readonly<Record<string, unknown>>): string {
-  const target = oneOf(given, "target", "probability", targets);
-  const of = given["of"] ?? "predicted";
-  const kind = target === "logProbability" ? "log-probability (nats)" : target;
-  return `${kind} of the ${typeof of === "string" ? of : "given"} class`;
+  return { ...neurons, scores, completenessGap: new Float64Array(0), unitErrors: new Float64Array(0) };
 }

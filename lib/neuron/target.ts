@@ -15,7 +15,7 @@ export interface TargetOptions {
 }
 
 export const targets = ["probability", "logProbability", "logit"] as const;
-export const targetOptionNames = ["target", "of", "contrast"] as const;
+export const targetOptionNames = ["target", "of", "contrast"] as const satisfies readonly (keyof TargetOptions)[];
 
 export function targetOf(options: Readonly<Record<string, unknown>>, instances: Instances): NativeTarget {
   const kind = oneOf(options, "target", "probability", targets);
@@ -34,6 +34,15 @@ export function shownTarget({ of, labels, contrast }: NativeTarget): Record<stri
     of: typeof labels === "string" ? labels : [...labels],
     contrast: contrast ? [...contrast] : null,
   };
+}
+
+/** Words for F, e.g. "probability of the predicted class" or "logit of the gold class minus that of the contrast class". */
+export function targetWords(options: Readonly<Record<string, unknown>>): string {
+  const target = oneOf(options, "target", "probability", targets);
+  const of = options["of"] ?? "predicted";
+  const kind = target === "logProbability" ? "log-probability (nats)" : target;
+  const whose = `${kind} of the ${typeof of === "string" ? of : "given"} class`;
+  return options["contrast"] === undefined ? whose : `${whose} minus that of the contrast class`;
 }
 
 function classes(name: string, value: unknown, instances: Instances): Int32Array {

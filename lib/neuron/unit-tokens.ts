@@ -1,58 +1,66 @@
 // What units push up in vocabulary space.
 import type { CallOptions } from "../../types/common";
 import type { Model } from "../../types/model";
-import { AttributionError } from "../errors";
+import { AttributionError, expected } from "../errors";
 import { native, runNative } from "../native";
-import { integer, onlyKnown } from "../options";
+import { integer, oneOf, onlyKnown } from "../options";
 import { handleOf } from "../model/model";
 
 export interface UnitWrite {
   readonly layer: number;
   readonly unit: number;
-  /** The unit's value, as `capture` gives it; of a head its slice. A negative value pushes up what a positive one pushes down. */
-  readonly value: ArrayLike<number>;
+  /**
+   * The unit's value, as `capture` gives it; of a head its slice, which has no default. A negative value pushes up what a positive
+   * one pushes down. @default 1
+   */
+  readonly value?: number | ArrayLike<number>;
   /** A token whose rank is wanted. @default 0 */
-  readonly asked?: number;
+  readonly rankOf?: number;
 }
 
 export interface UnitTokensOptions extends CallOptions {
+  /** What the units are. @default "neurons" */
+  readonly site?: "neurons" | "heads";
   /** Tokens of each unit. @default 10 */
   readonly top?: number;
 }
 
 export interface UnitTokens {
-  /** Best first. */
+  /** Best first; texts by `model.tokenizer.tokenTexts`. */
   readonly tokens: readonly { readonly id: number; readonly logit: number }[];
-  /** Of the asked token among the whole vocabulary, 1 is the best. */
+  /** Of the token `rankOf` among the whole vocabulary; 1 is the best. */
   readonly rank: number;
 }
 
+const names = ["site", "top", "signal", "onProgress"] as const satisfies readonly (keyof UnitTokensOptions)[];
+
 /**
- * The tokens that each unit's write, value × its column of the output projection, raises most, read alone through the final norm
- * and the head, whatever later layers make of it. Causal language models with pre-norm blocks. Source: Geva et al. 2022.
- * Cost: one head product per unit.
+ * The tokens that each unit writes: the logits of head(norm(value · v)), v the unit's column of the output projection, read alone
+ * through the final norm and the head, whatever later layers make of it. Causal language models with pre-norm blocks.
+ * Positive: the unit raises the token. Unit: logit. Source: Geva et al. 2022. Cost: one head product per unit.
+ * @returns one entry per unit, in their order
+ * @example const [{ tokens }] = await unitTokens(model, [{ layer: 3, unit: 17 }], { top: 5 });
  */
 export async function unitTokens(
   model: Model,
-  site: "neurons" | "heads",
-  writes: readonly UnitWrite[],
+  units: readonly UnitWrite[],
   options?: UnitTokensOptions,
 ): Promise<UnitTokens[]> {
-  const top = integer(onlyKnown(options, ["top", "signal", "onProgress"]), "top", 10, 1);
+  const given = onlyKnown(options, names);
+  const top = integer(given, "top", 10, 1);
+  const site = oneOf(given, "site", "neurons", ["neurons", "heads"]);
+  if (!Array.isArray(units) || units.length === 0)
+    throw expected("units", "a non-empty list of units { layer, unit, value }", units);
+  const writes = units as readonly UnitWrite[];
   const features = site === "heads" ? model.architecture.headSize : 1;
-  const wrong = writes.find(({ value }) => value.length !== features);
-  if (wrong !== undefined)
-    throw new AttributionError(
-      "mismatch",
-      `Expected each value to have ${features} features but received ${wrong.value.length}`,
-    );
+  const values = writes.map((write, i) => valueOf(write, i, site, features));
   const params = {
     site,
     top,
     layers: Int32Array.from(writes, ({ layer }) => layer),
     units: Int32Array.from(writes, ({ unit }) => unit),
-    values: Float32Array.from(writes.flatMap(({ value }) => Array.from(value))),
-    asked: Int32Array.from(writes, ({ asked = 0 }) => asked),
+    values: Float32Array.from(values.flat()),
+    rankOf: Int32Array.from(writes, ({ rankOf = 0 }) => rankOf),
   };
   const { ids, logits, ranks } = await runNative(
     (control) => native().unitTokens(handleOf(model), params, control),
@@ -66,4 +74,20 @@ export async function unitTokens(
       logit: logits[entry * each + at],
     })),
   }));
+}
+
+/** The value of a unit's features; refuses what is no unit. */
+function valueOf(write: UnitWrite, i: number, site: "neurons" | "heads", features: number): number[] {
+  const { layer, unit, value } = typeof write === "object" && write !== null ? write : ({} as Partial<UnitWrite>);
+  if (!Number.isInteger(layer) || !Number.isInteger(unit))
+    throw expected(`units[${i}]`, "{ layer, unit, value }, the first two whole numbers", write);
+  if (value === undefined && site === "heads")
+    throw new AttributionError("missing", `A head's "value", its ${features} features, is missing in units[${i}]`);
+  const list = typeof value === "number" ? [value] : Array.from(value ?? [1]);
+  if (list.length !== features)
+    throw new AttributionError(
+      "mismatch",
+      `Expected the value of units[${i}] to have ${features} features but received ${list.length}`,
+    );
+  return list;
 }

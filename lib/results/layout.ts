@@ -16,6 +16,7 @@ const axesByKind: Readonly<Record<string, Readonly<Record<string, readonly strin
     targetValues: ["instances"],
     targetLabels: ["instances"],
     completenessGap: ["instances", "layers"],
+    unitErrors: ["instances", "layers"],
   },
   joint: {
     queryIndices: ["pairs"],
@@ -96,6 +97,7 @@ const checksByKind: Readonly<Record<string, (result: Record<string, unknown>) =>
     targetValues,
     targetLabels,
     completenessGap,
+    unitErrors,
     unit,
   }) => [
     ["instances", isCount(instances)],
@@ -107,6 +109,7 @@ const checksByKind: Readonly<Record<string, (result: Record<string, unknown>) =>
     ["targetValues", isArray(targetValues, "Float64Array", Number(instances))],
     ["targetLabels", isArray(targetLabels, "Int32Array", Number(instances))],
     ["completenessGap", isArray(completenessGap, "Float64Array", 0, Number(instances) * Number(layers))],
+    ["unitErrors", unitErrors === undefined || isArray(unitErrors, "Float64Array", Number(instances) * Number(layers))],
     ["unit", isText(unit)],
   ],
   joint: (result) => {

@@ -46,6 +46,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<neuron_memory_export>(exports, "neuronMemory");
   add<change_units_export>(exports, "changeUnits");
   add<generate_export>(exports, "generate");
+  add<input_tokens_export>(exports, "inputTokens");
+  add<patching_scores_export>(exports, "patchingScores");
   add<unit_tokens_export>(exports, "unitTokens");
   add<gradient_similarity_export>(exports, "gradientSimilarity");
   add<optimizer_aware_export>(exports, "optimizerAwareSimilarity");

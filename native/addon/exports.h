@@ -30,6 +30,8 @@ Napi::Value neuron_scores_export(const Napi::CallbackInfo& info);
 Napi::Value neuron_memory_export(const Napi::CallbackInfo& info);
 Napi::Value change_units_export(const Napi::CallbackInfo& info);
 Napi::Value generate_export(const Napi::CallbackInfo& info);
+Napi::Value input_tokens_export(const Napi::CallbackInfo& info);
+Napi::Value patching_scores_export(const Napi::CallbackInfo& info);
 Napi::Value unit_tokens_export(const Napi::CallbackInfo& info);
 
 // training_exports.cpp

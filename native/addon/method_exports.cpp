@@ -6,8 +6,10 @@
 #include "model/checkpoint.h"
 #include "neuron/change_units.h"
 #include "neuron/generate.h"
+#include "neuron/input_tokens.h"
 #include "neuron/memory.h"
 #include "neuron/neuron_scores.h"
+#include "neuron/patching.h"
 #include "neuron/unit_tokens.h"
 
 namespace attribution {
@@ -15,15 +17,7 @@ namespace {
 
 NeuronOptions neuron_options(const Model& model, const Napi::Object& p) {
   NeuronOptions o;
-  o.method = choice_field<NeuronMethod>(p, "method",
-                                        {{"integratedGradients", NeuronMethod::integrated_gradients},
-                                         {"activation", NeuronMethod::activation},
-                                         {"gradient", NeuronMethod::gradient},
-                                         {"gradientTimesActivation", NeuronMethod::gradient_times_activation},
-                                         {"conductance", NeuronMethod::conductance},
-                                         {"logProbabilityIncrease", NeuronMethod::log_probability_increase},
-                                         {"valueNorm", NeuronMethod::value_norm},
-                                         {"ablation", NeuronMethod::ablation}});
+  o.method = neuron_method(string_field(p, "method"));
   o.site = site_field(p);
   o.layers = integers_of(field(p, "layers"), "layers");
   o.target = target_of(object_field(p, "target"));
@@ -83,6 +77,7 @@ Napi::Value neuron_scores_export(const Napi::CallbackInfo& info) {
       result.Set("targetValues", float64_array(env, s.target_values));
       result.Set("targetLabels", int32_array(env, s.target_labels));
       result.Set("completenessGap", float64_array(env, s.completeness_gap));
+      result.Set("unitErrors", float64_array(env, s.unit_errors));
       return result;
     };
   });
@@ -133,6 +128,55 @@ Napi::Value generate_export(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value input_tokens_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances instances = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  InputTokenOptions o;
+  o.target = target_of(object_field(p, "target"));
+  o.nodes = doubles_field(p, "nodes");
+  o.weights = doubles_field(p, "weights");
+  o.mean_baseline = choice_field<bool>(p, "baseline", {{"zero", false}, {"mean", true}});
+  o.batch_tokens = integer_field(p, "batchTokens");
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const InputTokenScores s = input_tokens(*model, instances, o, control);
+    return [s](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("scores", float64_array(env, s.scores));
+      result.Set("targetValues", float64_array(env, s.target_values));
+      result.Set("targetLabels", int32_array(env, s.target_labels));
+      result.Set("completenessGap", float64_array(env, s.completeness_gap));
+      return result;
+    };
+  });
+}
+
+Napi::Value patching_scores_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  const Instances instances = instances_of(info[1]);
+  const auto p = info[2].As<Napi::Object>();
+  PatchingOptions o;
+  o.site = site_field(p);
+  o.target = target_of(object_field(p, "target"));
+  o.rule.rule = choice_field<BackwardRule>(
+      p, "rule", {{"gradient", BackwardRule::gradient}, {"relp", BackwardRule::relp}, {"gim", BackwardRule::gim}});
+  o.rule.detach_attention = boolean_field(p, "detachAttention");
+  o.baseline = matrix_field(p, "baseline", site_width(model->architecture, o.site));
+  o.batch_tokens = integer_field(p, "batchTokens");
+  o.memory_bytes = integer_field(p, "memoryBytes");
+  if (p.Get("counterfactual").IsObject()) o.counterfactual = instances_of(p.Get("counterfactual"));
+  return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
+    const PatchingScores s = patching_scores(*model, instances, o, control);
+    return [s](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("scores", float32_array(env, s.scores));
+      result.Set("targetValues", float64_array(env, s.target_values));
+      result.Set("targetLabels", int32_array(env, s.target_labels));
+      return result;
+    };
+  });
+}
+
 Napi::Value unit_tokens_export(const Napi::CallbackInfo& info) {
   const auto model = model_of(info[0]);
   const auto p = info[1].As<Napi::Object>();
@@ -141,7 +185,7 @@ Napi::Value unit_tokens_export(const Napi::CallbackInfo& info) {
   writes.layers = integers_of(field(p, "layers"), "layers");
   writes.units = integers_of(field(p, "units"), "units");
   writes.values = matrix_field(p, "values", writes.site == Site::heads ? model->architecture.head_size : 1);
-  writes.asked = integers_of(field(p, "asked"), "asked");
+  writes.rank_of = integers_of(field(p, "rankOf"), "rankOf");
   writes.top = integer_field(p, "top");
   return start_job(info, info[2].As<Napi::Object>(), [=](const Control& control) -> Build {
     const UnitTokens t = unit_tokens(*model, writes, control);

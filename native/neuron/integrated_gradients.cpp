@@ -6,14 +6,19 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "model/linear.h"
 #include "model/transformer.h"
 #include "neuron/neuron_scores.h"
+#include "neuron/path_error.h"
 #include "neuron/variants.h"
 
 namespace attribution {
 namespace {
+
+/// Low coefficients below this many times the bound, as shares of the largest score, tell no ratio of falling.
+constexpr double untold_coefficients = 5;
 
 /// Consecutive nodes of one layer's path: variants of one run.
 struct Stretch {
@@ -59,6 +64,7 @@ struct LayerPath {
   at::Tensor projected_start;  // [row, hidden]
   at::Tensor projected_step;   // [row, hidden]
   at::Tensor gradient;         // Σ weight · ∂F/∂(projected value)
+  at::Tensor coefficients;     // [4, row, hidden] of the path's gradient (path_error.h), where errors are bounded
 };
 
 class Integral {
@@ -66,6 +72,7 @@ class Integral {
   Integral(const Model& model, const PrefixCache& cache, const ReadoutTarget& target, const NeuronOptions& options)
       : model_(model), cache_(cache), target_(target), o_(options) {
     const at::NoGradGuard no_grad;
+    if (bounds_errors()) rules_ = coefficient_rules(o_.nodes, o_.weights).to(model.options());
     for (size_t i = 0; i < o_.layers.size(); ++i) paths_.push_back(path(i));
   }
 
@@ -86,15 +93,18 @@ class Integral {
       const Stretch& s = stretches[i];
       LayerPath& p = paths_[s.layer];
       p.gradient += (gradients[i] * numbers(o_.weights, s)).sum(1);
+      if (!rules_.defined()) continue;
+      const at::Tensor rules = rules_.narrow(1, static_cast<int64_t>(s.first), static_cast<int64_t>(s.count));
+      p.coefficients += at::matmul(rules, gradients[i]).transpose(0, 1);
     }
   }
 
   BatchScores scores() const {
     const at::NoGradGuard no_grad;
     const bool plain = o_.method == NeuronMethod::gradient, integral = o_.method == NeuronMethod::integrated_gradients;
-    std::vector<at::Tensor> layers, gaps;
+    std::vector<at::Tensor> layers, gaps, errors;
     const at::Tensor starts =
-        integral ? target_.of(model_, cache_.along).to(at::kDouble) : at::Tensor();  // [row, layer] F(w⁰)
+        integral ? target_.of(model_, cache_.extra).to(at::kDouble) : at::Tensor();  // [row, layer] F(w⁰)
     for (size_t i = 0; i < paths_.size(); ++i) {
       const LayerPath& p = paths_[i];
       const at::Tensor slope = projected() ? product(p.gradient, matrix(i).t()) : p.gradient;
@@ -102,11 +112,32 @@ class Integral {
       if (integral)
         gaps.push_back(layers.back().to(at::kDouble).sum(-1) -
                        (target_.values.to(at::kDouble) - starts.select(1, static_cast<int64_t>(i))));
+      if (integral && o_.completeness > 0) errors.push_back(error(i, layers.back()));
     }
-    return {at::stack(layers, 1), integral ? at::stack(gaps, 1) : at::Tensor()};
+    return {at::stack(layers, 1), integral ? at::stack(gaps, 1) : at::Tensor(),
+            errors.empty() ? at::Tensor() : at::stack(errors, 1)};
   }
 
  private:
+  /// Fewer nodes tell nothing of their own error.
+  bool bounds_errors() const { return o_.completeness > 0 && o_.nodes.size() >= 4; }
+
+  /// What a unit of the i-th layer may be wrong by, as a share of the largest score, [row].
+  at::Tensor error(size_t i, const at::Tensor& scores) const {
+    const at::Tensor largest = scores.abs().amax(-1);
+    if (!rules_.defined()) return at::ones_like(largest);
+    const LayerPath& p = paths_[i];
+    // A path with kinks is bisected whatever they say.
+    if (path_has_kinks(model_.architecture, o_.site, o_.layers[i])) return at::ones_like(largest);
+    const at::Tensor slopes = product(p.coefficients.flatten(0, 1), matrix(i).t());
+    const at::Tensor units = as_units(model_.architecture, o_.site, p.step * slopes.view({4, p.step.size(0), -1})) /
+                             largest.clamp_min(std::numeric_limits<float>::min()).unsqueeze(1);  // [4, row, unit]
+    const at::Tensor found =
+        coefficient_errors(at::hypot(units[0], units[1]), at::hypot(units[2], units[3]),
+                           static_cast<int64_t>(o_.nodes.size()), untold_coefficients * o_.completeness, false);
+    return found.amax(-1);
+  }
+
   bool projected() const { return o_.site != Site::pre_activation; }
 
   at::Tensor matrix(size_t i) const { return site_output(model_, o_.site, o_.layers[i]).matrix(); }
@@ -123,6 +154,7 @@ class Integral {
     p.projected_start = projected() ? projected_start(model_, o_, i).expand_as(projected_end) : start;
     p.projected_step = projected_end - p.projected_start;
     p.gradient = at::zeros_like(p.projected_step);
+    if (rules_.defined()) p.coefficients = at::zeros_like(p.gradient).unsqueeze(0).repeat({4, 1, 1});
     return p;
   }
 
@@ -136,6 +168,7 @@ class Integral {
   const PrefixCache& cache_;
   const ReadoutTarget& target_;
   const NeuronOptions& o_;
+  at::Tensor rules_;  // coefficient_rules, where errors are bounded
   std::vector<LayerPath> paths_;
 };
 
@@ -152,8 +185,8 @@ std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOpt
 
 BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                              const NeuronOptions& options, int64_t most, const Control& control) {
-  const PrefixCache own = rows_of(cache, target.rows);
-  Integral integral(model, own, target, options);
+  const PrefixCache target_cache = rows_of(cache, target.rows);
+  Integral integral(model, target_cache, target, options);
   for (const auto& run : plan(options.layers.size(), options.nodes.size(), most)) {
     control.check();
     integral.run(run);

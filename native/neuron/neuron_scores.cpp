@@ -1,5 +1,8 @@
 #include "neuron/neuron_scores.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "core/error.h"
 #include "model/evaluate.h"
 #include "model/memory/tensor_pool.h"
@@ -13,9 +16,9 @@ namespace {
 bool runs_fully(const NeuronOptions& o) { return o.positions != Positions::readout || o.full_path; }
 
 void check_chosen(const Instances& d, const NeuronOptions& o) {
-  const auto places = static_cast<int64_t>(o.chosen.size());
+  const auto chosen = static_cast<int64_t>(o.chosen.size());
   if (static_cast<int64_t>(o.chosen_offsets.size()) != d.size() + 1 || o.chosen_offsets.front() != 0 ||
-      o.chosen_offsets.back() != places) {
+      o.chosen_offsets.back() != chosen) {
     fail(Code::invalid, "Expected \"positions\" to list positions for each of ", d.size(), " instances");
   }
   for (int64_t i = 0; i < d.size(); ++i) {
@@ -26,6 +29,75 @@ void check_chosen(const Instances& d, const NeuronOptions& o) {
         fail(Code::invalid, "Expected \"positions\" of instance ", i, " within its row but received ", o.chosen[k]);
     }
   }
+}
+
+/// A forward's states at the target rows, without changing anything: [instance, layer, width].
+at::Tensor readout_values(const PrefixCache& cache, const at::Tensor& rows, const NeuronOptions& o) {
+  std::vector<at::Tensor> values;
+  for (const int64_t layer : o.layers)
+    values.push_back(cache.layers[static_cast<size_t>(layer)].at(o.site).index_select(0, rows));
+  return at::stack(values, 1);
+}
+
+at::Tensor logits_of(const Model& model, const PrefixCache& cache) {
+  return head_logits(model, finish(model, cache.out));
+}
+
+BatchScores activations(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
+                        const NeuronOptions& o) {
+  return {as_units(model.architecture, o.site, readout_values(cache, target.rows, o), true)};
+}
+
+/// What one batch gives a method.
+struct Work {
+  const Model& model;
+  const Batch& batch;
+  const PrefixCache& cache;
+  const ReadoutTarget& target;
+  const NeuronOptions& options;
+  int64_t most;
+  const Control& control;
+};
+
+/// Gradients at the nodes of a path over the units: integrated gradients, and gradients at a single node.
+BatchScores along_path(const Work& w) {
+  if (runs_fully(w.options)) return integrate_fully(w.model, w.batch, w.target, w.options, w.control);
+  BatchScores found = integrate_cached(w.model, w.cache, w.target, w.options, w.most, w.control);
+  if (w.options.completeness > 0) complete_paths(w.model, w.cache, w.target, w.options, found, w.most, w.control);
+  return found;
+}
+
+struct MethodRow {
+  NeuronMethod method;
+  const char* name;  // in types/native.ts
+  Effort effort;     // of the prefix cache; full forwards where the call runs them
+  bool readout_only;
+  BatchScores (*scores)(const Work&);
+};
+
+constexpr MethodRow methods[] = {
+    {NeuronMethod::integrated_gradients, "integratedGradients", Effort::gradients, false, along_path},
+    {NeuronMethod::gradient, "gradient", Effort::gradients, false, along_path},
+    {NeuronMethod::gradient_times_activation, "gradientTimesActivation", Effort::gradients, false, along_path},
+    {NeuronMethod::activation, "activation", Effort::rows, true,
+     [](const Work& w) { return activations(w.model, w.cache, w.target, w.options); }},
+    {NeuronMethod::conductance, "conductance", Effort::forwards, false,
+     [](const Work& w) { return conductances(w.model, w.batch, w.target, w.options, w.control); }},
+    {NeuronMethod::log_probability_increase, "logProbabilityIncrease", Effort::rows, true,
+     [](const Work& w) { return log_probability_increases(w.model, w.cache, w.target, w.options, w.most, w.control); }},
+    {NeuronMethod::value_norm, "valueNorm", Effort::rows, true,
+     [](const Work& w) { return value_norms(w.model, w.cache, w.target, w.options); }},
+    {NeuronMethod::ablation, "ablation", Effort::rows, true,
+     [](const Work& w) { return ablate_units(w.model, w.cache, w.target, w.options, w.most, w.control); }},
+};
+
+const MethodRow& row_of(NeuronMethod method) {
+  return *std::find_if(std::begin(methods), std::end(methods), [&](const MethodRow& r) { return r.method == method; });
+}
+
+Effort effort_of(const NeuronOptions& o) {
+  const MethodRow& row = row_of(o.method);
+  return row.effort == Effort::gradients && runs_fully(o) ? Effort::forwards : row.effort;
 }
 
 void check(const Model& model, const Instances& d, const NeuronOptions& o) {
@@ -51,58 +123,21 @@ void check(const Model& model, const Instances& d, const NeuronOptions& o) {
     fail(Code::unsupported, "Only integrated gradients over the prefix cache, of neurons or heads, bisect their paths");
   }
   if (o.positions == Positions::chosen) check_chosen(d, o);
-  const bool readout_only = o.method == NeuronMethod::activation || o.method == NeuronMethod::value_norm ||
-                            o.method == NeuronMethod::ablation || o.method == NeuronMethod::log_probability_increase;
-  if (readout_only && o.positions != Positions::readout)
+  if (row_of(o.method).readout_only && o.positions != Positions::readout)
     fail(Code::unsupported, "This method scores units at the readout position only");
   const auto count = static_cast<int64_t>(o.layers.size());
   if (o.baseline.defined() && o.baseline.sizes() != at::IntArrayRef({count, site_width(a, o.site)}))
     fail(Code::mismatch, "Expected \"baseline\" to hold layers × ", site_width(a, o.site), " values");
 }
 
-/// A forward's states at the target rows, without changing anything: [instance, layer, width].
-at::Tensor readout_values(const PrefixCache& cache, const at::Tensor& rows, const NeuronOptions& o) {
-  std::vector<at::Tensor> values;
-  for (const int64_t layer : o.layers)
-    values.push_back(cache.layers[static_cast<size_t>(layer)].at(o.site).index_select(0, rows));
-  return at::stack(values, 1);
-}
-
-at::Tensor logits_of(const Model& model, const PrefixCache& cache) {
-  return head_logits(model, finish(model, cache.out));
-}
-
-Effort effort_of(const NeuronOptions& o) {
-  switch (o.method) {
-    case NeuronMethod::activation:
-    case NeuronMethod::value_norm:
-    case NeuronMethod::log_probability_increase:
-    case NeuronMethod::ablation:
-      return Effort::rows;
-    case NeuronMethod::conductance:
-      return Effort::forwards;
-    default:
-      return runs_fully(o) ? Effort::forwards : Effort::gradients;
-  }
-}
-
-BatchScores batch_scores(const Model& model, const Batch& batch, const PrefixCache& cache, const ReadoutTarget& target,
-                         const NeuronOptions& o, int64_t most, const Control& control) {
-  if (o.method == NeuronMethod::activation) {
-    return {as_units(model.architecture, o.site, readout_values(cache, target.rows, o), true), {}};
-  }
-  if (o.method == NeuronMethod::value_norm) return value_norms(model, cache, target, o);
-  if (o.method == NeuronMethod::log_probability_increase)
-    return log_probability_increases(model, cache, target, o, most, control);
-  if (o.method == NeuronMethod::ablation) return ablate_units(model, cache, target, o, most, control);
-  if (o.method == NeuronMethod::conductance) return conductances(model, batch, target, o, control);
-  if (runs_fully(o)) return integrate_fully(model, batch, target, o, control);
-  BatchScores found = integrate_cached(model, cache, target, o, most, control);
-  if (o.completeness > 0) complete_paths(model, cache, target, o, found, most, control);
-  return found;
-}
-
 }  // namespace
+
+NeuronMethod neuron_method(const std::string& name) {
+  for (const MethodRow& row : methods) {
+    if (name == row.name) return row.method;
+  }
+  fail(Code::invalid, "\"", name, "\" is no method of neuron attribution");
+}
 
 at::Tensor as_units(const Architecture& a, Site site, const at::Tensor& features, bool norm) {
   if (site != Site::heads) return features;
@@ -121,6 +156,7 @@ NeuronScores neuron_scores(const Model& model, const Instances& d, const NeuronO
   result.target_labels = at::empty({d.size()}, at::kInt);
   const bool path = o.method == NeuronMethod::integrated_gradients;
   result.completeness_gap = at::empty({path ? d.size() : 0, layers}, at::kDouble);
+  result.unit_errors = at::empty({o.completeness > 0 ? d.size() : 0, layers}, at::kDouble);
   const Effort effort = effort_of(o);
   const TensorPool pool(static_cast<size_t>(o.memory_bytes));
   for_batches(
@@ -133,12 +169,13 @@ NeuronScores neuron_scores(const Model& model, const Instances& d, const NeuronO
           const at::NoGradGuard no_grad;
           return readout_target(model, batch, logits_of(model, cache), o.target);
         }();
-        const BatchScores scores = batch_scores(model, batch, cache, target, o, most, control);
-        const at::Tensor place = at::tensor(batch.instances, at::kLong);
-        result.scores.index_copy_(0, place, scores.scores.to(at::kCPU, at::kFloat));
-        result.target_values.index_copy_(0, place, target.values.to(at::kCPU, at::kDouble));
-        result.target_labels.index_copy_(0, place, target.labels.to(at::kCPU, at::kInt));
-        if (path) result.completeness_gap.index_copy_(0, place, scores.gap.to(at::kCPU, at::kDouble));
+        const BatchScores scores = row_of(o.method).scores({model, batch, cache, target, o, most, control});
+        const at::Tensor indices = at::tensor(batch.instances, at::kLong);
+        result.scores.index_copy_(0, indices, scores.scores.to(at::kCPU, at::kFloat));
+        result.target_values.index_copy_(0, indices, target.values.to(at::kCPU, at::kDouble));
+        result.target_labels.index_copy_(0, indices, target.labels.to(at::kCPU, at::kInt));
+        if (path) result.completeness_gap.index_copy_(0, indices, scores.gap.to(at::kCPU, at::kDouble));
+        if (o.completeness > 0) result.unit_errors.index_copy_(0, indices, scores.error.to(at::kCPU, at::kDouble));
       },
       fits_in(model, o.memory_bytes, effort));
   return result;

@@ -3,7 +3,7 @@
 #pragma once
 #include <ATen/ATen.h>
 
-#include <span>
+#include <string>
 #include <vector>
 
 #include "core/control.h"
@@ -13,6 +13,7 @@
 
 namespace attribution {
 
+/// One row per method in neuron_scores.cpp.
 enum class NeuronMethod {
   integrated_gradients,
   activation,
@@ -23,6 +24,8 @@ enum class NeuronMethod {
   value_norm,
   ablation
 };
+/// The method of this name; refuses names that have none.
+NeuronMethod neuron_method(const std::string& name);
 
 /// Where units are scored: the readout position, every position of the target's row, or chosen ones.
 enum class Positions { readout, all, chosen };
@@ -33,11 +36,13 @@ struct NeuronOptions {
   std::vector<int64_t> layers;
   TargetOptions target;
   std::vector<double> nodes, weights;  // of the path integral; of conductance the input's path
-  double completeness = 0;  // integrated gradients: the gap as a share of F above which a path is bisected; 0: never
-  at::Tensor baseline;      // [layer, width] in the order of `layers`, or undefined for zero
+  /// Integrated gradients: a path is bisected while its gap is above this share of F, or a unit may be wrong by more
+  /// than this share of the layer's largest score; 0: never.
+  double completeness = 0;
+  at::Tensor baseline;                       // [layer, width] in the order of `layers`, or undefined for zero
   Positions positions = Positions::readout;  // others take the full path, the positions of a row changed together
   std::vector<int32_t> chosen_offsets,
-      chosen;              // Positions::chosen: of each instance, places within the target's row
+      chosen;              // Positions::chosen: of each instance, indices within the target's row
   bool full_path = false;  // the plain procedure also where the cache applies
   int64_t batch_tokens = 4096;
   int64_t memory_bytes = int64_t{1} << 30;  // prefix cache, forward and changed rows of a batch together
@@ -48,6 +53,7 @@ struct NeuronScores {
   at::Tensor target_values;     // [instance] double
   at::Tensor target_labels;     // [instance] int
   at::Tensor completeness_gap;  // [instance, layer] double, integrated gradients only
+  at::Tensor unit_errors;       // [instance, layer] double, where paths are bisected (BatchScores::error)
 };
 
 NeuronScores neuron_scores(const Model& model, const Instances& instances, const NeuronOptions& options,
@@ -57,20 +63,24 @@ NeuronScores neuron_scores(const Model& model, const Instances& instances, const
 /// quantities that have no sum).
 at::Tensor as_units(const Architecture& architecture, Site site, const at::Tensor& features, bool norm = false);
 
-/// One batch's results, [instance, layer, unit] and [instance, layer]. `most` is how many changed rows per instance fit
-/// at a time.
+/// One batch's results. `most` is how many changed rows per instance fit at a time.
 struct BatchScores {
-  at::Tensor scores, gap;
+  at::Tensor scores;      // [instance, layer, unit]
+  at::Tensor gap = {};    // [instance, layer] of a path integral
+  at::Tensor error = {};  // [instance, layer] what a unit may be wrong by, as a share of the layer's largest score
 };
-/// The starts of the chosen layers' paths, which go along with the prompts for the completeness gap
+/// The starts of the chosen layers' paths, extra variants of the prompts' forward, for the completeness gap
 /// (integrated_gradients.cpp).
 std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOptions& options);
-/// The path integral by one-token rows over the prefix cache, and over what went along.
+/// The path integral by one-token rows over the prefix cache.
 BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                              const NeuronOptions& options, int64_t most, const Control& control);
-/// Where the gap is larger than asked, the path bisected until it is not (path_bisection.cpp).
+/// Paths whose gap or whose units' error is larger than asked, or that have kinks, bisected until they are within the
+/// bounds (path_bisection.cpp).
 void complete_paths(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                     const NeuronOptions& options, BatchScores& found, int64_t most, const Control& control);
+/// Whether ∂F/∂w jumps along a layer's path: a ReLU works above the site.
+bool path_has_kinks(const Architecture& architecture, Site site, int64_t layer);
 /// F minus F with one unit replaced, for every unit (ablation.cpp).
 BatchScores ablate_units(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                          const NeuronOptions& options, int64_t most, const Control& control);
@@ -85,7 +95,7 @@ BatchScores conductances(const Model& model, const Batch& batch, const ReadoutTa
                          const NeuronOptions& options, const Control& control);
 /// The output projection behind a site (site_output.cpp): its weight's columns are what the units write.
 const Linear& site_output(const Model& model, Site site, int64_t layer);
-/// Packed indices of the positions whose units are scored, and the place of the instance each belongs to.
+/// Packed indices of the positions whose units are scored, and the index of the instance each belongs to.
 struct ScoredPositions {
   at::Tensor positions, owner;  // [position]
 };

@@ -1,12 +1,32 @@
 // Sets of units as features of a site: which each instance changes, and what the site's values become.
 #pragma once
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "model/hooks.h"
-#include "neuron/change_units.h"
+#include "neuron/readout_target.h"
 
 namespace attribution {
+
+/// suppress: the units become `replacement` (zero); keep_only: all other units of the sites do; scale: the units times
+/// `factor`.
+enum class Change { suppress, keep_only, scale };
+
+struct UnitSets {
+  bool neurons = true,
+       heads = false;  // the sites that units are of; with both, a layer's neurons come before its heads
+  Change change = Change::suppress;
+  double factor = 1;
+  at::Tensor neuron_replacement, head_replacement;  // [layer, width] or undefined for zero
+  int64_t sets = 0;                                 // of each instance
+  std::vector<int32_t> offsets;                     // [instance * sets + 1]
+  std::vector<int32_t> units;                       // layer * units of a layer + unit
+  TargetOptions target;
+  bool full_path = false;  // one full forward per set: the reference
+  int64_t batch_tokens = 4096;
+  int64_t memory_bytes = int64_t{1} << 30;
+};
 
 inline int64_t units_per_layer(const Architecture& a, const UnitSets& s) {
   return (s.neurons ? a.intermediate : 0) + (s.heads ? a.heads : 0);

@@ -15,15 +15,15 @@ void check(const Model& model, const UnitWrites& w) {
     fail(Code::unsupported,
          "A unit's write is read as part of a pre-norm residual; this model normalises after each block");
   const size_t count = w.layers.size();
-  if (count == 0 || !w.values.defined() || w.units.size() != count || w.asked.size() != count ||
+  if (count == 0 || !w.values.defined() || w.units.size() != count || w.rank_of.size() != count ||
       w.values.size(0) != static_cast<int64_t>(count))
     fail(Code::mismatch, "Expected a layer, a unit, a value and a token for each entry");
   for (size_t i = 0; i < count; ++i) {
     const bool known = w.layers[i] >= 0 && w.layers[i] < a.layers && w.units[i] >= 0 &&
-                       w.units[i] < site_units(a, w.site) && w.asked[i] >= 0 && w.asked[i] < a.vocabulary;
+                       w.units[i] < site_units(a, w.site) && w.rank_of[i] >= 0 && w.rank_of[i] < a.vocabulary;
     if (!known)
       fail(Code::invalid, "The model has no unit ", w.units[i], " in layer ", w.layers[i], ", or no token ",
-           w.asked[i]);
+           w.rank_of[i]);
   }
 }
 
@@ -50,7 +50,7 @@ UnitTokens unit_tokens(const Model& model, const UnitWrites& w, const Control& c
     const auto [best, ids] = logits.topk(top);
     result.ids[entry].copy_(ids);
     result.logits[entry].copy_(best);
-    result.ranks[entry].fill_((logits > logits[w.asked[static_cast<size_t>(entry)]]).sum() + 1);
+    result.ranks[entry].fill_((logits > logits[w.rank_of[static_cast<size_t>(entry)]]).sum() + 1);
   }
   return result;
 }

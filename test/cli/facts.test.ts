@@ -11,7 +11,6 @@ import { wordTokenizer } from "../../lib/study/claims/word-tokenizer";
 import { createInstances } from "../../lib/data/instances";
 import { createModel } from "../../lib/model/create-model";
 import { fineTune } from "../../lib/model/fine-tune";
-import { unitTokens } from "../../lib/neuron/unit-tokens";
 import { createRandom } from "../../lib/random";
 import type { Model } from "../../types/model";
 import { refusal } from "../storage/refusal";
@@ -134,25 +133,6 @@ test("known facts are attributed, compared with or left to test on, the relation
     expect([keptOut.length, refining.length, new Set([...keptOut, ...refining]).size]).toEqual([1, 2, 3]);
   right[0] = [true, false, false];
   expect(keep(quiz, answers, size.keeping, 5).unseen).toHaveLength(1);
-});
-
-test("what a unit writes: turned around, the best token becomes the last; scaled, nothing changes", async () => {
-  const { vocabulary } = model.architecture;
-  const read = (value: number, asked = 0) =>
-    unitTokens(model, "neurons", [{ layer: 1, unit: 3, value: [value], asked }], { top: vocabulary });
-  const [up] = await read(10);
-  const [down] = await read(-10);
-  const [scaled] = await read(20);
-  expect(up.tokens).toHaveLength(vocabulary);
-  expect(down.tokens[0].id).toBe(up.tokens.at(-1)?.id);
-  expect(scaled.tokens.map(({ id }) => id)).toEqual(up.tokens.map(({ id }) => id));
-  for (const [at, { id }] of up.tokens.slice(0, 3).entries()) expect((await read(10, id))[0].rank).toBe(at + 1);
-  await expect(unitTokens(model, "heads", [{ layer: 0, unit: 0, value: [1] }])).rejects.toMatchObject(
-    refusal("mismatch", /8 features/),
-  );
-  await expect(unitTokens(model, "neurons", [{ layer: 2, unit: 0, value: [1] }])).rejects.toMatchObject(
-    refusal("invalid", /no unit 0 in layer 2/),
-  );
 });
 
 test("random units are others of the same layers and sites", () => {

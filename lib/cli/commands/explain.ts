@@ -208,7 +208,7 @@ async function writtenTokens(
       const start = (row * layers + layer) * features + unit * size;
       return { layer, unit, value: values.subarray(start, start + size) };
     });
-    const written = await unitTokens(model, site, writes, { top: 5, signal: context.signal });
+    const written = await unitTokens(model, writes, { site, top: 5, signal: context.signal });
     result.push(await Promise.all(written.map(({ tokens }) => model.tokenizer.tokenTexts(tokens.map(({ id }) => id)))));
   }
   return result;

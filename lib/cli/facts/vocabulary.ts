@@ -100,9 +100,9 @@ async function readChosen(
     const writes = own.map((at): UnitWrite => ({
       ...places[at],
       value: valueOf(model, values, places[at]),
-      asked: labels[places[at].fact],
+      rankOf: labels[places[at].fact],
     }));
-    (await unitTokens(model, site, writes, { top: 6, ...call })).forEach((result, at) => {
+    (await unitTokens(model, writes, { site, top: 6, ...call })).forEach((result, at) => {
       results[own[at]] = result;
     });
   }

@@ -14,7 +14,8 @@ import { libtorchVersion, native, runNative } from "../../native";
 import { oneOf, onlyKnown, pathOf, seedOf } from "../../options";
 import { libraryVersion } from "../../provenance";
 import { hashOfFile } from "../../storage/file-hash";
-import { besideName, fileExists, makeFolder, namesIn } from "../../storage/files";
+import { fileExists, namesIn } from "../../storage/files";
+import { besideName } from "../../storage/partial";
 import { corrupt } from "../../storage/listing";
 import { withLock } from "../../storage/lock";
 import { readSafetensors } from "../../storage/safetensors";
@@ -63,7 +64,8 @@ const parts = ["inputBasis", "outputBasis", "eigenvalues"] as const;
 /**
  * Fits EK-FAC's factors to the training set and writes them into a folder, which `influence` takes as `factors`. Per module: the
  * eigenvectors of its input and output covariances, and the mean squares of the gradients in that basis (George et al. 2018), under labels
- * drawn from the model or the gold ones (`fisher`). A folder that holds the factors of the same call is opened and nothing is fitted; those of
+ * drawn from the model or the gold ones (`fisher`). The head's input covariance counts only the positions that the head is read at.
+ * A folder that holds the factors of the same call is opened and nothing is fitted; those of
  * another model, data or options are refused ("mismatch"). Cost: two forwards and backwards per instance and an eigendecomposition of
  * each side of each module, in float64; (in² + out² + in · out) numbers per module on disk. The factors grow in the folder's file: those
  * beyond a third of `memory` are resident only while their module is at work.

@@ -89,9 +89,10 @@ at::Tensor hooked(const RowHook& hook, Site site, int64_t layer, const at::Tenso
   return hook ? flat(hook(site, layer, unflat(x, rows))) : x;
 }
 
-class Climb {
+/// The forward of variants, block by block.
+class VariantForward {
  public:
-  Climb(const Model& model, const PrefixCache& cache, const RowHook& hook)
+  VariantForward(const Model& model, const PrefixCache& cache, const RowHook& hook)
       : model_(model), cache_(cache), hook_(hook), rows_(cache.out.size(0)) {}
 
   /// One block for all variants under way, and those that enter in it.
@@ -140,11 +141,11 @@ class Climb {
   Variants variants_;
 };
 
-/// The prompt's own forward, with the variants that go along as tokens behind its own.
-class Ascent {
+/// The forward of the prompts, with the extra variants as tokens behind their own.
+class PromptForward {
  public:
-  Ascent(const Model& model, const Batch& batch, const std::vector<Entry>& along)
-      : model_(model), batch_(batch), along_(along), rows_(batch.rows()) {}
+  PromptForward(const Model& model, const Batch& batch, const std::vector<Entry>& extra)
+      : model_(model), batch_(batch), entries_(extra), rows_(batch.rows()) {}
 
   PrefixCache run() {
     const at::NoGradGuard no_grad;
@@ -154,7 +155,7 @@ class Ascent {
     x_ = embed(model_, batch_, {});
     for (int64_t index = 0; index < model_.architecture.layers; ++index) layer(index);
     cache_.out = x_;
-    if (riding_.any()) cache_.along = unflat(finish(model_, flat(riding_.x)), rows_);
+    if (extra_.any()) cache_.extra = unflat(finish(model_, flat(extra_.x)), rows_);
     return std::move(cache_);
   }
 
@@ -163,9 +164,9 @@ class Ascent {
     CachedLayer& layer = cache_.layers.emplace_back();
     layer.x = x_.index_select(0, batch_.readout);
     const bool last = index == model_.architecture.layers - 1;  // nothing reads its other positions
-    at::Tensor all = joined(x_, riding_);
+    at::Tensor all = joined(x_, extra_);
     const at::Tensor heads = attention(index, layer, all, last);
-    if (last) all = joined(x_ = layer.x, riding_);
+    if (last) all = joined(x_ = layer.x, extra_);
     const at::Tensor readout = last ? at::arange(rows_, batch_.readout.options()) : batch_.readout;
     const Hooks hooks = recorder(layer, readout);
     at::Tensor mid = after_attention(model_, index, all, heads, hooks);
@@ -175,13 +176,13 @@ class Ascent {
       mid = entered(mid, heads_enter(model_, layer, *entry));
     }
     const at::Tensor out = after_mlp(model_, index, mid, neurons(model_, index, all, mid, hooks), hooks);
-    riding_ = riders(out);
+    extra_ = extra_rows(out);
     x_ = out.narrow(0, 0, x_.size(0));
-    if (const Entry* entry = next(index, Site::neurons)) riding_.join(projected_enter(model_, layer, *entry));
+    if (const Entry* entry = next(index, Site::neurons)) extra_.join(projected_enter(model_, layer, *entry));
   }
 
   /// Keeps the layer's keys and values; the heads' outputs of the prompt's tokens (in the last layer of its readouts)
-  /// and those along.
+  /// and of the extra variants.
   at::Tensor attention(int64_t index, CachedLayer& layer, const at::Tensor& x, bool last) {
     const int64_t tokens = x_.size(0);
     const QueryKeyValue all = project(model_, index, attention_input(model_, index, x), tables_of_all(), {});
@@ -193,30 +194,30 @@ class Ascent {
         last ? attend_rows(cache_, layer,
                            {own.query.index_select(0, r), own.key.index_select(0, r), own.value.index_select(0, r)})
              : attend(model_, own, batch_, tables_, {});
-    return riding_.any() ? at::cat({heads, attend_rows(cache_, layer, part(all, tokens, all.query.size(0) - tokens))})
-                         : heads;
+    return extra_.any() ? at::cat({heads, attend_rows(cache_, layer, part(all, tokens, all.query.size(0) - tokens))})
+                        : heads;
   }
 
   PositionTables tables_of_all() const {
-    if (!riding_.any() || model_.architecture.position != PositionKind::rotary) return tables_;
+    if (!extra_.any() || model_.architecture.position != PositionKind::rotary) return tables_;
     auto of_all = [&](const at::Tensor& x) {
-      return at::cat({x, x.index_select(0, batch_.readout).repeat_interleave(riding_.x.size(1), 0)});
+      return at::cat({x, x.index_select(0, batch_.readout).repeat_interleave(extra_.x.size(1), 0)});
     };
     return {of_all(tables_.cosine), of_all(tables_.sine), {}};
   }
 
-  static at::Tensor joined(const at::Tensor& tokens, const Variants& riding) {
-    return riding.any() ? at::cat({tokens, flat(riding.x)}) : tokens;
+  static at::Tensor joined(const at::Tensor& tokens, const Variants& extra) {
+    return extra.any() ? at::cat({tokens, flat(extra.x)}) : tokens;
   }
 
-  /// Those behind the prompt's tokens.
-  Variants riders(const at::Tensor& all) const {
+  /// The variants behind the prompt's tokens.
+  Variants extra_rows(const at::Tensor& all) const {
     const int64_t own = x_.size(0), count = all.size(0) - own;
     return count > 0 ? Variants{unflat(all.narrow(0, own, count), rows_)} : Variants{};
   }
 
   at::Tensor entered(const at::Tensor& all, const at::Tensor& more) const {
-    Variants variants = riders(all);
+    Variants variants = extra_rows(all);
     variants.join(more);
     return joined(all.narrow(0, 0, x_.size(0)), variants);
   }
@@ -227,19 +228,19 @@ class Ascent {
 
   /// The entry at this place, if the next one is.
   const Entry* next(int64_t layer, Site site) {
-    if (next_ == along_.size() || along_[next_].layer != layer || along_[next_].site != site) return nullptr;
-    if (!along_[next_].projected) fail(Code::invalid, "Variants go along only behind their projection");
-    return &along_[next_++];
+    if (next_ == entries_.size() || entries_[next_].layer != layer || entries_[next_].site != site) return nullptr;
+    if (!entries_[next_].projected) fail(Code::invalid, "Extra variants need projected values");
+    return &entries_[next_++];
   }
 
   const Model& model_;
   const Batch& batch_;
-  const std::vector<Entry>& along_;
+  const std::vector<Entry>& entries_;
   const int64_t rows_;
   PrefixCache cache_;
   PositionTables tables_;
   at::Tensor x_;  // [token, hidden] of the prompt
-  Variants riding_;
+  Variants extra_;
   size_t next_ = 0;
 };
 
@@ -251,14 +252,14 @@ int64_t cache_bytes(const Architecture& a, at::ScalarType dtype, int64_t rows, i
   return rows * a.layers * (prefix + states) * static_cast<int64_t>(at::elementSize(dtype));
 }
 
-PrefixCache build_cache(const Model& model, const Batch& batch, const std::vector<Entry>& along) {
-  return Ascent(model, batch, along).run();
+PrefixCache build_cache(const Model& model, const Batch& batch, const std::vector<Entry>& extra) {
+  return PromptForward(model, batch, extra).run();
 }
 
 at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::vector<Entry>& entries,
                        const RowHook& hook) {
   if (entries.empty()) fail(Code::invalid, "No variants to run");
-  Climb climb(model, cache, hook);
+  VariantForward forward(model, cache, hook);
   size_t next = 0;
   for (int64_t layer = entries.front().layer; layer < model.architecture.layers; ++layer) {
     const Entry *heads_entry = nullptr, *neurons_entry = nullptr;
@@ -267,9 +268,9 @@ at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::
       if (place) fail(Code::invalid, "A layer takes one entry per site");
       place = &entries[next];
     }
-    climb.layer(layer, heads_entry, neurons_entry);
+    forward.layer(layer, heads_entry, neurons_entry);
   }
-  return climb.end();
+  return forward.end();
 }
 
 }  // namespace attribution

@@ -35,7 +35,7 @@ struct PrefixCache {
   at::Tensor out;        // [row, hidden] after the last block
   at::Tensor positions;  // [row] of the readout token
   at::Tensor bias;       // [row, 1 or head, 1, longest] added to the attention scores; undefined where 0
-  at::Tensor along;      // [row, variant, embedding] what the head reads of the variants that went along; or undefined
+  at::Tensor extra;      // [row, variant, embedding] what the head reads of the extra variants; or undefined
 };
 
 /// Variants that take the place of the unchanged states at a site of a layer.
@@ -46,9 +46,10 @@ struct Entry {
   bool projected = false;  // the values went through the site's output projection already
 };
 
-/// The forward of the prompts. Variants whose projected values are known before it, sorted as for `run_entries`, go up
-/// `along` with it, which costs less than rows of their own. Not differentiable.
-PrefixCache build_cache(const Model& model, const Batch& batch, const std::vector<Entry>& along = {});
+/// The forward of the prompts. Extra variants are those whose projected values are known before it, sorted as for
+/// `run_entries`; they run as further tokens of the prompts' forward, which costs less than a run of their own. Not
+/// differentiable.
+PrefixCache build_cache(const Model& model, const Batch& batch, const std::vector<Entry>& extra = {});
 /// Bytes that a cache of such a batch takes.
 int64_t cache_bytes(const Architecture& architecture, at::ScalarType dtype, int64_t rows, int64_t longest);
 

@@ -1,0 +1,131 @@
+#include "neuron/rule_forward.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "model/attention.h"
+#include "model/norm.h"
+#include "model/transformer.h"
+
+namespace attribution {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// The same values; the gradient times `share`.
+at::Tensor share_of_gradient(const at::Tensor& x, double share) { return x * share + x.detach() * (1 - share); }
+
+/// softmax(x) whose backward is that of twice the temperature: with s = softmax(x / 2), s ⊙ (g − ⟨g, s⟩).
+struct WarmSoftmax : torch::autograd::Function<WarmSoftmax> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& scores) {
+    context->save_for_backward({at::softmax(scores / 2, -1)});
+    return at::softmax(scores, -1);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const at::Tensor s = context->get_saved_variables()[0];
+    return {s * (gradients[0] - (gradients[0] * s).sum(-1, true))};
+  }
+};
+
+/// A norm whose scale is a constant of the backward; LayerNorm's mean is differentiated in relp, a constant in gim.
+at::Tensor norm_with_constant_scale(const Model& model, const Norm& norm, const at::Tensor& x, BackwardRule rule) {
+  const at::Tensor plain = apply(model.architecture, norm, x);
+  const bool has_mean = norm.bias.defined();
+  const at::Tensor mean = x.mean(-1, true);
+  const at::Tensor centred = !has_mean ? x : rule == BackwardRule::gim ? x - mean.detach() : x - mean;
+  const at::Tensor scale =
+      (centred.detach().square().mean(-1, true) + model.architecture.norm_epsilon).rsqrt() * norm.weight;
+  const at::Tensor linear = centred * scale.detach();
+  return plain.detach() + linear - linear.detach();
+}
+
+/// f(x) with the slope f(x) / x; at 0 that of its limit, f'(0).
+at::Tensor activation_by_ratio(const Architecture& a, const at::Tensor& x) {
+  const at::Tensor value = activate(a, x).detach();
+  const at::Tensor at_zero = at::full_like(x, a.activation == Activation::relu ? 0.0 : 0.5);
+  const at::Tensor ratio = at::where(x.eq(0), at_zero, value / at::where(x.eq(0), at::ones_like(x), x)).detach();
+  const at::Tensor linear = x * ratio;
+  return value + linear - linear.detach();
+}
+
+class RuleForward {
+ public:
+  RuleForward(const Model& model, const Batch& batch, const RuleOptions& options, const Hooks& hooks)
+      : model_(model), a_(model.architecture), batch_(batch), o_(options), hooks_(hooks) {}
+
+  at::Tensor run() const {
+    const PositionTables tables = position_tables(model_, batch_);
+    at::Tensor x = embed(model_, batch_, hooks_).detach().requires_grad_(true);
+    for (int64_t layer = 0; layer < a_.layers; ++layer) {
+      const QueryKeyValue qkv = project(model_, layer, attention_input(model_, layer, x, hooks_), tables, hooks_);
+      const at::Tensor heads =
+          o_.rule == BackwardRule::gradient ? attend(model_, qkv, batch_, tables, hooks_) : attention(qkv, tables);
+      const at::Tensor mid = after_attention(model_, layer, x, heads, hooks_);
+      const at::Tensor values =
+          o_.rule == BackwardRule::gradient ? neurons(model_, layer, x, mid, hooks_) : mlp(layer, x, mid);
+      x = after_mlp(model_, layer, mid, values, hooks_);
+    }
+    return finish(model_, x, hooks_);
+  }
+
+ private:
+  bool gim() const { return o_.rule == BackwardRule::gim; }
+
+  /// [token, head, feature] → [row, head, longest, feature]; causality keeps the padding behind each row away.
+  at::Tensor rows_of(const at::Tensor& x) const {
+    const at::Tensor all = repeat_heads(x, a_.heads);
+    const at::Tensor padded = batch_.equal ? all : all.index_select(0, batch_.pad_index);
+    return padded.view({batch_.rows(), batch_.longest, all.size(1), all.size(2)}).transpose(1, 2);
+  }
+
+  at::Tensor attention(const QueryKeyValue& qkv, const PositionTables& tables) const {
+    auto part = [this](const at::Tensor& x, double share) { return rows_of(gim() ? share_of_gradient(x, share) : x); };
+    const at::Tensor q = part(qkv.query, 0.25), k = part(qkv.key, 0.25), v = part(qkv.value, 0.5);
+    at::Tensor scores = at::matmul(q, k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(-1)));
+    const at::Tensor future = at::ones({q.size(2), q.size(2)}, q.options().dtype(at::kBool)).triu(1);
+    scores = tables.mask.defined() ? scores + tables.mask
+                                   : scores.masked_fill(future, -std::numeric_limits<double>::infinity());
+    at::Tensor pattern = gim() ? WarmSoftmax::apply(scores) : at::softmax(scores, -1);
+    if (o_.detach_attention) pattern = pattern.detach();
+    const at::Tensor out =
+        at::matmul(pattern, v).transpose(1, 2).reshape({batch_.rows() * batch_.longest, a_.query_width()});
+    return batch_.equal ? out : out.index_select(0, batch_.unpad_index);
+  }
+
+  at::Tensor mlp(int64_t layer, const at::Tensor& x, const at::Tensor& mid) const {
+    const at::Tensor& read = a_.parallel_residual ? x : mid;
+    const at::Tensor input = a_.post_norm ? read : run_norm(model_, {Module::mlp_norm, layer}, read, hooks_);
+    const at::Tensor up = run_linear(model_, {Module::up, layer}, input, hooks_);
+    auto active = [this](const at::Tensor& pre) { return gim() ? activate(a_, pre) : activation_by_ratio(a_, pre); };
+    if (!a_.gated) return hooks_.site(Site::neurons, layer, active(up));
+    const at::Tensor gate = active(run_linear(model_, {Module::gate, layer}, input, hooks_));
+    return hooks_.site(Site::neurons, layer, share_of_gradient(gate, 0.5) * share_of_gradient(up, 0.5));
+  }
+
+  const Model& model_;
+  const Architecture& a_;
+  const Batch& batch_;
+  const RuleOptions& o_;
+  const Hooks& hooks_;
+};
+
+}  // namespace
+
+at::Tensor rule_forward(const Model& model, const Batch& batch, const RuleOptions& options,
+                        const std::function<at::Tensor(Site, int64_t, const at::Tensor&)>& site) {
+  Hooks hooks;
+  hooks.site = site;
+  if (options.rule != BackwardRule::gradient) {
+    hooks.norm = [&](ModuleId, const Norm& norm, const at::Tensor& x) {
+      return norm_with_constant_scale(model, norm, x, options.rule);
+    };
+  }
+  return RuleForward(model, batch, options, hooks).run();
+}
+
+}  // namespace attribution
