@@ -39,7 +39,8 @@ export function processorQuota(read: ReadText = readText): number {
   const groups = (read("/proc/self/cgroup") ?? "").split("\n").map((line) => line.split(":"));
   const quotas = groups.map(([number, controllers = "", ...rest]) => {
     const path = rest.join(":");
-    if (number === "0" && controllers === "") return leastOf("/sys/fs/cgroup", path, (folder) => secondVersion(folder, read));
+    if (number === "0" && controllers === "")
+      return leastOf("/sys/fs/cgroup", path, (folder) => secondVersion(folder, read));
     if (!controllers.split(",").includes("cpu")) return Infinity;
     return Math.min(
       ...["cpu", controllers].map((name) =>

@@ -6,7 +6,11 @@ const filesOf = (files: Readonly<Record<string, string>>) => (path: string) => f
 describe("the quota of processors", () => {
   test.each<[string, Readonly<Record<string, string>>, number]>([
     ["no control groups", {}, Infinity],
-    ["version 2 without a limit", { "/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": "max 100000\n" }, Infinity],
+    [
+      "version 2 without a limit",
+      { "/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": "max 100000\n" },
+      Infinity,
+    ],
     ["version 2", { "/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": "150000 100000\n" }, 1.5],
     ["version 2 in a container", { "/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/cpu.max": "400000 100000\n" }, 4],
     [

@@ -17,7 +17,12 @@ describe("sanity", () => {
   test("of scores that do not depend on the weights is a correlation of 1, of independent ones near 0", async () => {
     const [scores, others] = [noise(40, 60), noise(40, 60)];
     const same = await sanity(instancesOf(scores), instancesOf(scores.map((row) => row.map((score) => 3 * score))));
-    expect(same).toMatchObject({ k: 10, skipped: 0, correlation: { mean: expect.closeTo(1, 12) }, overlap: { mean: 1 } });
+    expect(same).toMatchObject({
+      k: 10,
+      skipped: 0,
+      correlation: { mean: expect.closeTo(1, 12) },
+      overlap: { mean: 1 },
+    });
     const independent = await sanity(instancesOf(scores), instancesOf(others), { k: 6 });
     expect(Math.abs(independent.correlation.mean)).toBeLessThan(4 / Math.sqrt(40 * 59)); // four standard errors
     expect(independent.overlapChance).toBe(0.1);

@@ -346,26 +346,6 @@ describe("a joint attribution", () => {
     await expect(save(damaged, join(folder, "damaged"))).rejects.toMatchObject(refusal("invalid", /"indices"/));
   });
 
-  test("without a gradient has parts 0, never NaN", async () => {
-    const silent = createInstances({
-      kind: "classification",
-      rows: [
-        [3, 4],
-        [5, 6],
-      ],
-      labels: [-1, 1],
-    });
-    const cosine = await gradientSimilarity(model, pair.train, silent, { similarity: "cosine" });
-    const joint = await jointAttribution(model, pair.train, silent, cosine, { units: all });
-    expect(
-      unitParts(joint)
-        .slice(0, 6)
-        .flat()
-        .every((part) => part === 0),
-    ).toBe(true);
-    expectSums(joint, cosine);
-  });
-
   test.each<[string, JointOptions, string, RegExp]>([
     ["a negative number of units", { units: -1 }, "invalid", /"units"/],
     ["pairs that are not there", { pairs: [[0, 6]] }, "invalid", /"pairs"/],

@@ -1,6 +1,9 @@
 // Factored gradients of a module in its eigenbasis.
 #pragma once
-#include "instance/ekfac/ekfac.h"
+#include <vector>
+
+#include "instance/ekfac/ekfac_module.h"
+#include "instance/gradients/factors.h"
 
 namespace attribution {
 

@@ -3,19 +3,11 @@
 // from the model (the true Fisher) or gold.
 #pragma once
 #include "core/control.h"
+#include "instance/ekfac/ekfac_module.h"
 #include "instance/gradients/factors.h"
 #include "instance/influence/options.h"
 
 namespace attribution {
-
-/// Of the model's type, bfloat16 as float.
-struct EkfacModule {
-  at::Tensor input_basis;   // Q_A [input (+ 1 with a bias), the same]
-  at::Tensor output_basis;  // Q_S [output, output]
-  at::Tensor eigenvalues;   // Λ [output, input (+ 1)]
-  bool bias = false;
-  bool returns_pages = false;  // its tensors view a file and are given back after each use
-};
 
 /// Bytes of the factors of all modules, of the largest one, and of the largest eigendecomposition.
 struct EkfacBytes {

@@ -3,7 +3,6 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "instance/gradients/module_products.h"
-#include "instance/gradients/quantity.h"
 #include "model/linear.h"
 #include "model/norm.h"
 #include "model/transformer.h"
@@ -21,26 +20,14 @@ struct Tap {
 
 }  // namespace
 
-Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction,
-                         const Quantity& of) {
-  if (of.is_loss()) return gradient_factors(model, batch, modules, reduction);
-  QuantityWatch watch(model, batch, of);
-  const auto minus = [&](const at::Tensor& hidden, const Hooks& hooks) { return -watch.values(hidden, hooks).sum(); };
-  return factors_of(model, batch, modules, minus, &watch);
-}
-
 Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction) {
   return factors_of(model, batch, modules, [&](const at::Tensor& hidden, const Hooks& hooks) {
     return instance_losses(model, hidden, batch, reduction, hooks).sum();
   });
 }
 
-Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective) {
-  return factors_of(model, batch, modules, objective, nullptr);
-}
-
 Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective,
-                   QuantityWatch* watch) {
+                   const Watch& watch) {
   std::vector<Tap> taps;
   auto tap = [&](int64_t place, ModuleId id, at::Tensor output, at::Tensor inputs) -> Tap& {
     if (!output.requires_grad()) output.requires_grad_(true);  // the lowest module: the backward ends here
@@ -49,8 +36,9 @@ Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection
     made.output = output;
     made.factors.kind = kind_of(id.module);
     made.factors.inputs = inputs;
-    made.factors.instance =
-        watch && id.module == Module::head ? watch->head_instance() : module_instance(model.architecture, batch, id);
+    made.factors.instance = watch.head_instance && id.module == Module::head
+                                ? watch.head_instance()
+                                : module_instance(model.architecture, batch, id);
     return made;
   };
   Hooks hooks;
@@ -73,7 +61,7 @@ Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection
     if (place >= 0) tap(place, id, output, {}).normalised = normalised(model.architecture, norm, input.detach());
     return output;
   };
-  if (watch) watch->attach(hooks);
+  if (watch.attach) watch.attach(hooks);
   const at::AutoGradMode grad(true);
   const at::Tensor loss = objective(forward(model, batch, hooks), hooks);
   std::vector<at::Tensor> outputs;

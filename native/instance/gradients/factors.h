@@ -12,9 +12,15 @@
 
 namespace attribution {
 
+/// What an objective needs of its forward: hooks around the taps', and the instance of each token that the head reads.
+struct Watch {
+  std::function<void(Hooks&)> attach;
+  std::function<at::Tensor()> head_instance;
+};
 /// A scalar whose gradients are taken, from the hidden states; it must run the head through the hooks.
 using Objective = std::function<at::Tensor(const at::Tensor& hidden, const Hooks& hooks)>;
-Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective);
+Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective,
+                   const Watch& watch = {});
 /// Factors of each instance's loss gradient.
 Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction);
 /// Bytes of a token's factors.

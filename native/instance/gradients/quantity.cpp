@@ -182,6 +182,15 @@ at::Tensor QuantityWatch::attention_values() const {
   return at::stack(weights);
 }
 
+Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction,
+                         const Quantity& of) {
+  if (of.is_loss()) return gradient_factors(model, batch, modules, reduction);
+  QuantityWatch watch(model, batch, of);
+  const auto minus = [&](const at::Tensor& hidden, const Hooks& hooks) { return -watch.values(hidden, hooks).sum(); };
+  return factors_of(model, batch, modules, minus,
+                    {[&](Hooks& hooks) { watch.attach(hooks); }, [&] { return watch.head_instance(); }});
+}
+
 at::Tensor quantity_values(const Model& model, const Instances& instances, const Quantity& quantity,
                            int64_t batch_tokens, const Control& control) {
   check_instances(model, instances, "instances");

@@ -65,9 +65,6 @@ class QuantityWatch {
   std::map<Module, at::Tensor> outputs_;  // attention: of the layer's projections and of their norms
 };
 
-/// factors_of with a quantity watched in its forward.
-Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective,
-                   QuantityWatch* watch);
 /// Factors of the gradient of each instance's loss, or of minus another quantity.
 Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSelection& modules, Reduction reduction,
                          const Quantity& of);
