@@ -16,6 +16,7 @@ import { saveModel } from "../../lib/model/save-model";
 import { load } from "../../lib/results/load";
 import { top } from "../../lib/results/top";
 
+jest.setTimeout(600_000);
 const folder = mkdtempSync(join(tmpdir(), "command-line-"));
 const path = (name: string) => join(folder, name);
 const [language, data, unlabelled] = [path("language"), path("claims.jsonl"), path("texts.jsonl")];
@@ -70,6 +71,7 @@ test("help, version and wrong use have their exit codes", async () => {
   const help = await attribution(["--help"]);
   expect(help.code).toBe(0);
   for (const name of [
+    "run",
     "explain",
     "index",
     "query",
@@ -98,6 +100,7 @@ test("help, version and wrong use have their exit codes", async () => {
 });
 
 test.each([
+  "run",
   "explain",
   "index",
   "query",
@@ -260,4 +263,50 @@ test("stopped, it says so with exit code 130", async () => {
     out: "",
     err: "\nattribution: stopped\n",
   });
+});
+
+test("the demo takes a model and rows of any fields, and a second run computes nothing anew", async () => {
+  const reviews = path("reviews.csv");
+  const lines = Array.from(
+    { length: 24 },
+    (_, i) => `the ${["red", "blue"][i % 2]} thing is ${["new", "old", "odd"][i % 3]},${["bad", "good"][i % 2]}`,
+  );
+  writeFileSync(reviews, ["review,label", ...lines].join("\n"));
+  const out = path("demo");
+  const args = [
+    "demo",
+    "--model",
+    language,
+    "--data",
+    reviews,
+    "--epochs",
+    "1",
+    "--queries",
+    "2",
+    "--no-tuning-test",
+    "--out",
+    out,
+  ];
+  const first = await attribution(args);
+  expect([first.code, first.err]).toEqual([0, ""]);
+  expect(first.out).toContain("What was found");
+  expect(first.out).not.toMatch(/Supported|undefined|NaN/);
+  expect(readFileSync(join(out, "index.html"), "utf8")).toContain("the red thing is");
+  expect((await attribution(["report", out, "--out", path("again.html")])).code).toBe(0);
+  const { times } = JSON.parse(readFileSync(join(out, "results.json"), "utf8")) as { times: unknown[] };
+  expect(times.length).toBeGreaterThan(5);
+  expect((await attribution(args)).code).toBe(0);
+  expect((JSON.parse(readFileSync(join(out, "results.json"), "utf8")) as { times: unknown[] }).times).toEqual([]);
+});
+
+test.each([
+  [["demo", "--model", "x"], /go together/],
+  [["demo", "--epochs", "3"], /own model/],
+  [["demo", "--seed", "-1"], /whole number/],
+  [["demo", "facts", "--facts", "1"], /at least 2/],
+  [["run", "no/such"], /Presets: small\/claims/],
+] as const)("%j is refused", async (args, words) => {
+  const { code, out, err } = await attribution(args);
+  expect([code > 0, out]).toEqual([true, ""]);
+  expect(err).toMatch(words);
 });
