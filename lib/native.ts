@@ -88,15 +88,22 @@ export function libtorchVersion(): string {
   return native().versions().libtorch;
 }
 
+function stopBefore(signal: AbortSignal | undefined): void {
+  if (signal?.aborted)
+    throw new AttributionError("aborted", "The call was aborted before it began", { cause: signal.reason });
+}
+
 /**
  * Runs a job: hands it the abort flag and the progress listener, and rejects with AttributionError. A listener that throws, or
  * whose promise rejects, stops the job, and the call rejects with the same.
  */
 export async function runNative<T>(start: (control: NativeControl) => Promise<T>, call: CallOptions = {}): Promise<T> {
   const { signal, onProgress } = call;
-  if (signal?.aborted)
-    throw new AttributionError("aborted", "The call was aborted before it began", { cause: signal.reason });
-  await nativeLoaded();
+  stopBefore(signal);
+  if (addon === undefined) {
+    await nativeLoaded(); // only then: a call on an open model takes its place in the queue at once
+    stopBefore(signal);
+  }
   const abort = new Uint8Array(1);
   const stop = (): void => {
     abort[0] = 1;

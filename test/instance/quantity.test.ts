@@ -68,7 +68,7 @@ async function slopes(model: Model, train: Instances, queries: Instances, of: Qu
         dropout: false,
         instanceWeights: [weight],
       });
-      return quantityValues(tuned, queries, of);
+      return await quantityValues(tuned, queries, of);
     };
     const [up, down] = [await valuesAt(1), await valuesAt(-1)];
     for (let q = 0; q < queries.size; q++) scores[q * train.size + z] = (up[q] - down[q]) / (2 * rate);

@@ -132,7 +132,7 @@ test.each<IntegratedGradientsToOptions["select"]>([{ keep: "all" }, { topK: 5 }]
         integratedGradientsTo(broken, model, instances, { ...options, signal: aborting.signal, onProgress }),
       ).rejects.toMatchObject(refusal("aborted", /./));
       await expect(openNeuronScores(broken)).rejects.toMatchObject(refusal("missing", /not finished/));
-      writeFileSync(join(broken, "scores-00004.safetensors.partial-0123456789ab"), "torn"); // what a killed writer leaves
+      writeFileSync(join(broken, "scores-00004.safetensors.partial-01234567-1-1-0123456789ab"), "torn"); // what a killed writer leaves
     }
     expect(readdirSync(broken).length).toBeGreaterThan(3);
     truncateSync(join(broken, "scores-00001.safetensors"), 100); // a block that a broken disk tore is made again
