@@ -17,7 +17,11 @@ export interface InputTokensOptions extends BatchOptions, TargetOptions {
   readonly method?: "integratedGradients" | "gradientTimesInput";
   /** Integrated gradients: Gauss-Legendre nodes of the path. @default 50 */
   readonly nodes?: number;
-  /** Where a token's embedding comes from: zero, or the mean of all tokens' embeddings. @default "zero" */
+  /**
+   * Where a token's embedding comes from: zero, or the mean of all tokens' embeddings. From zero, a model that norms its embeddings
+   * sees their direction only, so F jumps at the start and `completenessGap` is large.
+   * @default "mean" for integrated gradients, "zero" for gradient × input
+   */
   readonly baseline?: "zero" | "mean";
 }
 
@@ -33,8 +37,7 @@ const names = [
  * Per token t of an instance: Σ over features of (e_t − e⁰) ∫₀¹ ∂F(e⁰ + α(e − e⁰))/∂e_t dα, e the token embeddings of all tokens,
  * changed together; positions keep theirs. "gradientTimesInput" is (e_t − e⁰) ∂F/∂e_t at the input itself. With an embedding norm
  * (BLOOM), e is what leaves that norm.
- * An instance's scores sum to F − F(e⁰) up to `completenessGap`. The first norm makes F steep near a zero embedding: raise `nodes`,
- * or take the baseline "mean", where the gap is large. Rows of a listwise instance that the target does not read score 0.
+ * An instance's scores sum to F − F(e⁰) up to `completenessGap`; raise `nodes` where that is large. Rows of a listwise instance that the target does not read score 0.
  * Positive: the token raises F. Unit: that of F. Source: Simonyan et al. 2014; Sundararajan et al. 2017.
  * Cost: `nodes` forwards and backwards per instance, one of each for "gradientTimesInput".
  * @returns scores [token] of each instance
@@ -47,10 +50,11 @@ export async function inputTokens(
 ): Promise<InputTokens> {
   const given = onlyKnown(options, names);
   const method = oneOf(given, "method", "integratedGradients", ["integratedGradients", "gradientTimesInput"]);
-  if (method === "gradientTimesInput" && given["nodes"] !== undefined)
+  const isPath = method === "integratedGradients";
+  if (!isPath && given["nodes"] !== undefined)
     throw new AttributionError("invalid", '"nodes" has no meaning with method: "gradientTimesInput"; leave it out');
   const count = integer(given, "nodes", 50, 1, 1000);
-  const baseline = oneOf(given, "baseline", "zero", ["zero", "mean"]);
+  const baseline = oneOf(given, "baseline", isPath ? "mean" : "zero", ["zero", "mean"]);
   checkFit(model, instances, "instances");
   const target = targetOf(given, instances);
   const one = Float64Array.of(1);
@@ -58,7 +62,7 @@ export async function inputTokens(
     target,
     baseline,
     batchTokens: batchTokensOf(given),
-    ...(method === "integratedGradients" ? gaussLegendre(count) : { nodes: one, weights: one }),
+    ...(isPath ? gaussLegendre(count) : { nodes: one, weights: one }),
   };
   const result = await runNative(
     (control) => native().inputTokens(handleOf(model), instances, params, control),
@@ -76,7 +80,7 @@ export async function inputTokens(
       method: "inputTokens",
       options: {
         method,
-        nodes: method === "integratedGradients" ? count : null,
+        nodes: isPath ? count : null,
         baseline,
         ...shownTarget(target),
       },

@@ -64,19 +64,19 @@ at::Tensor plain_readout(const Model& model, const Batch& batch, Site where, int
   return forward(model, batch, hooks).index_select(0, batch.readout);
 }
 
-/// Variants that go along with the prompts equal rows of their own, and change nothing of the cache.
-void check_along(const Model& model, const Batch& batch, const PrefixCache& cache) {
-  std::vector<Entry> along;
+/// Extra variants of the prompts' forward equal rows of their own, and change nothing of the cache.
+void check_extra(const Model& model, const Batch& batch, const PrefixCache& cache) {
+  std::vector<Entry> extra;
   for (int64_t layer = 0; layer < model.architecture.layers; ++layer) {
     for (const Site site : {Site::heads, Site::neurons})
-      along.push_back({site, layer, at::randn({batch.rows(), 2, model.architecture.hidden}, at::kDouble), true});
+      extra.push_back({site, layer, at::randn({batch.rows(), 2, model.architecture.hidden}, at::kDouble), true});
   }
-  const PrefixCache with = build_cache(model, batch, along);
-  CHECK_CLOSE(largest_difference(with.along, run_entries(model, cache, along)), 0, rounding);
+  const PrefixCache with = build_cache(model, batch, extra);
+  CHECK_CLOSE(largest_difference(with.extra, run_entries(model, cache, extra)), 0, rounding);
   CHECK_CLOSE(largest_difference(with.out, cache.out), 0, rounding);
   CHECK_CLOSE(largest_difference(with.layers.back().neurons, cache.layers.back().neurons), 0, rounding);
-  along[0].projected = false;
-  CHECK(!THROWN(build_cache(model, batch, along)).empty());
+  extra[0].projected = false;
+  CHECK(!THROWN(build_cache(model, batch, extra)).empty());
 }
 
 void check_cache(const Architecture& a) {
@@ -95,7 +95,7 @@ void check_cache(const Architecture& a) {
         CHECK(largest_difference(entered, finish(model, cache.out)) > 1e-3);
       }
     }
-    check_along(model, batch, cache);
+    check_extra(model, batch, cache);
   }
 }
 
