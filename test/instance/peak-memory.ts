@@ -24,7 +24,7 @@ const config = {
   vocab_size: 4000,
   hidden_size: 256,
   word_embed_proj_dim: 256,
-  num_hidden_layers: 4,
+  num_hidden_layers: 2,
   num_attention_heads: 4,
   ffn_dim: 1024,
   max_position_embeddings: 256,
@@ -35,12 +35,13 @@ const config = {
 interface Data {
   readonly train: Instances;
   readonly queries: Instances;
-  readonly store: GradientStore;
+  /** Made when it is first asked for. */
+  readonly store: () => Promise<GradientStore>;
   readonly folder: string;
 }
 type Work = (model: Model, data: Data, memory: string) => Promise<unknown>;
 
-const lastMlp = ["layers.3.mlp.*"];
+const lastMlp = ["layers.1.mlp.*"];
 const solved =
   (options: InfluenceOptions): Work =>
   (model, { train, queries }, memory) =>
@@ -49,9 +50,9 @@ const solved =
 let folders = 0;
 const works: Readonly<Record<string, Work>> = {
   similarity: (model, { train, queries }, memory) => gradientSimilarity(model, train, queries, { memory }),
-  cg: solved({ inverse: "cg", parameters: lastMlp, engine: "full", damping: 1 }),
-  cached: solved({ inverse: "cg", parameters: lastMlp, damping: 1 }),
-  lissa: solved({ inverse: "lissa", parameters: lastMlp, engine: "full", scale: 1e4 }),
+  cg: solved({ inverse: "cg", parameters: lastMlp, engine: "full", damping: 1e6 }),
+  cached: solved({ inverse: "cg", parameters: lastMlp, damping: 1e6 }),
+  lissa: solved({ inverse: "lissa", parameters: lastMlp, engine: "full", scale: 1e8 }),
   arnoldi: solved({ inverse: "arnoldi", parameters: lastMlp, engine: "full", rank: 2 }),
   ekfac: solved({ inverse: "ekfac", parameters: "mlp" }),
   fitEkfac: (model, { train, folder }, memory) =>
@@ -61,11 +62,12 @@ const works: Readonly<Record<string, Work>> = {
     const scores = await gradientSimilarity(model, train, queries, { memory, parameters: lastMlp });
     return breakdown(model, train, queries, scores, { memory, by: "trainToken", topK: 4 });
   },
-  trak: (model, { store, queries }, memory) => trak(model, store, queries, { memory }),
-  gaussNewton: (model, { store, queries }, memory) =>
-    projectedGaussNewton(model, store, queries, { memory, similarity: "cosine" }),
-  dataInf: (model, { store, queries }, memory) => dataInf(model, store, queries, { memory }),
-  selfStore: (_model, { store }, memory) => selfInfluence(store, { memory, preconditioner: "gaussNewton" }),
+  trak: async (model, { store, queries }, memory) => trak(model, await store(), queries, { memory }),
+  gaussNewton: async (model, { store, queries }, memory) =>
+    projectedGaussNewton(model, await store(), queries, { memory, similarity: "cosine" }),
+  dataInf: async (model, { store, queries }, memory) => dataInf(model, await store(), queries, { memory }),
+  selfStore: async (_model, { store }, memory) =>
+    selfInfluence(await store(), { memory, preconditioner: "gaussNewton" }),
 };
 
 function status(field: "VmRSS" | "VmHWM"): number {
@@ -94,8 +96,9 @@ async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "attribution-peak-"));
   try {
     const model = await createModel(config, { labels: ["a", "b", "c"] });
-    const [train, queries] = [side(40, (i) => 120 - (i % 7) * 10), side(6, () => 90)];
-    const store = await buildGradientStore(model, train, join(folder, "store"), { rank: 16 });
+    const [train, queries] = [side(24, (i) => 120 - (i % 7) * 10), side(4, () => 90)];
+    let made: Promise<GradientStore> | undefined;
+    const store = () => (made ??= buildGradientStore(model, train, join(folder, "store"), { rank: 16 }));
     const data = { train, queries, store, folder };
     const short = {
       ...data,

@@ -1,9 +1,7 @@
 // Factored gradients of a module in its eigenbasis.
 #pragma once
-#include <vector>
-
 #include "instance/ekfac/ekfac_module.h"
-#include "instance/gradients/factors.h"
+#include "instance/gradients/module_factors.h"
 
 namespace attribution {
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "instance/ekfac/eigenbasis.h"
-#include "instance/ekfac/factor_file.h"
 
 namespace attribution {
 namespace {
@@ -19,7 +18,7 @@ EkfacBytes ekfac_bytes(const Model& model, const ModuleSelection& modules) {
   EkfacBytes bytes;
   const auto value = static_cast<int64_t>(model.dtype == at::kDouble ? sizeof(double) : sizeof(float));
   for (size_t i = 0; i < modules.size(); ++i) {
-    const Linear linear = parameters_of(model, modules.id(i));
+    const Parameters& linear = parameters_of(model, modules.id(i));
     const int64_t output = linear.matrix().size(0), input = linear.matrix().size(1) + (linear.bias.defined() ? 1 : 0);
     const int64_t own = (input * input + output * output + input * output) * value, side = std::max(input, output);
     bytes.total += own;
@@ -28,11 +27,6 @@ EkfacBytes ekfac_bytes(const Model& model, const ModuleSelection& modules) {
     bytes.eigen = std::max(bytes.eigen, side * side * 40);
   }
   return bytes;
-}
-
-void end_use(const EkfacModule& m) {
-  if (!m.returns_pages) return;
-  for (const at::Tensor* t : {&m.input_basis, &m.output_basis, &m.eigenvalues}) release_pages(*t);
 }
 
 at::Tensor ekfac_inverse(const std::vector<EkfacModule>& modules, const Factors& factors, double damping) {

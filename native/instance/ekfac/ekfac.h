@@ -22,9 +22,6 @@ std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, c
                                    const InfluenceOptions& options, const Control& control,
                                    const std::string& path = "");
 
-/// After a use of a module's factors.
-void end_use(const EkfacModule& module);
-
 /// Q_S [(Q_Sᵀ G Q_A) / (Λ + λ)] Q_Aᵀ of each instance's gradient, [instance, parameter]; λ = damping · mean Λ of the
 /// module.
 at::Tensor ekfac_inverse(const std::vector<EkfacModule>& modules, const Factors& factors, double damping);

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "instance/ekfac/eigenbasis.h"
+#include "instance/ekfac/ekfac.h"
 #include "instance/ekfac/factor_file.h"
 #include "instance/ekfac/sampled_labels.h"
 #include "model/evaluate.h"
@@ -63,7 +64,7 @@ std::vector<EkfacModule> empty_factors(const Model& model, const ModuleSelection
   std::vector<NamedShape> shapes;
   std::vector<EkfacModule> fitted(modules.size());
   for (size_t i = 0; i < modules.size(); ++i) {
-    const Linear linear = parameters_of(model, modules.id(i));
+    const Parameters& linear = parameters_of(model, modules.id(i));
     fitted[i].bias = linear.bias.defined();
     const int64_t output = linear.matrix().size(0), input = linear.matrix().size(1) + (fitted[i].bias ? 1 : 0);
     const std::string name = module_name(model.architecture, modules.id(i));

@@ -1,4 +1,4 @@
-// EK-FAC's factors of one module.
+// One module's EK-FAC factors.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -12,5 +12,8 @@ struct EkfacModule {
   bool bias = false;
   bool returns_pages = false;  // its tensors view a file and are given back after each use
 };
+
+/// After a use of a module's factors.
+void end_use(const EkfacModule& module);
 
 }  // namespace attribution

@@ -1,0 +1,76 @@
+// Budgets of the methods over gradients: kept while running, at three sizes each, and refused where they cannot hold the least.
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { selectInstances } from "../../lib/data/instances";
+import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
+import { influence } from "../../lib/instance/influence";
+import { selfInfluence } from "../../lib/instance/self-influence";
+import { refusal } from "../storage/refusal";
+import { type GoldenPair, goldenPair } from "./golden-pair";
+
+const megabyte = 2 ** 20;
+/** DESIGN: at most the budget and a tenth. */
+const allowance = 1.1;
+/** What libtorch keeps of its own: a compiled kernel for every shape it meets first. */
+const kernels = 300 * megabyte;
+
+let pair: GoldenPair;
+beforeAll(async () => {
+  pair = await goldenPair("float32");
+});
+afterAll(() => pair.model.close());
+
+describe("a budget that cannot hold the least is refused in words", () => {
+  const call = { parameters: "linear" } as const;
+  test.each([
+    ["gradientSimilarity", () => gradientSimilarity(pair.model, pair.train, pair.queries, { ...call, memory: 1 })],
+    ...(["cg", "lissa", "arnoldi", "ekfac", "identity"] as const).map(
+      (inverse) =>
+        [
+          inverse,
+          () => influence(pair.model, pair.train, pair.queries, { ...call, inverse, scale: 1e3, memory: "1 kb" }),
+        ] as const,
+    ),
+    ["selfInfluence", () => selfInfluence(pair.model, pair.train, { ...call, memory: "1 kb" })],
+  ] as const)("%s", async (_name, run) => {
+    await expect(run()).rejects.toMatchObject(refusal("memory", /take \d+ [KM]B, but the budget of .*raise "memory"/));
+    const few = selectInstances(pair.train, [0, 1]);
+    expect((await gradientSimilarity(pair.model, few, pair.queries, call)).train).toBe(2); // a valid call works
+  });
+});
+
+const onLinux = process.platform === "linux" ? test : test.skip;
+const works = [
+  "similarity",
+  "cg",
+  "cached",
+  "lissa",
+  "arnoldi",
+  "ekfac",
+  "fitEkfac",
+  "self",
+  "parts",
+  "trak",
+  "gaussNewton",
+  "dataInf",
+  "selfStore",
+] as const;
+
+onLinux.each(works.flatMap((work) => [128, 256, 512].map((budget) => [work, budget] as const)))(
+  "peak memory of %s above the loaded model stays within %d MB and a tenth, kernels that libtorch compiles aside",
+  (work, budget) => {
+    const program = [
+      "--expose-gc",
+      "--require",
+      join(__dirname, "..", "engine", "typescript.cjs"),
+      join(__dirname, "peak-memory.ts"),
+      work,
+      `${budget} MB`,
+    ];
+    const { stdout, stderr } = spawnSync(process.execPath, program, { encoding: "utf8", timeout: 280_000 });
+    const { first, second } = JSON.parse(stdout === "" ? `"${stderr}"` : stdout) as { first: number; second: number };
+    expect(second).toBeLessThan(allowance * budget * megabyte);
+    expect(first).toBeLessThan(allowance * budget * megabyte + kernels);
+  },
+  300_000,
+);
