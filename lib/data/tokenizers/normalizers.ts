@@ -99,7 +99,10 @@ function normalForm(form: Form): Normalizer {
   const change = (text: string): string => text.replace(runs, (run) => run.normalize(form));
   return (piece) => {
     if (onlyAscii.test(piece.text)) return piece;
-    return changed(piece, change(piece.text), piece.head > 0 ? change(piece.text.slice(0, piece.head)).length : 0);
+    const text = change(piece.text);
+    // Marks change places, but Rust counts characters in their new order.
+    const count = piece.head > 0 ? Array.from(change(piece.text.slice(0, piece.head))).length : 0;
+    return changed(piece, text, Array.from(text.slice(0, 2 * count)).slice(0, count).join("").length);
   };
 }
 
