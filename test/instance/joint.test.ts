@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInstances, selectInstances } from "../../lib/data/instances";
+import { selectInstances } from "../../lib/data/instances";
 import { dataInf } from "../../lib/instance/data-inf";
 import { fitEkfac } from "../../lib/instance/ekfac/ekfac-factors";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";

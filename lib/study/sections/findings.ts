@@ -93,6 +93,8 @@ function tuning({ fineTuning }: SubjectResults): string {
     }),
   );
   const count = (what: string) => pairs.filter((each) => each === what).length;
+  if (new Set(fineTuning.map(({ seed }) => seed)).size === 1)
+    return `With one seed the fine-tuning test decides nothing: of ${pairs.length} comparisons, influential rows are ahead in ${count("most")}, random ones in ${count("random")}.`;
   const [most, random] = [count("most"), count("random")];
   const verdict =
     random > most
