@@ -225,9 +225,9 @@ at::Tensor finite_products(const Model& model, const Batch& batch, const ModuleS
                                               : part.view(parameter.sizes()));
     };
     for (size_t k = 0; k < modules.size(); ++k) {
-      const ParameterPlaces own = places_of(moved, modules.id(k));
-      move(*own.weight, own.transposed);
-      if (own.has_bias()) move(*own.bias, false);
+      Parameters& own = parameters_of(moved, modules.id(k));
+      move(own.weight, own.transposed);
+      if (own.bias.defined()) move(own.bias, false);
     }
     const at::Tensor sum =
         dense_gradients(gradient_factors(moved, batch, modules, Reduction::sum)).sum(0) * (sign / (2 * step));

@@ -102,7 +102,13 @@ function normalForm(form: Form): Normalizer {
     const text = change(piece.text);
     // Marks change places, but Rust counts characters in their new order.
     const count = piece.head > 0 ? Array.from(change(piece.text.slice(0, piece.head))).length : 0;
-    return changed(piece, text, Array.from(text.slice(0, 2 * count)).slice(0, count).join("").length);
+    return changed(
+      piece,
+      text,
+      Array.from(text.slice(0, 2 * count))
+        .slice(0, count)
+        .join("").length,
+    );
   };
 }
 
