@@ -16,10 +16,21 @@ export interface Architecture {
   readonly positions: number;
   /** Width of the token embedding; differs from `hidden` where the embedding is projected (OPT-350m). */
   readonly embeddingSize: number;
+  /** Token embeddings are multiplied by this (Gemma: the root of `hidden`). */
+  readonly embeddingScale: number;
+  /** What attention and MLP add to the residual is multiplied by this (Granite). */
+  readonly residualScale: number;
   readonly norm: "layer" | "rms";
   readonly normEpsilon: number;
-  /** Where a block normalises: its inputs ("pre") or its residual sums ("post", OPT-350m). */
-  readonly normOrder: "pre" | "post";
+  /** A norm multiplies by its weight, by 1 + its weight (Gemma), or has no weight (OLMo). */
+  readonly normWeight: "factor" | "offset" | "none";
+  /** A LayerNorm has a bias. */
+  readonly normBias: boolean;
+  /**
+   * Where a block normalises: the inputs of attention and MLP ("pre"), what they add to the residual ("output", OLMo 2), both
+   * (Gemma 2), or the residual after each addition ("post", OPT-350m).
+   */
+  readonly normOrder: "pre" | "output" | "both" | "post";
   /** A norm after the last block. */
   readonly finalNorm: boolean;
   /** A norm after the token embedding (BLOOM). */
@@ -27,18 +38,30 @@ export interface Architecture {
   readonly position: "learned" | "rotary" | "alibi";
   /** First row of the learned position table that is used (OPT: 2). */
   readonly positionOffset: number;
-  /** Leading features of a head that are rotated. */
-  readonly rotarySize: number;
-  readonly rotaryBase: number;
+  /** The model's rotary embeddings; a layer's attention names one of them. */
+  readonly rotary: readonly Rotary[];
+  /** The attention of each layer. */
+  readonly attention: readonly LayerAttention[];
+  /** Soft cap of attention scores, cap · tanh(score / cap); 0 is none (Gemma 2: 50). */
+  readonly attentionCap: number;
   /** Attention and MLP read the same residual (GPT-NeoX). */
   readonly parallelResidual: boolean;
-  readonly activation: "relu" | "gelu" | "gelu-tanh" | "silu";
+  /** With `parallelResidual`: attention and MLP read it through one norm (GPT-J, Phi, Cohere). */
+  readonly sharedNorm: boolean;
+  readonly activation: "relu" | "gelu" | "gelu-tanh" | "silu" | "quick-gelu" | "squared-relu";
   /** Neurons are activation(gate) · up instead of activation(up). */
   readonly gated: boolean;
-  /** One fused query-key-value projection laid out [3, head, feature] or [head, 3, feature], or three of their own. */
+  /** Gate and up are one projection, the gate's rows first (Phi-3). */
+  readonly fusedGate: boolean;
+  /**
+   * Three projections of their own, or a fused one: all queries, then all keys, then all values ("concatenated"), or for each
+   * key-value head its queries, its key and its value ("interleaved").
+   */
   readonly queryKeyValue: "separate" | "concatenated" | "interleaved";
-  /** An RMS norm over each head's query and key (Qwen3). */
-  readonly queryKeyNorm: boolean;
+  /** A norm over each head's query and key (Qwen3), or over the whole projections (OLMo 2). */
+  readonly queryKeyNorm: "none" | "head" | "projection";
+  /** Queries, keys and values are clipped to ± this; 0 is none (OLMo). */
+  readonly queryKeyValueClip: number;
   readonly queryKeyValueBias: boolean;
   readonly attentionOutputBias: boolean;
   readonly mlpBias: boolean;
@@ -47,10 +70,46 @@ export interface Architecture {
   /** The output projection is the token embedding. */
   readonly tiedOutput: boolean;
   readonly outputBias: boolean;
+  /** A language model's logits are multiplied by this (Cohere, Granite). */
+  readonly logitScale: number;
+  /** Soft cap of a language model's logits; 0 is none (Gemma 2: 30). */
+  readonly logitCap: number;
   /** Probabilities with which training drops; 0 outside training. */
   readonly dropout: { readonly embedding: number; readonly attention: number; readonly residual: number };
   /** What reads the last hidden state. `labels` counts classes; "choice" gives one logit per row, softmax over an instance's rows. */
   readonly head: { readonly kind: HeadKind; readonly labels: number };
+}
+
+/**
+ * A rotary embedding: feature pair i of a token at position p is turned by the angle p · base^(−2 i / size) · factors[i]. Every rope
+ * scaling comes to such factors.
+ */
+export interface Rotary {
+  /** Leading features of a head that are turned. */
+  readonly size: number;
+  readonly base: number;
+  /** A pair is features (2 i, 2 i + 1) instead of (i, i + size / 2) (GPT-J, Cohere). */
+  readonly interleaved: boolean;
+  /** One for each pair; empty where all are 1. */
+  readonly factors: readonly number[];
+  /** Cosines and sines are multiplied by this (YaRN's attention factor). */
+  readonly scale: number;
+  /** Rows of more tokens than this turn by what follows; 0 is none. */
+  readonly longest: number;
+  readonly longFactors: readonly number[];
+  readonly longScale: number;
+  /** Where not 0, the base grows with the row instead: by (growth · tokens / longest − growth + 1)^(size / (size − 2)). */
+  readonly growth: number;
+}
+
+/** What the attention of one layer does. */
+export interface LayerAttention {
+  /** Keys that a query sees, its own included; 0 is all before it. */
+  readonly window: number;
+  /** Scores are query · key divided by this: √(head size) in most models. */
+  readonly divisor: number;
+  /** Index in `rotary`; −1 where the layer turns nothing (SmolLM3). */
+  readonly rotary: number;
 }
 
 export type HeadKind = "causalLM" | "classification" | "choice";

@@ -13,17 +13,17 @@ export interface EvaluateOptions extends BatchOptions {
 }
 
 export interface Evaluation {
-  /** [instance] cross-entropy in nats: of the label, or summed over a causal LM's target tokens; NaN where there is none. */
+  /** [instance] cross-entropy in nats: of the label, or summed over a causal LM's target tokens; NaN where there is none, or where it is not finite. */
   readonly losses: Float64Array;
-  /** [instance] most probable class, choice, or next token. */
+  /** [instance] most probable class, choice, or next token; −1 where a logit is not finite. */
   readonly predictions: Int32Array;
-  /** [instance] its probability. */
+  /** [instance] its probability; NaN where a logit is not finite. */
   readonly probabilities: Float64Array;
   /** [instance] target tokens (causal LM), else 1 with a label and 0 without. */
   readonly targetTokens: Int32Array;
   /** Share of right predictions among instances with a label; NaN without any. */
   readonly accuracy: number;
-  /** Mean loss per target token (or label); NaN without any. */
+  /** Mean loss per target token (or label); NaN without any, or where the loss of an instance is not finite. */
   readonly meanLoss: number;
   /** With `logits`: row-major, see EvaluateOptions. */
   readonly logits?: Float32Array;
@@ -62,7 +62,7 @@ function meanLossOf(losses: Float64Array, targets: Int32Array): number {
   let sum = 0;
   let count = 0;
   losses.forEach((loss, i) => {
-    if (Number.isNaN(loss)) return;
+    if (targets[i] === 0) return;
     sum += loss;
     count += targets[i];
   });

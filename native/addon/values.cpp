@@ -112,6 +112,51 @@ std::vector<int32_t> int32_field(const Napi::Object& object, const char* name) {
   return {values.begin(), values.end()};
 }
 
+namespace {
+
+Napi::Array list_of(const Napi::Value& value, const char* name) {
+  if (!value.IsArray()) fail(Code::invalid, "Expected \"", name, "\" to be a list");
+  return value.As<Napi::Array>();
+}
+
+std::vector<double> numbers_field(const Napi::Object& object, const char* name) {
+  const Napi::Array list = list_of(field(object, name), name);
+  std::vector<double> numbers;
+  for (uint32_t i = 0; i < list.Length(); ++i) numbers.push_back(list.Get(i).ToNumber().DoubleValue());
+  return numbers;
+}
+
+std::vector<Rotary> rotary_of(const Napi::Value& value) {
+  const Napi::Array list = list_of(value, "rotary");
+  std::vector<Rotary> rotary;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const auto o = list.Get(i).As<Napi::Object>();
+    Rotary& r = rotary.emplace_back();
+    r.size = integer_field(o, "size");
+    r.base = number_field(o, "base");
+    r.interleaved = boolean_field(o, "interleaved");
+    r.factors = numbers_field(o, "factors");
+    r.scale = number_field(o, "scale");
+    r.longest = integer_field(o, "longest");
+    r.long_factors = numbers_field(o, "longFactors");
+    r.long_scale = number_field(o, "longScale");
+    r.growth = number_field(o, "growth");
+  }
+  return rotary;
+}
+
+std::vector<LayerAttention> attention_of(const Napi::Value& value) {
+  const Napi::Array list = list_of(value, "attention");
+  std::vector<LayerAttention> attention;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const auto o = list.Get(i).As<Napi::Object>();
+    attention.push_back({integer_field(o, "window"), number_field(o, "divisor"), integer_field(o, "rotary")});
+  }
+  return attention;
+}
+
+}  // namespace
+
 Architecture architecture_of(const Napi::Object& o) {
   Architecture a;
   a.family = string_field(o, "family");
@@ -126,27 +171,44 @@ Architecture architecture_of(const Napi::Object& o) {
   a.embedding_size = integer_field(o, "embeddingSize");
   a.norm = choice_field<NormKind>(o, "norm", {{"layer", NormKind::layer}, {"rms", NormKind::rms}});
   a.norm_epsilon = number_field(o, "normEpsilon");
-  a.post_norm = choice_field<bool>(o, "normOrder", {{"pre", false}, {"post", true}});
+  a.norm_weight = choice_field<NormWeight>(
+      o, "normWeight", {{"factor", NormWeight::factor}, {"offset", NormWeight::offset}, {"none", NormWeight::none}});
+  a.norm_bias = boolean_field(o, "normBias");
+  a.norm_order = choice_field<NormOrder>(
+      o, "normOrder",
+      {{"pre", NormOrder::pre}, {"output", NormOrder::output}, {"both", NormOrder::both}, {"post", NormOrder::post}});
   a.final_norm = boolean_field(o, "finalNorm");
   a.embedding_norm = boolean_field(o, "embeddingNorm");
   a.position = choice_field<PositionKind>(
       o, "position",
       {{"learned", PositionKind::learned}, {"rotary", PositionKind::rotary}, {"alibi", PositionKind::alibi}});
   a.position_offset = integer_field(o, "positionOffset");
-  a.rotary_size = integer_field(o, "rotarySize");
-  a.rotary_base = number_field(o, "rotaryBase");
+  a.rotary = rotary_of(field(o, "rotary"));
+  a.attention = attention_of(field(o, "attention"));
+  a.attention_cap = number_field(o, "attentionCap");
   a.parallel_residual = boolean_field(o, "parallelResidual");
+  a.shared_norm = boolean_field(o, "sharedNorm");
+  a.embedding_scale = number_field(o, "embeddingScale");
+  a.residual_scale = number_field(o, "residualScale");
+  a.logit_scale = number_field(o, "logitScale");
+  a.logit_cap = number_field(o, "logitCap");
   a.activation = choice_field<Activation>(o, "activation",
                                           {{"relu", Activation::relu},
                                            {"gelu", Activation::gelu},
                                            {"gelu-tanh", Activation::gelu_tanh},
-                                           {"silu", Activation::silu}});
+                                           {"silu", Activation::silu},
+                                           {"quick-gelu", Activation::quick_gelu},
+                                           {"squared-relu", Activation::squared_relu}});
   a.gated = boolean_field(o, "gated");
+  a.fused_gate = boolean_field(o, "fusedGate");
   a.qkv = choice_field<QkvLayout>(o, "queryKeyValue",
                                   {{"separate", QkvLayout::separate},
                                    {"concatenated", QkvLayout::concatenated},
                                    {"interleaved", QkvLayout::interleaved}});
-  a.query_key_norm = boolean_field(o, "queryKeyNorm");
+  a.query_key_norm = choice_field<QueryKeyNorm>(
+      o, "queryKeyNorm",
+      {{"none", QueryKeyNorm::none}, {"head", QueryKeyNorm::head}, {"projection", QueryKeyNorm::projection}});
+  a.qkv_clip = number_field(o, "queryKeyValueClip");
   a.qkv_bias = boolean_field(o, "queryKeyValueBias");
   a.attention_output_bias = boolean_field(o, "attentionOutputBias");
   a.mlp_bias = boolean_field(o, "mlpBias");

@@ -1,19 +1,25 @@
 #include "model/architecture.h"
 
+#include <cmath>
+
 #include "core/error.h"
 
 namespace attribution {
 namespace {
+
+constexpr int64_t most = 1 << 20;
 
 void within(const char* name, int64_t value, int64_t low, int64_t high) {
   if (value < low || value > high)
     fail(Code::invalid, "Expected architecture.", name, " within ", low, "–", high, " but received ", value);
 }
 
-}  // namespace
+void number_within(const char* name, double value, double low, double high) {
+  if (!(value >= low && value <= high))
+    fail(Code::invalid, "Expected architecture.", name, " within ", low, "–", high, " but received ", value);
+}
 
-void validate(const Architecture& a) {
-  constexpr int64_t most = 1 << 20;
+void validate_sizes(const Architecture& a) {
   within("vocabulary", a.vocabulary, 1, 1 << 24);
   within("hidden", a.hidden, 1, most);
   within("layers", a.layers, 1, 4096);
@@ -27,16 +33,62 @@ void validate(const Architecture& a) {
   within("head.labels", a.labels, a.head == HeadKind::classification ? 1 : 0, most);
   if (a.heads % a.key_value_heads != 0)
     fail(Code::invalid, "Expected heads (", a.heads, ") to be a multiple of keyValueHeads (", a.key_value_heads, ")");
-  if (a.position == PositionKind::rotary) {
-    within("rotarySize", a.rotary_size, 2, a.head_size);
-    if (a.rotary_size % 2 != 0)
-      fail(Code::invalid, "Expected architecture.rotarySize to be even but received ", a.rotary_size);
+}
+
+void validate_factors(const std::vector<double>& factors, int64_t half) {
+  if (!factors.empty() && static_cast<int64_t>(factors.size()) != half)
+    fail(Code::invalid, "Expected ", half, " factors of a rotary embedding but received ", factors.size());
+  for (const double factor : factors) number_within("rotary.factors", factor, 0, 1e6);
+}
+
+void validate_rotary(const Architecture& a) {
+  if (a.position == PositionKind::rotary && a.rotary.empty())
+    fail(Code::invalid, "Expected architecture.rotary to hold a rotary embedding");
+  for (const Rotary& r : a.rotary) {
+    within("rotary.size", r.size, 2, a.head_size);
+    if (r.size % 2 != 0) fail(Code::invalid, "Expected architecture.rotary.size to be even but received ", r.size);
+    number_within("rotary.base", r.base, 1, 1e15);
+    number_within("rotary.scale", r.scale, 0, 1e6);
+    number_within("rotary.growth", r.growth, 0, 1e6);
+    within("rotary.longest", r.longest, 0, 1 << 24);
+    validate_factors(r.factors, r.size / 2);
+    validate_factors(r.long_factors, r.size / 2);
   }
-  if (a.qkv != QkvLayout::separate && a.key_value_heads != a.heads) {
-    fail(Code::unsupported, "A fused query-key-value projection with grouped heads is not supported");
+}
+
+void validate_attention(const Architecture& a) {
+  if (static_cast<int64_t>(a.attention.size()) != a.layers)
+    fail(Code::invalid, "Expected architecture.attention to describe ", a.layers, " layers but received ",
+         a.attention.size());
+  const auto rotaries = static_cast<int64_t>(a.rotary.size());
+  for (const LayerAttention& layer : a.attention) {
+    within("attention.window", layer.window, 0, 1 << 24);
+    number_within("attention.divisor", layer.divisor, 1e-6, 1e9);
+    within("attention.rotary", layer.rotary, -1, rotaries - 1);
   }
-  if (a.norm_epsilon < 0 || a.norm_epsilon > 1)
-    fail(Code::invalid, "Expected architecture.normEpsilon within 0–1 but received ", a.norm_epsilon);
+}
+
+}  // namespace
+
+std::vector<LayerAttention> plain_attention(const Architecture& a) {
+  const LayerAttention plain{0, std::sqrt(static_cast<double>(a.head_size)), a.rotary.empty() ? -1 : 0};
+  return std::vector<LayerAttention>(static_cast<size_t>(a.layers), plain);
+}
+
+void validate(const Architecture& a) {
+  validate_sizes(a);
+  validate_rotary(a);
+  validate_attention(a);
+  number_within("normEpsilon", a.norm_epsilon, 0, 1);
+  number_within("embeddingScale", a.embedding_scale, -1e6, 1e6);
+  number_within("residualScale", a.residual_scale, -1e6, 1e6);
+  number_within("logitScale", a.logit_scale, -1e6, 1e6);
+  number_within("logitCap", a.logit_cap, 0, 1e6);
+  number_within("attentionCap", a.attention_cap, 0, 1e6);
+  number_within("queryKeyValueClip", a.qkv_clip, 0, 1e6);
+  if (a.shared_norm && (!a.parallel_residual || a.norm_order != NormOrder::pre))
+    fail(Code::invalid, "Expected sharedNorm with parallelResidual and normOrder \"pre\" only");
+  if (a.fused_gate && !a.gated) fail(Code::invalid, "Expected fusedGate with a gated MLP only");
 }
 
 }  // namespace attribution

@@ -1,7 +1,9 @@
-// Causal self-attention over packed rows: positions (rotary, ALiBi), grouped heads, and the pieces a cache of keys and
-// values needs.
+// Causal self-attention over packed rows, as the architecture's data describe it for each layer: positions (rotary,
+// ALiBi), windows, soft caps, grouped heads, and the pieces that a cache of keys and values needs.
 #pragma once
 #include <ATen/ATen.h>
+
+#include <vector>
 
 #include "model/batch.h"
 #include "model/hooks.h"
@@ -14,25 +16,40 @@ struct QueryKeyValue {
   at::Tensor value;  // [token, key-value head, feature]
 };
 
-/// What every layer of one forward shares.
+/// Cosines and sines of one rotary embedding at each token, [token, size / 2].
+struct Rotation {
+  at::Tensor cosine, sine;
+};
+using Rotations = std::vector<Rotation>;
+
+/// What is added to the scores of every layer that has this window.
+struct WindowMask {
+  int64_t window;
+  at::Tensor mask;  // [1, 1 or head, longest, longest]; undefined where the mask is the causal one alone
+};
+
+/// What the layers of one forward share.
 struct PositionTables {
-  at::Tensor cosine, sine;  // [token, rotary / 2], rotary only
-  at::Tensor mask;          // [1, head, longest, longest], ALiBi (with the causal mask) only
+  Rotations rotations;  // of each rotary embedding of the architecture
+  std::vector<WindowMask> masks;
 };
 PositionTables position_tables(const Model& model, const Batch& batch);
-/// Cosines and sines of the given positions.
-PositionTables rotary_tables(const Model& model, const at::Tensor& positions);
+/// Cosines and sines of tokens at the given positions [token] in rows of the given lengths [token].
+Rotations rotations_at(const Model& model, const at::Tensor& positions, const at::Tensor& lengths);
+
+/// What is added to a layer's scores; undefined where that is the causal mask alone.
+const at::Tensor& layer_mask(const Architecture& architecture, int64_t layer, const PositionTables& tables);
 
 /// Slopes of ALiBi for any number of heads, [head] (Press et al. 2022).
 at::Tensor alibi_slopes(int64_t heads);
 
-/// Projects and rotates. input [token, hidden]
-QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input, const PositionTables& tables,
+/// Projects, normalises and rotates. input [token, hidden]
+QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input, const Rotations& rotations,
                       const Hooks& hooks);
 
 /// Attends within each row; [token, head * feature], the heads' values.
-at::Tensor attend(const Model& model, const QueryKeyValue& qkv, const Batch& batch, const PositionTables& tables,
-                  const Hooks& hooks);
+at::Tensor attend(const Model& model, int64_t layer, const QueryKeyValue& qkv, const Batch& batch,
+                  const PositionTables& tables, const Hooks& hooks);
 
 /// Runs a linear module through the hooks.
 at::Tensor run_linear(const Model& model, ModuleId id, const at::Tensor& input, const Hooks& hooks);

@@ -57,13 +57,14 @@ void check_labels(const Model& model, const Instances& d, const char* name) {
 
 void add_rows(Batch& batch, const Instances& d, const std::vector<int64_t>& rows,
               const std::vector<int64_t>& row_instance, at::Device device) {
-  std::vector<int64_t> tokens, positions, readout, targets, owner;
+  std::vector<int64_t> tokens, positions, lengths, readout, targets, owner;
   batch.row_offsets = {0};
   for (size_t r = 0; r < rows.size(); ++r) {
     const int64_t begin = d.row_offsets[rows[r]], length = d.row_length(rows[r]);
     for (int64_t t = 0; t < length; ++t) {
       tokens.push_back(d.tokens[begin + t]);
       positions.push_back(t);
+      lengths.push_back(length);
       owner.push_back(row_instance[r]);
       if (!d.targets.empty()) targets.push_back(d.targets[begin + t]);
     }
@@ -74,6 +75,7 @@ void add_rows(Batch& batch, const Instances& d, const std::vector<int64_t>& rows
   }
   batch.tokens = on_device(tokens, device);
   batch.positions = on_device(positions, device);
+  batch.lengths = on_device(lengths, device);
   batch.readout = on_device(readout, device);
   batch.token_instance = on_device(owner, device);
   if (!targets.empty()) batch.targets = on_device(targets, device);
@@ -81,11 +83,12 @@ void add_rows(Batch& batch, const Instances& d, const std::vector<int64_t>& rows
 
 void add_padding(Batch& batch, at::Device device) {
   if (batch.equal) return;
-  std::vector<int64_t> pad(static_cast<size_t>(batch.rows() * batch.longest), 0), unpad;
+  std::vector<int64_t> pad, unpad;
   for (int64_t row = 0; row < batch.rows(); ++row) {
-    for (int64_t t = 0; t < batch.row_offsets[row + 1] - batch.row_offsets[row]; ++t) {
-      pad[row * batch.longest + t] = batch.row_offsets[row] + t;
-      unpad.push_back(row * batch.longest + t);
+    const int64_t begin = batch.row_offsets[row], length = batch.row_offsets[row + 1] - begin;
+    for (int64_t t = 0; t < batch.longest; ++t) {
+      pad.push_back(t < length ? begin + t : begin);
+      if (t < length) unpad.push_back(row * batch.longest + t);
     }
   }
   batch.pad_index = on_device(pad, device);

@@ -1,5 +1,6 @@
-// Instances as they come from JavaScript (ragged) and the packed batches made of them. A batch holds the
-// tokens of its rows one after the other, [token]; padding exists only inside attention.
+// Instances as they come from JavaScript (ragged) and the packed batches made of them. A batch holds the tokens of its
+// rows one after the other, [token]; padding exists only inside attention, and there a row reads itself alone, so that
+// no row depends on its neighbours.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -40,9 +41,10 @@ struct Batch {
   int64_t longest = 0;
   bool equal = true;          // all rows have one length: padding is a view
   at::Tensor tokens;          // [token]
-  at::Tensor positions;       // [token] place within the row
+  at::Tensor positions;       // [token] index within the row
+  at::Tensor lengths;         // [token] tokens of its row
   at::Tensor readout;         // [row] packed index of the row's last token
-  at::Tensor pad_index;       // [row * longest] packed index, 0 where padded
+  at::Tensor pad_index;       // [row * longest] packed index; padding reads the row's own first token
   at::Tensor unpad_index;     // [token] into row * longest
   at::Tensor labels;          // [instance], -1 where unknown
   at::Tensor targets;         // [token] or undefined

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <sstream>
 
 #include "core/own_file.h"
 
@@ -63,11 +64,12 @@ class Files {
   std::map<std::string, std::shared_ptr<MappedFile>> open_;
 };
 
-void draw(const WeightSlot& slot, const at::TensorOptions& options, double deviation, at::Generator& generator) {
+void draw(const Architecture& a, const WeightSlot& slot, const at::TensorOptions& options, double deviation,
+          at::Generator& generator) {
   const bool weight = slot.name.ends_with(".weight"), norm = kind_of(slot.module.module) == ModuleKind::norm;
   at::Tensor value = at::empty(slot.shape, options.device(at::kCPU).dtype(at::kFloat));
   if (norm) {
-    value.fill_(weight ? 1 : 0);
+    value.fill_(weight && a.norm_weight == NormWeight::factor ? 1 : 0);
   } else if (weight) {
     value.normal_(0, deviation, generator);
   } else {
@@ -105,6 +107,64 @@ uint64_t mix(uint64_t hash, const void* data, size_t size) {
   return hash;
 }
 
+/// The fields that an architecture may have besides those of `mix_architecture`, each with its name where it is not the
+/// plain one, so that a new field leaves the hashes of the models without it as they are.
+std::string special_fields(const Architecture& a) {
+  std::ostringstream out;
+  out.precision(17);
+  const auto field = [&out](const char* name, auto value, auto plain) {
+    if (value != plain) out << name << '=' << value << ';';
+  };
+  field("embeddingScale", a.embedding_scale, 1.0);
+  field("residualScale", a.residual_scale, 1.0);
+  field("normWeight", static_cast<int>(a.norm_weight), 0);
+  field("attentionCap", a.attention_cap, 0.0);
+  field("sharedNorm", a.shared_norm, false);
+  field("queryKeyNorm", static_cast<int>(a.query_key_norm) > 1, false);
+  field("queryKeyValueClip", a.qkv_clip, 0.0);
+  field("logitScale", a.logit_scale, 1.0);
+  field("logitCap", a.logit_cap, 0.0);
+  for (size_t i = 0; i < a.rotary.size(); ++i) {
+    const Rotary& r = a.rotary[i];
+    if (i > 0) out << "rotary=" << r.size << ',' << r.base << ';';
+    field("interleaved", r.interleaved, false);
+    field("rotaryScale", r.scale, 1.0);
+    for (const double factor : r.factors) out << factor << ',';
+    if (r.longest == 0) continue;
+    out << "longest=" << r.longest << ',' << r.long_scale << ',' << r.growth << ';';
+    for (const double factor : r.long_factors) out << factor << ',';
+  }
+  const std::vector<LayerAttention> plain = plain_attention(a);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    field("window", a.attention[i].window, plain[i].window);
+    field("divisor", a.attention[i].divisor, plain[i].divisor);
+    field("rotaryOf", a.attention[i].rotary, plain[i].rotary);
+    if (a.attention[i].window != 0 || a.attention[i].divisor != plain[i].divisor ||
+        a.attention[i].rotary != plain[i].rotary)
+      out << "layer=" << i << ';';
+  }
+  return out.str();
+}
+
+uint64_t mix_architecture(uint64_t hash, const Architecture& a) {
+  const Rotary first = a.rotary.empty() ? Rotary{0, 0} : a.rotary.front();
+  const int64_t numbers[] = {a.heads,
+                             a.key_value_heads,
+                             a.head_size,
+                             a.positions,
+                             static_cast<int64_t>(a.norm),
+                             a.norm_order == NormOrder::post,
+                             first.size,
+                             a.parallel_residual,
+                             static_cast<int64_t>(a.activation),
+                             static_cast<int64_t>(a.qkv),
+                             static_cast<int64_t>(a.head)};
+  const double reals[] = {a.norm_epsilon, first.base};
+  hash = mix(mix(hash, numbers, sizeof numbers), reals, sizeof reals);
+  const std::string special = special_fields(a);
+  return special.empty() ? hash : mix(hash, special.data(), special.size());
+}
+
 }  // namespace
 
 at::Device device_named(const std::string& name) {
@@ -135,7 +195,7 @@ Model open_model(const Architecture& architecture, const std::vector<WeightSourc
     if (found == by_weight.end()) {
       if (slot.name != new_head || new_head_seed < 0)
         fail(Code::missing, "The checkpoint has no tensor for weight \"", slot.name, "\"");
-      draw(slot, model.options(), new_head_deviation, generator);
+      draw(architecture, slot, model.options(), new_head_deviation, generator);
       continue;
     }
     const WeightSource& source = *found->second;
@@ -159,7 +219,7 @@ Model create_model(const Architecture& architecture, at::ScalarType dtype, at::D
   at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(seed));
   for (const WeightSlot& slot : weight_slots(model)) {
     control.check();
-    draw(slot, model.options(), deviation, generator);
+    draw(architecture, slot, model.options(), deviation, generator);
   }
   return model;
 }
@@ -218,20 +278,7 @@ void require_unchanged_files(const Model& model) {
 }
 
 std::string fingerprint(const Model& model) {
-  const Architecture& a = model.architecture;
-  const int64_t numbers[] = {a.heads,
-                             a.key_value_heads,
-                             a.head_size,
-                             a.positions,
-                             static_cast<int64_t>(a.norm),
-                             a.post_norm,
-                             a.rotary_size,
-                             a.parallel_residual,
-                             static_cast<int64_t>(a.activation),
-                             static_cast<int64_t>(a.qkv),
-                             static_cast<int64_t>(a.head)};
-  const double reals[] = {a.norm_epsilon, a.rotary_base};
-  uint64_t hash = mix(mix(0x243F6A8885A308D3ULL, numbers, sizeof numbers), reals, sizeof reals);
+  uint64_t hash = mix_architecture(0x243F6A8885A308D3ULL, model.architecture);
   for (const NamedWeight& weight : named_weights(model)) {
     hash = mix(hash, weight.name.data(), weight.name.size());
     const at::Tensor tensor = weight.tensor.to(at::kCPU).contiguous();

@@ -14,17 +14,18 @@ at::Tensor indices(const std::vector<int64_t>& values) { return at::tensor(value
 
 void add(Evaluation& result, const Model& model, const Instances& d, const Batch& batch) {
   const Architecture& a = model.architecture;
-  const at::Tensor hidden = forward(model, batch);
+  const at::Tensor hidden = forward(model, batch, {}, NotFinite::keep);
   const at::Tensor row_logits = head_logits(model, hidden.index_select(0, batch.readout));
   const auto [probability, prediction] = at::softmax(class_logits(a, row_logits, batch).to(at::kDouble), 1).max(1);
   const at::Tensor place = indices(batch.instances);
   const at::Tensor counts = target_counts(a, batch).to(at::kCPU);
   at::Tensor losses = at::zeros({batch.size()}, at::kDouble);
   if (a.head != HeadKind::causal_lm || batch.targets.defined()) {
-    losses = instance_losses(model, hidden, batch, Reduction::sum).to(at::kCPU, at::kDouble);
+    losses = instance_losses(model, hidden, batch, Reduction::sum, {}, NotFinite::keep).to(at::kCPU, at::kDouble);
   }
-  result.losses.index_copy_(0, place, losses.masked_fill(counts.eq(0), std::numeric_limits<double>::quiet_NaN()));
-  result.predictions.index_copy_(0, place, prediction.to(at::kCPU, at::kInt));
+  const at::Tensor unknown = counts.eq(0).logical_or(at::isfinite(losses).logical_not());
+  result.losses.index_copy_(0, place, losses.masked_fill(unknown, std::numeric_limits<double>::quiet_NaN()));
+  result.predictions.index_copy_(0, place, prediction.masked_fill(probability.isnan(), -1).to(at::kCPU, at::kInt));
   result.probabilities.index_copy_(0, place, probability.to(at::kCPU));
   result.target_tokens.index_copy_(0, place, counts.to(at::kInt));
   if (result.logits.defined()) result.logits.index_copy_(0, row_places(d, batch), row_logits.to(at::kCPU, at::kFloat));

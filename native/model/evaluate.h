@@ -9,8 +9,8 @@
 namespace attribution {
 
 struct Evaluation {
-  at::Tensor losses;         // [instance] double; NaN without label or target
-  at::Tensor predictions;    // [instance] int
+  at::Tensor losses;         // [instance] double; NaN without label or target, or where it is not finite
+  at::Tensor predictions;    // [instance] int; -1 where a logit is not finite
   at::Tensor probabilities;  // [instance] double, of the prediction
   at::Tensor target_tokens;  // [instance] int
   at::Tensor logits;         // [row, label] float, on request

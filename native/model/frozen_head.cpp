@@ -3,6 +3,7 @@
 // log-odds, so that a loss and a gradient near zero are as exact as any other. With l = log Σ_{v ≠ t} exp x_v and m =
 // Σ_{v ≠ t} W_v exp(x_v − l):
 //   loss = log(1 + exp(l − x_t))        d loss / d hidden = sigmoid(l − x_t) (m − W_t)
+// Where logits are scaled or capped, W_v is the row times the slope of the transform at x_v.
 #include "model/frozen_head.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -31,8 +32,8 @@ constexpr double nothing = std::numeric_limits<float>::lowest() / 2;
 /// All classes but each row's target, added block by block.
 class OtherClasses {
  public:
-  OtherClasses(const at::Tensor& hidden, const at::Tensor& matrix, const at::Tensor& target, bool means)
-      : matrix_(matrix), target_(target) {
+  OtherClasses(const at::Tensor& hidden, const FrozenHead& head, const at::Tensor& target, bool means)
+      : matrix_(head.linear.matrix()), target_(target), transform_(head.transform) {
     const auto options = hidden.options().dtype(at::kDouble);
     own_ = at::zeros({hidden.size(0)}, options);
     total_ = at::full({hidden.size(0)}, nothing, options);
@@ -41,6 +42,7 @@ class OtherClasses {
 
   /// `logits` [n, width] of the classes from `first` on; overwritten.
   void add(at::Tensor logits, int64_t first) {
+    const at::Tensor slope = mean_.defined() && !transform_.is_plain() ? transform_.slope(logits) : at::Tensor();
     set_apart(logits, first);
     const at::Tensor most = at::amax(logits, {1}).to(at::kDouble);
     at::_softmax_out(logits, logits, 1, false);
@@ -48,6 +50,7 @@ class OtherClasses {
         most - at::amax(logits, {1}).to(at::kDouble).log();  // the largest share is exp(most − total)
     const at::Tensor joint = at::logaddexp(total_, total);
     if (mean_.defined()) {
+      if (slope.defined()) logits.mul_(slope);
       const at::Tensor mean = product(logits.to(matrix_.scalar_type()), matrix_.narrow(0, first, logits.size(1)).t());
       mean_.mul_(column((total_ - joint).exp())).addcmul_(mean.to(mean_.scalar_type()), column((total - joint).exp()));
     }
@@ -56,7 +59,9 @@ class OtherClasses {
 
   at::Tensor losses() const { return at::softplus(total_ - own_, 1, exact_until); }
   at::Tensor gradient() const {
-    return (mean_ - matrix_.index_select(0, target_)).mul_(column(at::sigmoid(total_ - own_)));
+    at::Tensor own = matrix_.index_select(0, target_);
+    if (!transform_.is_plain()) own = own * column(transform_.slope(own_));
+    return (mean_ - own).mul_(column(at::sigmoid(total_ - own_)));
   }
 
  private:
@@ -72,6 +77,7 @@ class OtherClasses {
   }
 
   const at::Tensor matrix_, target_;
+  const LogitTransform transform_;
   at::Tensor own_;    // [n] the target's logit
   at::Tensor total_;  // [n] log Σ exp of the others
   at::Tensor mean_;   // [n, embedding] their weights' mean, where wanted
@@ -84,17 +90,18 @@ void in_parts(int64_t size, int64_t most, F&& f) {
   for (int64_t i = 0; i < parts; ++i) f(size * i / parts, size * (i + 1) / parts - size * i / parts);
 }
 
-at::Tensor logits_of(const at::Tensor& hidden, const Linear& head, const at::Tensor& matrix, int64_t first,
+at::Tensor logits_of(const at::Tensor& hidden, const FrozenHead& head, const at::Tensor& matrix, int64_t first,
                      int64_t count) {
-  return wide(product(hidden, matrix.narrow(0, first, count),
-                      head.bias.defined() ? head.bias.narrow(0, first, count) : head.bias));
+  const at::Tensor& bias = head.linear.bias;
+  return head.transform(
+      wide(product(hidden, matrix.narrow(0, first, count), bias.defined() ? bias.narrow(0, first, count) : bias)));
 }
 
 /// Losses of rows whose targets are given; `gradient`, where given, receives theirs.
-at::Tensor given_losses(const at::Tensor& hidden, const Linear& head, const at::Tensor& target, at::Tensor* gradient,
-                        const at::Tensor& logits = {}) {
-  const at::Tensor matrix = head.matrix();
-  OtherClasses others(hidden, matrix, target, gradient);
+at::Tensor given_losses(const at::Tensor& hidden, const FrozenHead& head, const at::Tensor& target,
+                        at::Tensor* gradient, const at::Tensor& logits = {}) {
+  const at::Tensor matrix = head.linear.matrix();
+  OtherClasses others(hidden, head, target, gradient);
   const int64_t most = std::max(least_width, block_values(hidden) / std::max<int64_t>(1, hidden.size(0)));
   in_parts(matrix.size(0), most, [&](int64_t first, int64_t count) {
     others.add(
@@ -106,9 +113,9 @@ at::Tensor given_losses(const at::Tensor& hidden, const Linear& head, const at::
 }
 
 /// The same for targets that are drawn, which takes all logits of a row at once.
-at::Tensor drawn_losses(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets,
+at::Tensor drawn_losses(const at::Tensor& hidden, const FrozenHead& head, const TokenTargets& targets,
                         at::Tensor* gradient) {
-  const at::Tensor matrix = head.matrix();
+  const at::Tensor matrix = head.linear.matrix();
   at::Tensor losses = at::empty({hidden.size(0)}, hidden.options().dtype(at::kDouble));
   in_parts(hidden.size(0), std::max<int64_t>(1, drawn_values / matrix.size(0)), [&](int64_t first, int64_t count) {
     const at::Tensor rows = hidden.narrow(0, first, count), logits = logits_of(rows, head, matrix, 0, matrix.size(0));
@@ -120,15 +127,16 @@ at::Tensor drawn_losses(const at::Tensor& hidden, const Linear& head, const Toke
   return losses;
 }
 
-at::Tensor losses_of(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets, at::Tensor* gradient) {
+at::Tensor losses_of(const at::Tensor& hidden, const FrozenHead& head, const TokenTargets& targets,
+                     at::Tensor* gradient) {
   if (gradient) *gradient = at::empty_like(hidden);
   const at::Tensor losses = targets.given.defined() ? given_losses(hidden, head, targets.given, gradient)
                                                     : drawn_losses(hidden, head, targets, gradient);
   return losses.to(hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
 }
 
-struct FrozenHead : torch::autograd::Function<FrozenHead> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const Linear& head,
+struct FrozenLosses : torch::autograd::Function<FrozenLosses> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const FrozenHead& head,
                             const TokenTargets& targets) {
     at::Tensor gradient;
     const at::Tensor losses = losses_of(hidden, head, targets, &gradient);
@@ -144,8 +152,17 @@ struct FrozenHead : torch::autograd::Function<FrozenHead> {
 
 }  // namespace
 
-at::Tensor frozen_head_losses(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets) {
-  if (at::GradMode::is_enabled() && hidden.requires_grad()) return FrozenHead::apply(hidden, head, targets);
+at::Tensor LogitTransform::operator()(const at::Tensor& x) const {
+  const at::Tensor scaled = scale == 1 ? x : x * scale;
+  return cap > 0 ? at::tanh(scaled / cap) * cap : scaled;
+}
+
+at::Tensor LogitTransform::slope(const at::Tensor& logits) const {
+  return cap > 0 ? (1 - (logits / cap).square()) * scale : at::full_like(logits, scale);
+}
+
+at::Tensor frozen_head_losses(const at::Tensor& hidden, const FrozenHead& head, const TokenTargets& targets) {
+  if (at::GradMode::is_enabled() && hidden.requires_grad()) return FrozenLosses::apply(hidden, head, targets);
   const at::NoGradGuard no_grad;
   return losses_of(hidden, head, targets, nullptr);
 }

@@ -15,8 +15,23 @@ struct TokenTargets {
   std::function<at::Tensor(int64_t first, const at::Tensor& probabilities)> drawn;
 };
 
+/// What becomes of the head's product: scaled, then softly capped, cap · tanh(x / cap).
+struct LogitTransform {
+  double scale = 1, cap = 0;  // 0: none
+
+  bool is_plain() const { return scale == 1 && cap == 0; }
+  at::Tensor operator()(const at::Tensor& x) const;
+  /// d logit / d product, of the logits.
+  at::Tensor slope(const at::Tensor& logits) const;
+};
+
+struct FrozenHead {
+  Linear linear;
+  LogitTransform transform = {};
+};
+
 /// Cross-entropy of each hidden state [n, embedding] → [n], in float (double for float64). Differentiable in `hidden`,
 /// once.
-at::Tensor frozen_head_losses(const at::Tensor& hidden, const Linear& head, const TokenTargets& targets);
+at::Tensor frozen_head_losses(const at::Tensor& hidden, const FrozenHead& head, const TokenTargets& targets);
 
 }  // namespace attribution

@@ -10,15 +10,39 @@
 namespace attribution {
 namespace {
 
+LogitTransform logit_transform(const Architecture& a) {
+  return a.head == HeadKind::causal_lm ? LogitTransform{a.logit_scale, a.logit_cap} : LogitTransform{};
+}
+
 at::Tensor sum_by_instance(const at::Tensor& values, const at::Tensor& instance, int64_t size) {
   return at::zeros({size}, values.options()).index_add(0, instance, values);
+}
+
+at::Tensor label_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, const Hooks& hooks) {
+  const at::Tensor scores = readout_class_logits(model, hidden, batch, hooks);
+  const at::Tensor known = batch.labels.ge(0);
+  const at::Tensor chosen = at::log_softmax(scores, 1).gather(1, batch.labels.clamp_min(0).unsqueeze(1)).squeeze(1);
+  return at::where(known, -chosen, at::zeros_like(chosen));
+}
+
+at::Tensor language_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction,
+                           const Hooks& hooks) {
+  if (!batch.targets.defined())
+    fail(Code::missing, "The instances have no target tokens; a causal LM's loss needs them (encode with targets)");
+  const at::Tensor counted = batch.targets.ne(no_target).nonzero().squeeze(1);
+  const at::Tensor losses =
+      token_losses(model, hidden.index_select(0, counted), {batch.targets.index_select(0, counted), {}}, hooks);
+  const at::Tensor sums = sum_by_instance(losses, batch.token_instance.index_select(0, counted), batch.size());
+  if (reduction == Reduction::sum) return sums;
+  return sums / target_counts(model.architecture, batch).clamp_min(1).to(sums.scalar_type());
 }
 
 }  // namespace
 
 at::Tensor head_logits(const Model& model, const at::Tensor& hidden, const Hooks& hooks) {
-  if (!hooks.taps_head) return wide(apply(head_linear(model), hidden, hooks.twice_differentiable));
-  return wide(run_linear(model, {Module::head, -1}, hidden, hooks));
+  const at::Tensor logits = hooks.taps_head ? run_linear(model, {Module::head, -1}, hidden, hooks)
+                                            : apply(head_linear(model), hidden, hooks.twice_differentiable);
+  return logit_transform(model.architecture)(wide(logits));
 }
 
 at::Tensor class_logits(const Architecture& a, const at::Tensor& row_logits, const Batch& batch) {
@@ -48,7 +72,7 @@ at::Tensor target_counts(const Architecture& a, const Batch& batch) {
 at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TokenTargets& targets, const Hooks& hooks) {
   const Linear& head = head_linear(model);
   const bool frozen = !head.weight.requires_grad() && !hooks.taps_head && !hooks.twice_differentiable;
-  if (frozen) return frozen_head_losses(hidden, head, targets);
+  if (frozen) return frozen_head_losses(hidden, {head, logit_transform(model.architecture)}, targets);
   const at::Tensor logits = head_logits(model, hidden, hooks);
   return at::cross_entropy_loss(
       logits, targets.given.defined() ? targets.given : targets.drawn(0, at::softmax(logits.detach(), 1)), {},
@@ -56,21 +80,12 @@ at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const Toke
 }
 
 at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction,
-                           const Hooks& hooks) {
-  if (model.architecture.head != HeadKind::causal_lm) {
-    const at::Tensor scores = readout_class_logits(model, hidden, batch, hooks);
-    const at::Tensor known = batch.labels.ge(0);
-    const at::Tensor chosen = at::log_softmax(scores, 1).gather(1, batch.labels.clamp_min(0).unsqueeze(1)).squeeze(1);
-    return at::where(known, -chosen, at::zeros_like(chosen));
-  }
-  if (!batch.targets.defined())
-    fail(Code::missing, "The instances have no target tokens; a causal LM's loss needs them (encode with targets)");
-  const at::Tensor counted = batch.targets.ne(no_target).nonzero().squeeze(1);
-  const at::Tensor losses =
-      token_losses(model, hidden.index_select(0, counted), {batch.targets.index_select(0, counted), {}}, hooks);
-  const at::Tensor sums = sum_by_instance(losses, batch.token_instance.index_select(0, counted), batch.size());
-  if (reduction == Reduction::sum) return sums;
-  return sums / target_counts(model.architecture, batch).clamp_min(1).to(sums.scalar_type());
+                           const Hooks& hooks, NotFinite rule) {
+  const at::Tensor losses = model.architecture.head == HeadKind::causal_lm
+                                ? language_losses(model, hidden, batch, reduction, hooks)
+                                : label_losses(model, hidden, batch, hooks);
+  if (rule == NotFinite::refuse) require_finite(batch, losses, at::arange(losses.size(0), at::kLong));
+  return losses;
 }
 
 at::Tensor target_values(const at::Tensor& class_scores, TargetKind kind, const at::Tensor& labels,

@@ -3,12 +3,14 @@
 #include <ATen/ATen.h>
 
 #include "model/batch.h"
+#include "model/finite.h"
 #include "model/frozen_head.h"
 #include "model/hooks.h"
 
 namespace attribution {
 
-/// Logits of hidden states [n, embedding] → [n, vocabulary or labels or 1], in float (double for float64).
+/// Logits of hidden states [n, embedding] → [n, vocabulary or labels or 1], in float (double for float64); a language
+/// model's scaled and capped as its architecture says.
 at::Tensor head_logits(const Model& model, const at::Tensor& hidden, const Hooks& hooks = {});
 
 /// One row of class scores per instance, [instance, class]: a choice's rows side by side, -inf where an instance has
@@ -27,7 +29,7 @@ at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const Toke
 /// Loss of each instance, [instance]: cross-entropy of the label, or for a causal LM of its target tokens. An instance
 /// without label or target has loss 0. Differentiable.
 at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction,
-                           const Hooks& hooks = {});
+                           const Hooks& hooks = {}, NotFinite rule = NotFinite::refuse);
 /// Target tokens of each instance (1 with a label, 0 without), [instance] as int64.
 at::Tensor target_counts(const Architecture& architecture, const Batch& batch);
 

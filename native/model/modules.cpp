@@ -22,13 +22,15 @@ struct Row {
 
 bool always(A) { return true; }
 bool never(A) { return false; }
-bool norm_bias(A a) { return a.norm == NormKind::layer; }
+bool has_norms(A a) { return a.norm_weight != NormWeight::none; }
+bool norm_bias(A a) { return a.norm == NormKind::layer && a.norm_bias; }
 bool qkv_bias(A a) { return a.qkv_bias; }
 bool mlp_bias(A a) { return a.mlp_bias; }
 bool projected(A a) { return a.embedding_size != a.hidden; }
 bool separate(A a) { return a.qkv == QkvLayout::separate; }
 Sizes hidden(A a) { return {a.hidden}; }
-Sizes head_size(A a) { return {a.head_size}; }
+bool has_query_key_norm(A a) { return a.query_key_norm != QueryKeyNorm::none; }
+bool has_output_norm(A a) { return a.norms_output() && has_norms(a); }
 Sizes key_value(A a) { return {a.key_value_width(), a.hidden}; }
 Sizes wider(A a) { return {a.intermediate, a.hidden}; }
 
@@ -45,14 +47,15 @@ const Row rows[] = {
        return {a.position_offset + a.positions, a.hidden};
      },
      never},
-    {Module::embedding_norm, norm, Room::before, "embedding.norm", [](A a) { return a.embedding_norm; }, hidden,
-     norm_bias},
+    {Module::embedding_norm, norm, Room::before, "embedding.norm", [](A a) { return a.embedding_norm && has_norms(a); },
+     hidden, norm_bias},
     {Module::project_in, linear, Room::before, "embedding.projectIn", projected,
      [](A a) -> Sizes {
        return {a.hidden, a.embedding_size};
      },
      never},
-    {Module::attention_norm, norm, Room::block, "attentionNorm", always, hidden, norm_bias},
+    {Module::attention_norm, norm, Room::block, "attentionNorm",
+     [](A a) { return (a.norms_input() || a.norm_order == NormOrder::post) && has_norms(a); }, hidden, norm_bias},
     {Module::qkv, linear, Room::block, "attention.qkv", [](A a) { return !separate(a); },
      [](A a) -> Sizes {
        return {a.query_width() + 2 * a.key_value_width(), a.hidden};
@@ -65,23 +68,34 @@ const Row rows[] = {
      qkv_bias},
     {Module::key, linear, Room::block, "attention.key", separate, key_value, qkv_bias},
     {Module::value, linear, Room::block, "attention.value", separate, key_value, qkv_bias},
-    {Module::query_norm, norm, Room::block, "attention.queryNorm", [](A a) { return a.query_key_norm; }, head_size,
-     never},
-    {Module::key_norm, norm, Room::block, "attention.keyNorm", [](A a) { return a.query_key_norm; }, head_size, never},
+    {Module::query_norm, norm, Room::block, "attention.queryNorm", has_query_key_norm,
+     [](A a) -> Sizes { return {a.query_key_norm == QueryKeyNorm::head ? a.head_size : a.query_width()}; }, never},
+    {Module::key_norm, norm, Room::block, "attention.keyNorm", has_query_key_norm,
+     [](A a) -> Sizes { return {a.query_key_norm == QueryKeyNorm::head ? a.head_size : a.key_value_width()}; }, never},
     {Module::attention_output, linear, Room::block, "attention.output", always,
      [](A a) -> Sizes {
        return {a.hidden, a.query_width()};
      },
      [](A a) { return a.attention_output_bias; }},
-    {Module::mlp_norm, norm, Room::block, "mlpNorm", always, hidden, norm_bias},
-    {Module::gate, linear, Room::block, "mlp.gate", [](A a) { return a.gated; }, wider, mlp_bias},
-    {Module::up, linear, Room::block, "mlp.up", always, wider, mlp_bias},
+    {Module::attention_output_norm, norm, Room::block, "attentionOutputNorm", has_output_norm, hidden, norm_bias},
+    {Module::mlp_norm, norm, Room::block, "mlpNorm",
+     [](A a) { return (a.norms_input() || a.norm_order == NormOrder::post) && !a.shared_norm && has_norms(a); }, hidden,
+     norm_bias},
+    {Module::gate, linear, Room::block, "mlp.gate", [](A a) { return a.gated && !a.fused_gate; }, wider, mlp_bias},
+    {Module::gate_up, linear, Room::block, "mlp.gateUp", [](A a) { return a.fused_gate; },
+     [](A a) -> Sizes {
+       return {2 * a.intermediate, a.hidden};
+     },
+     mlp_bias},
+    {Module::up, linear, Room::block, "mlp.up", [](A a) { return !a.fused_gate; }, wider, mlp_bias},
     {Module::down, linear, Room::block, "mlp.down", always,
      [](A a) -> Sizes {
        return {a.hidden, a.intermediate};
      },
      mlp_bias},
-    {Module::final_norm, norm, Room::after, "finalNorm", [](A a) { return a.final_norm; }, hidden, norm_bias},
+    {Module::mlp_output_norm, norm, Room::block, "mlpOutputNorm", has_output_norm, hidden, norm_bias},
+    {Module::final_norm, norm, Room::after, "finalNorm", [](A a) { return a.final_norm && has_norms(a); }, hidden,
+     norm_bias},
     {Module::project_out, linear, Room::after, "embedding.projectOut", projected,
      [](A a) -> Sizes {
        return {a.embedding_size, a.hidden};

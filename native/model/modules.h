@@ -24,10 +24,13 @@ enum class Module {
   query_norm,
   key_norm,
   attention_output,
+  attention_output_norm,
   mlp_norm,
   gate,
+  gate_up,
   up,
   down,
+  mlp_output_norm,
   final_norm,
   project_out,
   head

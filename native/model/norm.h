@@ -1,4 +1,4 @@
-// LayerNorm, and RMSNorm (which has no bias), over the last axis.
+// The architecture's norm over the last axis: LayerNorm or RMSNorm, scaled by w, by 1 + w, or not at all.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -6,8 +6,6 @@
 
 namespace attribution {
 
-/// Without a weight where that is undefined.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
 at::Tensor apply(const Architecture& architecture, const Norm& norm, const at::Tensor& x);
 /// What the norm's weight multiplies.
 at::Tensor normalised(const Architecture& architecture, const Norm& norm, const at::Tensor& x);

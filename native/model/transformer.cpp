@@ -22,11 +22,24 @@ at::Tensor run_lookup(const Model& model, ModuleId id, const at::Tensor& rows, c
   return hooks.lookup ? hooks.lookup(id, table, rows) : at::embedding(table, rows);
 }
 
+/// The residual x with what a sublayer's output projection made: as it is, through the block's output norm, or both
+/// through the norm of their sum.
+at::Tensor add_to_residual(const Model& model, ModuleId output_norm, ModuleId sum_norm, const at::Tensor& x,
+                           const at::Tensor& projected, const Hooks& hooks) {
+  const Architecture& a = model.architecture;
+  at::Tensor written = drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks);
+  if (a.norms_output()) written = run_norm(model, output_norm, written, hooks);
+  if (a.residual_scale != 1) written = written * a.residual_scale;
+  const at::Tensor sum = x + written;
+  return a.norm_order == NormOrder::post ? run_norm(model, sum_norm, sum, hooks) : sum;
+}
+
 }  // namespace
 
 at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks) {
   const Architecture& a = model.architecture;
   at::Tensor x = run_lookup(model, {Module::token_embedding, -1}, batch.tokens, hooks);
+  if (a.embedding_scale != 1) x = x * at::full({}, a.embedding_scale, x.options());
   if (a.embedding_size != a.hidden) x = run_linear(model, {Module::project_in, -1}, x, hooks);
   if (a.embedding_norm) x = run_norm(model, {Module::embedding_norm, -1}, x, hooks);
   if (a.position == PositionKind::learned)
@@ -35,26 +48,25 @@ at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks) {
 }
 
 at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x, const Hooks& hooks) {
-  return model.architecture.post_norm ? x : run_norm(model, {Module::attention_norm, layer}, x, hooks);
+  return model.architecture.norms_input() ? run_norm(model, {Module::attention_norm, layer}, x, hooks) : x;
 }
 
 at::Tensor after_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& heads,
                            const Hooks& hooks) {
   const at::Tensor seen = at_site(Site::heads, layer, heads, hooks);
   const at::Tensor projected = run_linear(model, {Module::attention_output, layer}, seen, hooks);
-  return add_attention(model, layer, x, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks), hooks);
+  return add_attention(model, layer, x, projected, hooks);
 }
 
 at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected,
                          const Hooks& hooks) {
-  const at::Tensor sum = x + projected;
-  return model.architecture.post_norm ? run_norm(model, {Module::attention_norm, layer}, sum, hooks) : sum;
+  return add_to_residual(model, {Module::attention_output_norm, layer}, {Module::attention_norm, layer}, x, projected,
+                         hooks);
 }
 
 at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected,
                    const Hooks& hooks) {
-  const at::Tensor sum = mid + projected;
-  return model.architecture.post_norm ? run_norm(model, {Module::mlp_norm, layer}, sum, hooks) : sum;
+  return add_to_residual(model, {Module::mlp_output_norm, layer}, {Module::mlp_norm, layer}, mid, projected, hooks);
 }
 
 at::Tensor activate(const Architecture& a, const at::Tensor& x) {
@@ -65,28 +77,40 @@ at::Tensor activate(const Architecture& a, const at::Tensor& x) {
       return at::gelu(x);
     case Activation::gelu_tanh:
       return at::gelu(x, "tanh");
+    case Activation::quick_gelu:
+      return x * at::sigmoid(x * 1.702);
     case Activation::silu:
       return at::silu(x);
+    case Activation::squared_relu:
+      return at::relu(x).square();
   }
   fail(Code::unsupported, "Unknown activation");
 }
 
-at::Tensor neurons(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& mid, const Hooks& hooks) {
+at::Tensor mlp_input(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks) {
   const Architecture& a = model.architecture;
-  const at::Tensor& read = a.parallel_residual ? x : mid;
-  const at::Tensor input = a.post_norm ? read : run_norm(model, {Module::mlp_norm, layer}, read, hooks);
-  const at::Tensor up = run_linear(model, {Module::up, layer}, input, hooks);
-  if (a.gated) {
-    const at::Tensor gate = run_linear(model, {Module::gate, layer}, input, hooks);
-    return at_site(Site::neurons, layer, activate(a, gate) * up, hooks);
+  if (a.shared_norm)
+    return source.attention_input.defined() ? source.attention_input : attention_input(model, layer, source.x, hooks);
+  const at::Tensor& read = a.parallel_residual ? source.x : source.mid;
+  return a.norms_input() ? run_norm(model, {Module::mlp_norm, layer}, read, hooks) : read;
+}
+
+at::Tensor neurons(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks) {
+  const Architecture& a = model.architecture;
+  const at::Tensor input = mlp_input(model, layer, source, hooks);
+  const auto linear = [&](Module module) { return run_linear(model, {module, layer}, input, hooks); };
+  if (a.fused_gate) {
+    const auto parts = linear(Module::gate_up).chunk(2, -1);
+    return at_site(Site::neurons, layer, activate(a, parts[0]) * parts[1], hooks);
   }
+  const at::Tensor up = linear(Module::up);
+  if (a.gated) return at_site(Site::neurons, layer, activate(a, linear(Module::gate)) * up, hooks);
   return at_site(Site::neurons, layer, activate(a, at_site(Site::pre_activation, layer, up, hooks)), hooks);
 }
 
 at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& values,
                      const Hooks& hooks) {
-  const at::Tensor projected = run_linear(model, {Module::down, layer}, values, hooks);
-  return add_mlp(model, layer, mid, drop(projected, hooks.dropout ? hooks.dropout->residual : 0, hooks), hooks);
+  return add_mlp(model, layer, mid, run_linear(model, {Module::down, layer}, values, hooks), hooks);
 }
 
 at::Tensor finish(const Model& model, const at::Tensor& x, const Hooks& hooks) {
@@ -98,16 +122,19 @@ at::Tensor finish(const Model& model, const at::Tensor& x, const Hooks& hooks) {
 at::Tensor forward_from(const Model& model, const Batch& batch, at::Tensor x, const Hooks& hooks) {
   const PositionTables tables = position_tables(model, batch);
   for (int64_t layer = 0; layer < model.architecture.layers; ++layer) {
-    const QueryKeyValue qkv = project(model, layer, attention_input(model, layer, x, hooks), tables, hooks);
-    const at::Tensor heads = attend(model, qkv, batch, tables, hooks);
+    const at::Tensor input = attention_input(model, layer, x, hooks);
+    const QueryKeyValue qkv = project(model, layer, input, tables.rotations, hooks);
+    const at::Tensor heads = attend(model, layer, qkv, batch, tables, hooks);
     const at::Tensor mid = after_attention(model, layer, x, heads, hooks);
-    x = after_mlp(model, layer, mid, neurons(model, layer, x, mid, hooks), hooks);
+    x = after_mlp(model, layer, mid, neurons(model, layer, {x, mid, input}, hooks), hooks);
   }
   return x;
 }
 
-at::Tensor forward(const Model& model, const Batch& batch, const Hooks& hooks) {
-  return finish(model, forward_from(model, batch, embed(model, batch, hooks), hooks), hooks);
+at::Tensor forward(const Model& model, const Batch& batch, const Hooks& hooks, NotFinite rule) {
+  const at::Tensor hidden = finish(model, forward_from(model, batch, embed(model, batch, hooks), hooks), hooks);
+  if (rule == NotFinite::refuse) require_finite(batch, hidden, batch.token_instance);
+  return hidden;
 }
 
 }  // namespace attribution

@@ -3,13 +3,15 @@
 //   x ─ attention norm ─ heads ─ output ─ + ─ mid            x ─┬ attention norm ─ heads ─ output ─┐
 //   mid ─ mlp norm ─ neurons ─ down ────── + ─ out              └ mlp norm ─ neurons ─ down ───────┴ + ─ out
 //
-// Post-norm blocks norm `mid` and `out` instead. The pieces are functions of their own, so that the prefix cache runs
-// the same block.
+// The architecture says where a block normalises: its inputs, as drawn; what it adds to the residual; both; or the
+// sums. A parallel block may have one norm for both. The pieces are functions of their own, so that the prefix cache
+// runs the same block.
 #pragma once
 #include <ATen/ATen.h>
 
 #include "model/attention.h"
 #include "model/batch.h"
+#include "model/finite.h"
 #include "model/hooks.h"
 
 namespace attribution {
@@ -19,14 +21,22 @@ at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& 
 /// The residual after the attention, of heads [token, head * feature].
 at::Tensor after_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& heads,
                            const Hooks& hooks);
-/// The MLP's neurons, [token, intermediate]; `x` is the block's input, `mid` the residual after its attention.
-at::Tensor neurons(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& mid, const Hooks& hooks);
+/// What a block's MLP may read, [token, hidden].
+struct MlpSource {
+  at::Tensor x;                     // the block's input
+  at::Tensor mid;                   // the residual after its attention
+  at::Tensor attention_input = {};  // x through the attention's norm, where that is at hand
+};
+/// What the MLP's first projections read of it.
+at::Tensor mlp_input(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks);
+/// The MLP's neurons, [token, intermediate].
+at::Tensor neurons(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks);
 /// The neurons of a pre-activation [token, intermediate] (models without a gate).
 at::Tensor activate(const Architecture& architecture, const at::Tensor& x);
 /// The block's output.
 at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& neurons,
                      const Hooks& hooks);
-/// The same two sums, of an output already projected (and dropped): the attention's, the MLP's.
+/// The same two sums, of an output already projected: the attention's, the MLP's.
 at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected,
                          const Hooks& hooks = {});
 at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& projected,
@@ -35,7 +45,7 @@ at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, con
 at::Tensor finish(const Model& model, const at::Tensor& x, const Hooks& hooks = {});
 
 /// The hidden states that the head reads, for every token of the batch.
-at::Tensor forward(const Model& model, const Batch& batch, const Hooks& hooks = {});
+at::Tensor forward(const Model& model, const Batch& batch, const Hooks& hooks = {}, NotFinite rule = NotFinite::refuse);
 /// All blocks, from embeddings already made; before the final norm.
 at::Tensor forward_from(const Model& model, const Batch& batch, at::Tensor x, const Hooks& hooks);
 

@@ -50,7 +50,7 @@ Site projected_site(const NeuronOptions& o) { return o.site == Site::heads ? Sit
 /// What the residual gets of a path's start in the i-th chosen layer, [1, hidden]: nothing but the bias where that is
 /// zero.
 at::Tensor projected_start(const Model& model, const NeuronOptions& o, size_t i) {
-  const Linear output = site_output(model, projected_site(o), o.layers[i]);
+  const Linear& output = site_output(model, projected_site(o), o.layers[i]);
   if (!o.baseline.defined())
     return output.bias.defined() ? output.bias.unsqueeze(0)
                                  : at::zeros({1, model.architecture.hidden}, model.options());

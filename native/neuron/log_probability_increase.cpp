@@ -12,9 +12,9 @@ namespace attribution {
 
 BatchScores log_probability_increases(const Model& model, const PrefixCache& all, const ReadoutTarget& given,
                                       const NeuronOptions& o, int64_t fitting, const Control& control) {
-  if (model.architecture.post_norm)
+  if (!model.architecture.writes_plainly())
     fail(Code::unsupported,
-         "The log-probability increase reads a pre-norm residual; this model normalises after each block");
+         "The log-probability increase reads a pre-norm residual; this model normalises what its blocks write");
   const at::NoGradGuard no_grad;
   const PrefixCache cache = rows_of(all, given.rows);
   ReadoutTarget target = given;
@@ -34,7 +34,9 @@ BatchScores log_probability_increases(const Model& model, const PrefixCache& all
     for (int64_t first = 0; first < units; first += most) {
       control.check();
       const int64_t count = std::min(most, units - first);
-      values.push_back(read(residual + unit_writes(model, o.site, layer, cached.at(o.site), first, count)) - alone);
+      values.push_back(read(residual + model.architecture.residual_scale *
+                                           unit_writes(model, o.site, layer, cached.at(o.site), first, count)) -
+                       alone);
     }
     layers.push_back(at::cat(values, 1));
   }

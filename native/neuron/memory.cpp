@@ -20,8 +20,9 @@ int64_t block_values(const Architecture& a, int64_t keys) {
 }
 
 /// Values of one token at the widest moment of a block without gradients: in the attention or in the MLP.
-int64_t widest_values(const Architecture& a) {
-  return std::max(3 * a.hidden + 12 * a.query_width(), 4 * a.hidden + (a.gated ? 4 : 3) * a.intermediate);
+int64_t widest_values(const Architecture& a, int64_t keys) {
+  const int64_t scores = a.attention_cap > 0 ? 4 * a.heads * keys : 0;  // no fused attention takes a soft cap
+  return std::max(3 * a.hidden + 12 * a.query_width() + scores, 4 * a.hidden + (a.gated ? 4 : 3) * a.intermediate);
 }
 
 /// 1, 2, 3, 4, 6, 8, 12, 16, …: libtorch keeps compiled kernels for every shape it meets (some 0.2 MB each), so batches
@@ -49,7 +50,10 @@ NeuronMemory neuron_memory(const Architecture& a, at::ScalarType dtype, const Ba
     m.cache += cache_bytes(a, dtype, shape.instances, shape.longest);  // the target's rows alone
   m.cache += shape.instances * a.layers * (2 * a.intermediate + 2 * a.query_width() + 4 * a.hidden) * element +
              shape.rows * classes * wide;
-  m.forward = tokens * (effort == Effort::forwards ? a.layers * block_values(a, 1) : widest_values(a)) * element;
+  m.forward = tokens *
+              (effort == Effort::forwards ? a.layers * block_values(a, a.attention_cap > 0 ? shape.longest : 1)
+                                          : widest_values(a, shape.longest)) *
+              element;
   m.variant = shape.instances *
               ((effort == Effort::rows ? 2 : a.layers) * block_values(a, shape.longest) * element + 4 * classes * wide);
   return m;

@@ -36,6 +36,7 @@ void check_target(const Model& model, const Instances& d, const TargetOptions& o
 
 ReadoutTarget readout_target(const Model& model, const Batch& batch, const at::Tensor& row_logits,
                              const TargetOptions& options) {
+  require_finite(batch, row_logits, batch.token_instance.index_select(0, batch.readout));
   ReadoutTarget target;
   target.kind = options.kind;
   target.class_scores = class_logits(model.architecture, row_logits, batch);

@@ -35,11 +35,12 @@ struct WarmSoftmax : torch::autograd::Function<WarmSoftmax> {
 /// A norm whose scale is a constant of the backward; LayerNorm's mean is differentiated in relp, a constant in gim.
 at::Tensor norm_with_constant_scale(const Model& model, const Norm& norm, const at::Tensor& x, BackwardRule rule) {
   const at::Tensor plain = apply(model.architecture, norm, x);
-  const bool has_mean = norm.bias.defined();
+  const Architecture& a = model.architecture;
+  const bool has_mean = a.norm == NormKind::layer;
   const at::Tensor mean = x.mean(-1, true);
   const at::Tensor centred = !has_mean ? x : rule == BackwardRule::gim ? x - mean.detach() : x - mean;
-  const at::Tensor scale =
-      (centred.detach().square().mean(-1, true) + model.architecture.norm_epsilon).rsqrt() * norm.weight;
+  at::Tensor scale = (centred.detach().square().mean(-1, true) + a.norm_epsilon).rsqrt();
+  if (norm.weight.defined()) scale = scale * (a.norm_weight == NormWeight::offset ? norm.weight + 1 : norm.weight);
   const at::Tensor linear = centred * scale.detach();
   return plain.detach() + linear - linear.detach();
 }
@@ -47,7 +48,8 @@ at::Tensor norm_with_constant_scale(const Model& model, const Norm& norm, const 
 /// f(x) with the slope f(x) / x; at 0 that of its limit, f'(0).
 at::Tensor activation_by_ratio(const Architecture& a, const at::Tensor& x) {
   const at::Tensor value = activate(a, x).detach();
-  const at::Tensor at_zero = at::full_like(x, a.activation == Activation::relu ? 0.0 : 0.5);
+  const bool is_rectified = a.activation == Activation::relu || a.activation == Activation::squared_relu;
+  const at::Tensor at_zero = at::full_like(x, is_rectified ? 0.0 : 0.5);
   const at::Tensor ratio = at::where(x.eq(0), at_zero, value / at::where(x.eq(0), at::ones_like(x), x)).detach();
   const at::Tensor linear = x * ratio;
   return value + linear - linear.detach();
@@ -62,12 +64,14 @@ class RuleForward {
     const PositionTables tables = position_tables(model_, batch_);
     at::Tensor x = embed(model_, batch_, hooks_).detach().requires_grad_(true);
     for (int64_t layer = 0; layer < a_.layers; ++layer) {
-      const QueryKeyValue qkv = project(model_, layer, attention_input(model_, layer, x, hooks_), tables, hooks_);
+      const bool plain = o_.rule == BackwardRule::gradient;
+      const at::Tensor input = attention_input(model_, layer, x, hooks_);
+      const QueryKeyValue qkv = project(model_, layer, input, tables.rotations, hooks_);
       const at::Tensor heads =
-          o_.rule == BackwardRule::gradient ? attend(model_, qkv, batch_, tables, hooks_) : attention(qkv, tables);
+          plain ? attend(model_, layer, qkv, batch_, tables, hooks_) : attention(layer, qkv, tables);
       const at::Tensor mid = after_attention(model_, layer, x, heads, hooks_);
-      const at::Tensor values =
-          o_.rule == BackwardRule::gradient ? neurons(model_, layer, x, mid, hooks_) : mlp(layer, x, mid);
+      const MlpSource source{x, mid, input};
+      const at::Tensor values = plain ? neurons(model_, layer, source, hooks_) : mlp(layer, source);
       x = after_mlp(model_, layer, mid, values, hooks_);
     }
     return finish(model_, x, hooks_);
@@ -83,13 +87,14 @@ class RuleForward {
     return padded.view({batch_.rows(), batch_.longest, all.size(1), all.size(2)}).transpose(1, 2);
   }
 
-  at::Tensor attention(const QueryKeyValue& qkv, const PositionTables& tables) const {
+  at::Tensor attention(int64_t layer, const QueryKeyValue& qkv, const PositionTables& tables) const {
     auto part = [this](const at::Tensor& x, double share) { return rows_of(gim() ? share_of_gradient(x, share) : x); };
     const at::Tensor q = part(qkv.query, 0.25), k = part(qkv.key, 0.25), v = part(qkv.value, 0.5);
-    at::Tensor scores = at::matmul(q, k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(-1)));
+    at::Tensor scores = at::matmul(q, k.transpose(-1, -2)) / a_.layer_attention(layer).divisor;
+    if (a_.attention_cap > 0) scores = at::tanh(scores / a_.attention_cap) * a_.attention_cap;
+    const at::Tensor& mask = layer_mask(a_, layer, tables);
     const at::Tensor future = at::ones({q.size(2), q.size(2)}, q.options().dtype(at::kBool)).triu(1);
-    scores = tables.mask.defined() ? scores + tables.mask
-                                   : scores.masked_fill(future, -std::numeric_limits<double>::infinity());
+    scores = mask.defined() ? scores + mask : scores.masked_fill(future, -std::numeric_limits<double>::infinity());
     at::Tensor pattern = gim() ? WarmSoftmax::apply(scores) : at::softmax(scores, -1);
     if (o_.detach_attention) pattern = pattern.detach();
     const at::Tensor out =
@@ -97,14 +102,19 @@ class RuleForward {
     return batch_.equal ? out : out.index_select(0, batch_.unpad_index);
   }
 
-  at::Tensor mlp(int64_t layer, const at::Tensor& x, const at::Tensor& mid) const {
-    const at::Tensor& read = a_.parallel_residual ? x : mid;
-    const at::Tensor input = a_.post_norm ? read : run_norm(model_, {Module::mlp_norm, layer}, read, hooks_);
-    const at::Tensor up = run_linear(model_, {Module::up, layer}, input, hooks_);
+  at::Tensor mlp(int64_t layer, const MlpSource& source) const {
+    const at::Tensor input = mlp_input(model_, layer, source, hooks_);
     auto active = [this](const at::Tensor& pre) { return gim() ? activate(a_, pre) : activation_by_ratio(a_, pre); };
+    auto gated = [&](const at::Tensor& gate, const at::Tensor& up) {
+      return hooks_.site(Site::neurons, layer, share_of_gradient(active(gate), 0.5) * share_of_gradient(up, 0.5));
+    };
+    if (a_.fused_gate) {
+      const auto parts = run_linear(model_, {Module::gate_up, layer}, input, hooks_).chunk(2, -1);
+      return gated(parts[0], parts[1]);
+    }
+    const at::Tensor up = run_linear(model_, {Module::up, layer}, input, hooks_);
     if (!a_.gated) return hooks_.site(Site::neurons, layer, active(up));
-    const at::Tensor gate = active(run_linear(model_, {Module::gate, layer}, input, hooks_));
-    return hooks_.site(Site::neurons, layer, share_of_gradient(gate, 0.5) * share_of_gradient(up, 0.5));
+    return gated(run_linear(model_, {Module::gate, layer}, input, hooks_), up);
   }
 
   const Model& model_;

@@ -11,9 +11,9 @@ namespace {
 void check(const Model& model, const UnitWrites& w) {
   const Architecture& a = model.architecture;
   if (a.head != HeadKind::causal_lm) fail(Code::unsupported, "Only a language model's head speaks of tokens");
-  if (a.post_norm)
+  if (!a.writes_plainly())
     fail(Code::unsupported,
-         "A unit's write is read as part of a pre-norm residual; this model normalises after each block");
+         "A unit's write is read as part of a pre-norm residual; this model normalises what its blocks write");
   const size_t count = w.layers.size();
   if (count == 0 || !w.values.defined() || w.units.size() != count || w.rank_of.size() != count ||
       w.values.size(0) != static_cast<int64_t>(count))
@@ -32,7 +32,7 @@ at::Tensor write_of(const Model& model, const UnitWrites& w, int64_t entry) {
   const at::Tensor columns = site_output(model, w.site, w.layers[static_cast<size_t>(entry)])
                                  .matrix()
                                  .narrow(1, w.units[static_cast<size_t>(entry)] * size, size);
-  return at::mv(columns, w.values[entry].to(columns.options()));
+  return at::mv(columns, w.values[entry].to(columns.options())) * model.architecture.residual_scale;
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // |wᵢ| ‖vᵢ‖: the size of what a unit writes into the residual, v its column of the output projection (Geva et al.
 // 2022). Of a head: the norm of its slice's output.
+#include <cmath>
+
 #include "model/prefix/prefix_cache.h"
 #include "neuron/neuron_scores.h"
 
@@ -22,7 +24,7 @@ BatchScores value_norms(const Model& model, const PrefixCache& cache, const Read
         matrix.reshape({a.hidden, a.heads, a.head_size}).permute({1, 2, 0});  // [head, feature, hidden]
     layers.push_back(at::matmul(values, slices.unsqueeze(0)).square().sum({2, 3}).sqrt());
   }
-  return {at::stack(layers, 1), {}};
+  return {at::stack(layers, 1) * std::abs(a.residual_scale), {}};
 }
 
 }  // namespace attribution

@@ -8,12 +8,13 @@ PrefixCache rows_of(const PrefixCache& cache, const at::Tensor& rows) {
   auto take = [&rows](const at::Tensor& x) { return x.defined() && x.size(0) > 1 ? x.index_select(0, rows) : x; };
   PrefixCache taken;
   for (const CachedLayer& l : cache.layers) {
-    taken.layers.push_back({take(l.key), take(l.value), take(l.x), take(l.heads), take(l.mid), take(l.pre_activation),
-                            take(l.neurons), take(l.projected_heads), take(l.projected_neurons)});
+    taken.layers.push_back({take(l.key), take(l.value), l.bias, take(l.x), take(l.heads), take(l.mid),
+                            take(l.pre_activation), take(l.neurons), take(l.projected_heads),
+                            take(l.projected_neurons)});
   }
   taken.out = take(cache.out);
   taken.positions = take(cache.positions);
-  taken.bias = take(cache.bias);
+  for (const at::Tensor& bias : cache.biases) taken.biases.push_back(take(bias));
   taken.extra = take(cache.extra);
   return taken;
 }

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "model/checkpoint.h"
+#include "model/finite.h"
 
 namespace attribution {
 namespace {
@@ -23,8 +24,9 @@ Score score(const Model& model, const Instances& d, int64_t batch_tokens, const 
   const Evaluation e = evaluate(model, d, batch_tokens, false, control);
   const bool language = model.architecture.head == HeadKind::causal_lm;
   Score result;
-  const at::Tensor counted = e.target_tokens.to(at::kDouble);
-  const double total = counted.sum().item<double>();
+  const at::Tensor bad = e.target_tokens.gt(0).logical_and(e.losses.isnan()).nonzero().squeeze(1);
+  if (bad.numel() > 0) fail_not_finite({bad.const_data_ptr<int64_t>(), bad.const_data_ptr<int64_t>() + bad.numel()});
+  const double total = e.target_tokens.sum().item<double>();
   if (total > 0) result.loss = at::nan_to_num(e.losses).sum().item<double>() / total;
   double known = 0, right = 0;
   for (int64_t i = 0; i < d.size(); ++i) {

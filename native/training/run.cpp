@@ -58,7 +58,7 @@ double TrainingStep::count() const {
 }
 
 TrainingRun::TrainingRun(const Model& base, const Instances& train, const TrainingOptions& o)
-    : train_(train), options_(o), model_(copy_model(base)), plan_(plan_of(train, o)) {
+    : base_(base), train_(train), options_(o), model_(copy_model(base)), plan_(plan_of(train, o)) {
   const at::NoGradGuard no_grad;
   if (o.instance_weights.defined() && o.instance_weights.numel() != train.size())
     fail(Code::invalid, "Expected \"instanceWeights\" to be ", train.size(), " numbers but received ",
@@ -82,6 +82,15 @@ TrainingRun::TrainingRun(const Model& base, const Instances& train, const Traini
 
 int64_t TrainingRun::steps_of_an_epoch() const { return static_cast<int64_t>(plan_.size()) / options_.epochs; }
 
+void TrainingRun::fail_diverged(const TrainingStep& step) const {
+  const at::NoGradGuard no_grad;
+  for (const auto& members : step.batches) {
+    const Batch batch = make_batch(train_, members, base_.device);
+    instance_losses(base_, forward(base_, batch), batch, Reduction::mean);
+  }
+  fail(Code::native, "Fine-tuning diverged: the loss of step ", state_.step, " is not finite; lower \"learningRate\"");
+}
+
 double TrainingRun::advance(const Control& control, at::Tensor* kept) {
   const TrainingStep& step = plan_[static_cast<size_t>(state_.step)];
   double loss = 0;
@@ -90,7 +99,8 @@ double TrainingRun::advance(const Control& control, at::Tensor* kept) {
     control.check();
     const Batch batch = make_batch(train_, members, model_.device);
     const at::AutoGradMode grad(true);
-    const at::Tensor losses = instance_losses(model_, forward(model_, batch, hooks_), batch, Reduction::mean, hooks_);
+    const at::Tensor losses = instance_losses(model_, forward(model_, batch, hooks_, NotFinite::keep), batch,
+                                              Reduction::mean, hooks_, NotFinite::keep);
     const at::Tensor weights = weights_of(members);
     const at::Tensor sum = (weights.defined() ? losses * weights.to(losses.options()) : losses).sum() / step.count();
     auto parts = torch::autograd::grad({sum}, parameters_, {}, false, false, true);
@@ -98,9 +108,7 @@ double TrainingRun::advance(const Control& control, at::Tensor* kept) {
     gradient.add_(flat(parts, parameters_));
     loss += sum.item<double>();
   }
-  if (!std::isfinite(loss))
-    fail(Code::native, "Fine-tuning diverged: the loss of step ", state_.step,
-         " is not finite; lower \"learningRate\"");
+  if (!std::isfinite(loss)) fail_diverged(step);
   const at::NoGradGuard no_grad;
   if (kept) *kept = gradient;
   optimizer_step(state_, clipped(gradient, options_.clip), step.rate, options_);

@@ -69,6 +69,10 @@ class TrainingRun {
   const Instances& train() const { return train_; }
 
  private:
+  /// Refuses instances on which the given model is not finite already; else the weights have diverged.
+  [[noreturn]] void fail_diverged(const TrainingStep& step) const;
+
+  const Model base_;
   const Instances& train_;
   TrainingOptions options_;
   TrainingState state_;

@@ -43,6 +43,25 @@ def with_theta(theta, **other):
     return {**LLAMA, "rope_parameters": {"rope_type": "default", "rope_theta": theta}, **other}
 
 
+# Smaller than the others, so that many of them take little room.
+SMALL = dict(
+    vocab_size=VOCABULARY, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=28,
+    max_position_embeddings=POSITIONS, bos_token_id=1, eos_token_id=2, pad_token_id=3,
+)
+GEMMA = dict(SMALL, head_dim=8, rms_norm_eps=1e-6)
+GPT = dict(
+    vocab_size=VOCABULARY, n_embd=24, n_layer=2, n_head=4, n_inner=28, n_positions=POSITIONS, bos_token_id=0, eos_token_id=0,
+)
+FALCON = dict(
+    vocab_size=VOCABULARY, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, ffn_hidden_size=28,
+    max_position_embeddings=POSITIONS, bos_token_id=1, eos_token_id=2, pad_token_id=3,
+)
+
+
+def scaled(settings, rope_type, theta=10000.0, **scaling):
+    return {**settings, "rope_parameters": {"rope_type": rope_type, "rope_theta": theta, **scaling}}
+
+
 CAUSAL_LM = {
     "opt": ("OPT", OPT),
     "opt-post-norm-projected": ("OPT", {**OPT, "do_layer_norm_before": False, "word_embed_proj_dim": 20}),
@@ -59,6 +78,49 @@ CAUSAL_LM = {
     "mistral": ("Mistral", with_theta(1000000.0, num_key_value_heads=2, sliding_window=None)),
     "qwen2": ("Qwen2", with_theta(1000000.0, num_key_value_heads=2, tie_word_embeddings=True, use_sliding_window=False, rms_norm_eps=1e-6)),
     "qwen3": ("Qwen3", with_theta(1000000.0, num_key_value_heads=2, head_dim=12, tie_word_embeddings=True, use_sliding_window=False, rms_norm_eps=1e-6)),
+    "gpt2-scaled": ("GPT2", {**GPT, "scale_attn_weights": False, "scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True}),
+    "opt-no-bias": ("OPT", {**OPT, "hidden_size": 24, "word_embed_proj_dim": 24, "ffn_dim": 28, "enable_bias": False}),
+    "llama-llama3": ("Llama", scaled(
+        {**SMALL, "hidden_size": 32, "tie_word_embeddings": True}, "llama3", 500.0,
+        factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=12,
+    )),
+    "llama-dynamic": ("Llama", scaled({**SMALL, "hidden_size": 32, "max_position_embeddings": 8}, "dynamic", factor=4.0)),
+    "mistral-window": ("Mistral", scaled({**SMALL, "sliding_window": 4}, "linear", factor=2.0)),
+    "qwen2-yarn": ("Qwen2", scaled(
+        {**SMALL, "hidden_size": 32, "use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}, "yarn",
+        factor=4.0, original_max_position_embeddings=6,
+    )),
+    "gemma": ("Gemma", {**GEMMA, "num_key_value_heads": 1}),
+    "gemma2": ("Gemma2", {
+        **GEMMA, "sliding_window": 4, "query_pre_attn_scalar": 11, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0,
+    }),
+    "gemma3-text": ("Gemma3Text", {
+        **GEMMA, "sliding_window": 4, "query_pre_attn_scalar": 11, "layer_types": ["sliding_attention", "full_attention"],
+        "rope_parameters": {
+            "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+            "full_attention": {"rope_type": "linear", "rope_theta": 1000.0, "factor": 2.0},
+        },
+    }),
+    "phi3": ("Phi3", scaled(
+        {**SMALL, "hidden_size": 32, "original_max_position_embeddings": 8}, "longrope",
+        short_factor=[1.0, 1.1, 1.3, 1.6], long_factor=[1.2, 1.9, 3.0, 4.5],
+    )),
+    "phi": ("Phi", scaled({**SMALL, "hidden_size": 32}, "default", partial_rotary_factor=0.5)),
+    "olmo": ("Olmo", {**SMALL, "clip_qkv": 0.6}),
+    "olmo2": ("Olmo2", SMALL),
+    "smollm3": ("SmolLM3", {**SMALL, "no_rope_layers": [1, 0], "tie_word_embeddings": True}),
+    "granite": ("Granite", {
+        **SMALL, "embedding_multiplier": 3.0, "residual_multiplier": 0.6, "attention_multiplier": 0.3, "logits_scaling": 2.0,
+    }),
+    "falcon": ("Falcon", FALCON),
+    "falcon-new": ("Falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2, "bias": True}),
+    "falcon-sequential": ("Falcon", {**FALCON, "multi_query": False, "parallel_attn": False}),
+    "gptj": ("GPTJ", {**GPT, "n_embd": 32, "rotary_dim": 4}),
+    "stablelm": ("StableLm", scaled({**SMALL, "hidden_size": 32, "use_qkv_bias": True}, "default", partial_rotary_factor=0.5)),
+    "stablelm-parallel": ("StableLm", scaled(
+        {**SMALL, "hidden_size": 32, "use_parallel_residual": True}, "default", partial_rotary_factor=0.25)),
+    "gpt-bigcode": ("GPTBigCode", GPT),
+    "cohere": ("Cohere", {**SMALL, "logit_scale": 0.5}),
 }
 
 CLASSIFICATION = {
@@ -98,7 +160,8 @@ def randomise(model, seed, deviation=0.2):
 def build(family, settings, seed, labels=0, **extra):
     configuration = getattr(transformers, family + "Config")(**settings, **({"num_labels": labels} if labels else {}), **extra)
     kind = "ForSequenceClassification" if labels else ("LMHeadModel" if family == "GPT2" else "ForCausalLM")
-    return randomise(getattr(transformers, family + kind)(configuration), seed)
+    name = family.removesuffix("Text") if kind == "ForCausalLM" else family
+    return randomise(getattr(transformers, name + kind)(configuration), seed)
 
 
 def open_case(name, dtype=torch.float32):
@@ -107,7 +170,9 @@ def open_case(name, dtype=torch.float32):
     with open(os.path.join(path, "config.json")) as file:
         classification = "ForSequenceClassification" in json.load(file)["architectures"][0]
     factory = transformers.AutoModelForSequenceClassification if classification else transformers.AutoModelForCausalLM
-    return factory.from_pretrained(path, dtype=dtype).eval()
+    # By the plain formula where the fused one knows no soft cap.
+    capped = getattr(transformers.AutoConfig.from_pretrained(path), "attn_logit_softcapping", None) is not None
+    return factory.from_pretrained(path, dtype=dtype, **({"attn_implementation": "eager"} if capped else {})).eval()
 
 
 def draw_rows(name, lengths=ROWS, vocabulary=VOCABULARY):
@@ -159,17 +224,20 @@ def first(module, *paths):
 
 def up_projection(block):
     """The first linear layer of a plain (not gated) MLP: its output is the pre-activation."""
-    return first(block, "fc1", "mlp.dense_h_to_4h", "mlp.c_fc")
+    return first(block, "fc1", "mlp.dense_h_to_4h", "mlp.c_fc", "mlp.fc1", "mlp.fc_in")
 
 
 def down_projection(block):
     """Its input are the MLP neurons."""
-    return first(block, "fc2", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.down_proj")
+    return first(block, "fc2", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.down_proj", "mlp.fc2", "mlp.fc_out")
 
 
 def attention_output(block):
     """Its input are the attention heads, one after the other."""
-    return first(block, "self_attn.out_proj", "self_attn.o_proj", "self_attention.dense", "attention.dense", "attn.c_proj")
+    return first(
+        block, "self_attn.out_proj", "self_attn.o_proj", "self_attn.dense", "self_attention.dense", "attention.dense", "attn.c_proj",
+        "attn.out_proj",
+    )
 
 
 def lm_loss(logits, row):

@@ -18,12 +18,15 @@ WHOLE = ("opt-classification", "llama", "gpt-neox", "bloom", "gpt2")
 # In fp32 for size, but for F, of which small differences are taken.
 COMPACT = (
     "opt", "opt-post-norm-projected", "bloom-odd-heads", "gpt-neox-sequential", "llama-gqa", "mistral", "qwen2", "qwen3",
+    "gpt2-scaled", "opt-no-bias", "llama-llama3", "llama-dynamic", "mistral-window", "qwen2-yarn", "gemma", "gemma2", "gemma3-text",
+    "phi3", "phi", "olmo", "olmo2", "smollm3", "granite", "falcon", "falcon-new", "falcon-sequential", "gptj", "stablelm",
+    "stablelm-parallel", "gpt-bigcode", "cohere",
     "gpt-neox-classification", "bloom-classification", "llama-classification", "gpt2-classification", "gpt-neox-choice",
 )
 TARGETS = ("targetValues", "baselineTarget", "ablation", "nodes", "weights")
 CHOICES = {"gpt-neox-choice": (3, 2)}  # rows of each instance
 CHOICE_ROWS = (9, 5, 12, 7, 4)
-GATED = ("llama", "mistral", "qwen")
+GATED = ("llama", "mistral", "qwen", "gemma", "phi3", "olmo", "smollm3", "granite", "stablelm", "cohere")
 NODES = 20
 CONDUCTANCE_NODES = 21
 SETS, SET_SIZE = 3, {"neurons": 5, "heads": 2}
@@ -131,7 +134,12 @@ def writes(probe, site, layer, heads):
     count = heads if site == "heads" else len(value)
     parts = torch.eye(count, dtype=torch.float64).repeat_interleave(len(value) // count, 1) * value
     with torch.no_grad():
-        return module(parts) - module(torch.zeros_like(parts))
+        return (module(parts) - module(torch.zeros_like(parts))) * multiplier(probe.model)
+
+
+def multiplier(model):
+    """Of what attention and MLP add to the residual."""
+    return getattr(model.config, "residual_multiplier", 1.0)
 
 
 def residual_at(probe, site, layer):
@@ -140,19 +148,19 @@ def residual_at(probe, site, layer):
     block = probe.layers[layer]
     handles = [
         block.register_forward_hook(lambda _, inputs, output: seen.update(x=inputs[0], out=output[0] if isinstance(output, tuple) else output)),
-        down_projection(block).register_forward_hook(lambda _, inputs, output: seen.update(mlp=output)),
+        down_projection(block).register_forward_hook(lambda _, inputs, output: seen.update(mlp=output.clone())),
     ]
     with torch.no_grad():
         probe.logits(1)
     for handle in handles:
         handle.remove()
     last = {name: value.reshape(len(probe.row), -1)[-1] for name, value in seen.items()}
-    return last["x"] if site == "heads" else last["out"] - last["mlp"]
+    return last["x"] if site == "heads" else last["out"] - multiplier(probe.model) * last["mlp"]
 
 
 def post_norm(model):
-    """There is no residual then that a later norm alone reads."""
-    return not getattr(model.config, "do_layer_norm_before", True)
+    """What a unit writes then reaches the residual, or the residual its reader, through a norm of the block."""
+    return not getattr(model.config, "do_layer_norm_before", True) or model.config.model_type in ("gemma2", "gemma3_text", "olmo2")
 
 
 def read(probe, residuals):

@@ -84,7 +84,7 @@ describe("the gradient of each module equals PyTorch's", () => {
     const wanted = await goldenTensors(name, "golden.safetensors");
     const first = selectInstances(await instancesOf(name, model.architecture.head.kind), [0]);
     const modules = modulesOf(model.architecture, ["*"]).filter((module) => !/^layers\.[^0]/.test(module));
-    expect(modules.length).toBeGreaterThanOrEqual(8);
+    expect(modules.length).toBeGreaterThanOrEqual(7);
     for (const module of modules) {
       const parts = [`${module}.weight`, `${module}.bias`].map((weight) => wanted[gradientName(model, weight)]);
       expect(parts[0]).toBeDefined();

@@ -30,6 +30,11 @@ const base: Readonly<Record<string, Json>> = {
   mistral: { ...small, model_type: "mistral", intermediate_size: 40, num_key_value_heads: 2 },
   qwen2: { ...small, model_type: "qwen2", intermediate_size: 40, num_key_value_heads: 2 },
   qwen3: { ...small, model_type: "qwen3", intermediate_size: 40, num_key_value_heads: 2 },
+  falcon: { ...small, model_type: "falcon" },
+  cohere: { ...small, model_type: "cohere", intermediate_size: 40 },
+  stablelm: { ...small, model_type: "stablelm", intermediate_size: 40, num_key_value_heads: 4 },
+  smollm3: { ...small, model_type: "smollm3", intermediate_size: 40 },
+  gptj: { ...small, model_type: "gptj", hidden_size: undefined, n_embd: 32, n_layer: 2, n_head: 4 },
 };
 const changed = (family: string, change: Json): Json => ({ ...base[family], ...change });
 
@@ -73,14 +78,14 @@ describe("what config.json says", () => {
       "gpt-neox",
       {
         position: "rotary",
-        rotarySize: 4,
+        rotary: [expect.objectContaining({ size: 4 })],
         parallelResidual: true,
         queryKeyValue: "interleaved",
         activation: "gelu",
         tiedOutput: false,
       },
     ],
-    ["gpt-neox-sequential", { rotarySize: 8, parallelResidual: false }],
+    ["gpt-neox-sequential", { rotary: [expect.objectContaining({ size: 8 })], parallelResidual: false }],
     [
       "gpt2",
       {
@@ -99,16 +104,21 @@ describe("what config.json says", () => {
         normEpsilon: 1e-5,
         gated: true,
         activation: "silu",
-        rotarySize: 8,
-        rotaryBase: 10_000,
+        rotary: [expect.objectContaining({ size: 8, base: 10_000 })],
         queryKeyValueBias: false,
         tiedOutput: false,
       },
     ],
-    ["llama-gqa", { keyValueHeads: 2, heads: 4, rotaryBase: 100_000, tiedOutput: true }],
-    ["mistral", { keyValueHeads: 2, rotaryBase: 1_000_000, mlpBias: false }],
+    [
+      "llama-gqa",
+      { keyValueHeads: 2, heads: 4, rotary: [expect.objectContaining({ base: 100_000 })], tiedOutput: true },
+    ],
+    ["mistral", { keyValueHeads: 2, rotary: [expect.objectContaining({ base: 1_000_000 })], mlpBias: false }],
     ["qwen2", { queryKeyValueBias: true, attentionOutputBias: false, tiedOutput: true }],
-    ["qwen3", { queryKeyNorm: true, headSize: 12, rotarySize: 12, queryKeyValueBias: false }],
+    [
+      "qwen3",
+      { queryKeyNorm: "head", headSize: 12, rotary: [expect.objectContaining({ size: 12 })], queryKeyValueBias: false },
+    ],
     ["opt-classification", { head: { kind: "classification", labels: 3 } }],
   ])("of %s becomes its architecture", (name, fields) => {
     expect(architectureOf(configOf(name))).toMatchObject(fields);
@@ -116,8 +126,16 @@ describe("what config.json says", () => {
 
   test.each<[string, Partial<Architecture>]>([
     ["opt", { tiedOutput: true, dropout: { embedding: 0, attention: 0, residual: 0.1 }, normEpsilon: 1e-5 }],
-    ["bloom", { positions: 2048, tiedOutput: true }],
-    ["gpt_neox", { tiedOutput: false, parallelResidual: true, rotaryBase: 10_000, activation: "gelu" }],
+    ["bloom", { positions: 1 << 20, tiedOutput: true }],
+    [
+      "gpt_neox",
+      {
+        tiedOutput: false,
+        parallelResidual: true,
+        rotary: [expect.objectContaining({ base: 10_000 })],
+        activation: "gelu",
+      },
+    ],
     ["gpt2", { intermediate: 128, tiedOutput: true, dropout: { embedding: 0.1, attention: 0.1, residual: 0.1 } }],
     ["llama", { keyValueHeads: 4, headSize: 8, normEpsilon: 1e-6, tiedOutput: false }],
     ["qwen3", { headSize: 128 }],
@@ -137,17 +155,31 @@ describe("what config.json says", () => {
       mlpBias: true,
     });
     expect(architectureOf(changed("llama", { head_dim: 16 })).headSize).toBe(16);
-    expect(architectureOf(changed("mistral", { sliding_window: 24 })).positions).toBe(24);
-    expect(
-      architectureOf(changed("qwen2", { sliding_window: 8, use_sliding_window: true, max_window_layers: 2 })).positions,
-    ).toBe(24);
+    const windows = (family: string, change: Json) =>
+      architectureOf(changed(family, change)).attention.map(({ window }) => window);
+    expect(windows("mistral", { sliding_window: 24 })).toEqual([0, 0]);
+    expect(windows("mistral", { sliding_window: 8 })).toEqual([8, 8]);
+    expect(windows("mistral", { max_position_embeddings: 8192 })).toEqual([4096, 4096]);
+    const window = { sliding_window: 8, use_sliding_window: true };
+    expect(windows("qwen2", { ...window, max_window_layers: 2 })).toEqual([0, 0]);
+    expect(windows("qwen2", { ...window, max_window_layers: 1 })).toEqual([0, 8]);
+    expect(windows("qwen3", { ...window, layer_types: ["sliding_attention", "full_attention"] })).toEqual([8, 0]);
+  });
+
+  test("may scale rotary embeddings, in both spellings of transformers", () => {
+    const scaling = { rope_type: "linear", factor: 4 };
+    const [old] = architectureOf(changed("llama", { rope_theta: 500, rope_scaling: scaling })).rotary;
+    const [modern] = architectureOf(changed("llama", { rope_parameters: { ...scaling, rope_theta: 500 } })).rotary;
+    expect(old).toEqual({ ...modern, base: 500, factors: [0.25, 0.25, 0.25, 0.25] });
+    const dynamic = architectureOf(changed("llama", { rope_scaling: { type: "dynamic", factor: 2 } }));
+    expect([dynamic.positions, dynamic.rotary[0].longest, dynamic.rotary[0].growth]).toEqual([48, 24, 2]);
   });
 });
 
 describe("config.json is refused", () => {
   test("when its family is unknown, with the known ones", () => {
     expect(() => planModel({ model_type: "mamba" })).toThrow(
-      expect.objectContaining(refusal("unknown", /"mamba".*opt, bloom, gpt_neox, gpt2, llama/)),
+      expect.objectContaining(refusal("unknown", /"mamba".*bloom, cohere.*llama.*opt/)),
     );
     expect(() => planModel({ model_type: ["llama"] })).toThrow(expect.objectContaining(refusal("unknown", /llama/)));
     expect(() => planModel({ model_type: "__proto__" })).toThrow(
@@ -158,22 +190,21 @@ describe("config.json is refused", () => {
 
   test.each<[string, Json, RegExp]>([
     ["opt", { _remove_final_layer_norm: true }, /_remove_final_layer_norm/],
-    ["opt", { enable_bias: false }, /enable_bias/],
     ["opt", { layer_norm_elementwise_affine: false }, /layer_norm_elementwise_affine/],
     ["opt", { layerdrop: 0.1 }, /layerdrop/],
     ["opt", { activation_function: "tanh" }, /"activation_function": "tanh"/],
-    ["opt", { activation_function: "quick_gelu" }, /quick_gelu/],
+    ["opt", { activation_function: "xielu" }, /xielu/],
     ["bloom", { apply_residual_connection_post_layernorm: true }, /apply_residual_connection_post_layernorm/],
     ["bloom", { n_inner: 40 }, /n_inner/],
-    ["gpt_neox", { rope_scaling: { type: "linear", factor: 2 } }, /rope scaling "linear"/],
-    ["gpt_neox", { rotary_pct: 0.4 }, /rotates 3 of 8/],
+    ["gpt_neox", { rope_scaling: { type: "proportional", factor: 2 } }, /rope scaling "proportional"/],
+    ["gpt_neox", { rotary_pct: 0.4 }, /3 of the 8 features/],
     ["gpt_neox", { rope_theta: 5_000 }, /rope_theta/],
-    ["gpt2", { scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx/],
-    ["gpt2", { reorder_and_upcast_attn: true }, /reorder_and_upcast_attn/],
-    ["gpt2", { scale_attn_weights: false }, /scale_attn_weights/],
     ["gpt2", { add_cross_attention: true }, /add_cross_attention/],
-    ["llama", { rope_scaling: { rope_type: "llama3", factor: 8 } }, /rope scaling "llama3"/],
-    ["llama", { rope_parameters: { rope_type: "yarn", rope_theta: 10_000 } }, /rope scaling "yarn"/],
+    [
+      "llama",
+      { rope_scaling: { type: "linear", factor: 2, high_freq_factor: 4 } },
+      /"high_freq_factor" in "rope_scaling"/,
+    ],
     ["llama", { rope_parameters: { full_attention: { rope_theta: 10_000 } } }, /full_attention/],
     ["llama", { partial_rotary_factor: 0.5 }, /partial_rotary_factor/],
     ["llama", { rope_parameters: { rope_theta: 10_000, partial_rotary_factor: 0.5 } }, /partial_rotary_factor/],
@@ -181,15 +212,15 @@ describe("config.json is refused", () => {
     ["llama", { auto_map: { AutoModel: "code.py" } }, /auto_map/],
     ["llama", { attn_logit_softcapping: 50 }, /attn_logit_softcapping/],
     ["llama", { head_dim: 7 }, /even/],
-    ["mistral", { sliding_window: 16 }, /"sliding_window": 16, shorter than its 24 positions/],
-    ["mistral", { max_position_embeddings: 8192 }, /"sliding_window": 4096/],
-    ["qwen2", { use_sliding_window: true, sliding_window: 8, max_window_layers: 1 }, /"sliding_window": 8/],
     ["qwen2", { layer_types: ["full_attention", "linear_attention"] }, /linear_attention/],
-    [
-      "qwen3",
-      { use_sliding_window: true, sliding_window: 8, layer_types: ["full_attention", "sliding_attention"] },
-      /"sliding_window": 8/,
-    ],
+    ["qwen2", { layer_types: ["full_attention", "sliding_attention"] }, /no window/],
+    ["qwen2", { layer_types: ["full_attention"] }, /"layer_types" of 1 layers, but has 2/],
+    ["llama", { kv_lora_rank: 8 }, /kv_lora_rank/],
+    ["llama", { vision_config: {} }, /vision_config/],
+    ["llama", { num_local_experts: 4 }, /num_local_experts/],
+    ["falcon", { alibi: true }, /alibi/],
+    ["cohere", { use_qk_norm: true }, /use_qk_norm/],
+    ["stablelm", { qk_layernorm: true }, /qk_layernorm/],
   ])("when %s has the unsupported setting %j", (family, change, words) => {
     expect(() => planModel(changed(family, change))).toThrow(expect.objectContaining(refusal("unsupported", words)));
   });
@@ -205,6 +236,13 @@ describe("config.json is refused", () => {
     ["llama", { tie_word_embeddings: "yes" }, /tie_word_embeddings/],
     ["llama", { rope_parameters: "default" }, /rope_parameters/],
     ["opt", { dropout: 1 }, /dropout/],
+    ["mistral", { sliding_window: 0 }, /sliding_window/],
+    ["gpt2", { reorder_and_upcast_attn: 1 }, /reorder_and_upcast_attn/],
+    ["llama", { rope_scaling: { type: "yarn", factor: 0.5 } }, /"factor"/],
+    ["llama", { rope_scaling: { rope_type: "llama3", factor: 8 } }, /"low_freq_factor"/],
+    ["llama", { rope_scaling: { type: "longrope", short_factor: [1], long_factor: [1] } }, /"short_factor".*4 numbers/],
+    ["smollm3", { no_rope_layers: [1] }, /"no_rope_layers".*2 zeros and ones/],
+    ["gptj", { rotary_dim: 3 }, /rotary_dim/],
   ])("when %s has the wrong value %j", (family, change, words) => {
     expect(() => planModel(changed(family, change))).toThrow(expect.objectContaining(refusal("invalid", words)));
   });

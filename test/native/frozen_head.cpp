@@ -25,12 +25,13 @@ double relative(const at::Tensor& own, const at::Tensor& wanted) {
   return ((own.to(at::kDouble) - wanted).abs().max() / wanted.abs().max().clamp_min(1e-300)).item<double>();
 }
 
-void check(int64_t rows, int64_t vocabulary, bool biased, bool drawn) {
+void check(int64_t rows, int64_t vocabulary, bool biased, bool drawn, LogitTransform transform = {}) {
   const at::Tensor hidden = at::randn({rows, 6}, at::kDouble).requires_grad_(true);
-  const Linear head{at::randn({vocabulary, 6}, at::kDouble),
-                    biased ? at::randn({vocabulary}, at::kDouble) : at::Tensor()};
+  const FrozenHead head{
+      {at::randn({vocabulary, 6}, at::kDouble), biased ? at::randn({vocabulary}, at::kDouble) : at::Tensor()},
+      transform};
   const at::Tensor target = at::randint(0, vocabulary, {rows}, at::kLong), weights = at::randn({rows}, at::kDouble);
-  const at::Tensor logits = at::linear(hidden, head.weight, head.bias);
+  const at::Tensor logits = transform(at::linear(hidden, head.linear.weight, head.linear.bias));
   TokenTargets targets{drawn ? at::Tensor() : target, {}};
   targets.drawn = [&](int64_t first, const at::Tensor& probabilities) {
     const at::Tensor expected = at::softmax(logits.detach(), 1).narrow(0, first, probabilities.size(0));
@@ -52,6 +53,8 @@ TEST(losses_of_a_frozen_head_and_their_gradients_are_the_plain_formulas) {
     check(5, 40, false, drawn);
     check(1, 2, true, drawn);
     check(many_rows, three_blocks, true, drawn);
+    check(5, 40, true, drawn, {0.3, 0});
+    check(many_rows, three_blocks, false, drawn, {1.5, 2});
   }
 }
 
@@ -65,7 +68,7 @@ TEST(losses_of_a_frozen_head_near_zero_keep_their_digits_in_float32) {
                                .to(at::kDouble)
                                .requires_grad_(true);
   const at::Tensor rounded = exact.detach().to(at::kFloat).requires_grad_(true);
-  const Found own = with_gradient(frozen_head_losses(rounded, {rows.to(at::kFloat), {}}, {target, {}}), one, rounded);
+  const Found own = with_gradient(frozen_head_losses(rounded, {{rows.to(at::kFloat), {}}}, {target, {}}), one, rounded);
   const at::Tensor others = exact.masked_fill(rows.to(at::kBool), -1e30).logsumexp(1) - exact.diagonal();
   const Found wanted = with_gradient(at::softplus(others, 1, 300), one, exact);
   CHECK(wanted.losses.min().item<double>() < 1e-9);
@@ -77,9 +80,9 @@ TEST(losses_of_a_frozen_head_near_zero_keep_their_digits_in_float32) {
 TEST(a_head_of_one_class_has_loss_zero_and_no_rows_have_no_losses) {
   const at::Tensor hidden = at::randn({3, 6}).requires_grad_(true), zeros = at::zeros({3}, at::kLong);
   const Found own =
-      with_gradient(frozen_head_losses(hidden, {at::randn({1, 6}), {}}, {zeros, {}}), at::ones({3}), hidden);
+      with_gradient(frozen_head_losses(hidden, {{at::randn({1, 6}), {}}}, {zeros, {}}), at::ones({3}), hidden);
   CHECK(own.losses.eq(0).all().item<bool>() && own.gradient.eq(0).all().item<bool>());
-  CHECK(frozen_head_losses(at::randn({0, 6}), {at::randn({4, 6}), {}}, {zeros.narrow(0, 0, 0), {}}).size(0) == 0);
+  CHECK(frozen_head_losses(at::randn({0, 6}), {{at::randn({4, 6}), {}}}, {zeros.narrow(0, 0, 0), {}}).size(0) == 0);
 }
 
 }  // namespace attribution::test

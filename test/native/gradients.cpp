@@ -27,7 +27,7 @@ std::map<std::string, Architecture> architectures() {
   all["tied"].tied_output = true;
   all["tied"].position_offset = 2;
   all["post-norm, projected embedding, tied"] = all["tied"];
-  all["post-norm, projected embedding, tied"].post_norm = true;
+  all["post-norm, projected embedding, tied"].norm_order = NormOrder::post;
   all["post-norm, projected embedding, tied"].final_norm = false;
   all["post-norm, projected embedding, tied"].embedding_size = 10;
   Architecture& alibi = all["alibi, embedding norm, interleaved"] = lm;
@@ -37,22 +37,37 @@ std::map<std::string, Architecture> architectures() {
   Architecture& rms = all["rms, rotary, gated, grouped, query and key norms, tied"] = all["tied"];
   rms.position_offset = 0;
   rms.position = PositionKind::rotary;
-  rms.rotary_size = 4;
+  rms.rotary = {{4}};
   rms.norm = NormKind::rms;
-  rms.gated = rms.query_key_norm = true;
+  rms.gated = true;
+  rms.query_key_norm = QueryKeyNorm::head;
   rms.key_value_heads = 2;
   rms.qkv_bias = rms.attention_output_bias = rms.mlp_bias = false;
   all["the same, untied"] = rms;
   all["the same, untied"].tied_output = false;
   Architecture& parallel = all["parallel, partly rotary, choice"] = lm;
   parallel.position = PositionKind::rotary;
-  parallel.rotary_size = 2;
+  parallel.rotary = {{2}};
   parallel.parallel_residual = true;
   parallel.qkv = QkvLayout::interleaved;
   parallel.head = HeadKind::choice;
   all["transposed, concatenated"] = all["tied"];
   all["transposed, concatenated"].transposed_linears = true;
   all["transposed, concatenated"].qkv = QkvLayout::concatenated;
+  const auto language = [](Architecture a) {
+    a.head = HeadKind::causal_lm;
+    a.labels = 0;
+    return a;
+  };
+  Architecture& capped = all["norms before and after, capped, windowed, tied"] = language(capped_architecture());
+  capped.tied_output = true;
+  capped.logit_cap = 3;
+  all["parallel with one norm, grouped and fused, scaled logits"] = language(parallel_architecture());
+  all["parallel with one norm, grouped and fused, scaled logits"].logit_scale = 0.4;
+  all["output norms, fused gate"] = language(output_norm_architecture());
+  Architecture& bare = all["norms without weights, classification"] = small_architecture();
+  bare.norm_weight = NormWeight::none;
+  bare.norm_bias = false;
   return all;
 }
 

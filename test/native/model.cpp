@@ -46,6 +46,40 @@ TEST(a_batch_holds_rows_without_padding) {
   CHECK(batch.unpad_index.equal(at::tensor({0, 4, 5, 6, 7}, at::kLong)));
 }
 
+/// A token of row 1 whose position is not finite.
+Model overflowing_model(Architecture a) {
+  Model model = small_model(a, at::kFloat);
+  model.weights[{Module::position_embedding, -1}].weight[3].fill_(3e38);
+  return model;
+}
+
+TEST(a_row_that_is_not_finite_leaves_its_neighbours_as_they_are_alone) {
+  const at::NoGradGuard no_grad;
+  Architecture a = small_architecture();
+  a.final_norm = false;
+  const Model model = overflowing_model(a);
+  const Instances d = instances_of({4, 3, 2});
+  for (const bool twice : {false, true}) {
+    Hooks hooks;
+    hooks.twice_differentiable = twice;
+    const auto hidden = [&](std::vector<int64_t> rows) {
+      return forward(model, make_batch(d, std::move(rows), at::kCPU), hooks, NotFinite::keep);
+    };
+    const at::Tensor together = hidden({0, 1, 2});
+    CHECK(!at::isfinite(together.narrow(0, 3, 1)).all().item<bool>());
+    CHECK_CLOSE(largest_difference(together.narrow(0, 4, 3), hidden({1})), 0, 1e-5);
+    CHECK_CLOSE(largest_difference(together.narrow(0, 7, 2), hidden({2})), 0, 1e-5);
+  }
+}
+
+TEST(rows_that_are_not_finite_are_refused_by_their_indices_in_the_data) {
+  const at::NoGradGuard no_grad;
+  const Model model = overflowing_model(small_architecture());
+  const Batch batch = make_batch(instances_of({3, 4, 2, 5}), {3, 0, 1}, at::kCPU);
+  for (const std::string& message : {THROWN(forward(model, batch)), THROWN(build_cache(model, batch))})
+    CHECK(message.find("instances 1, 3") != std::string::npos);
+}
+
 TEST(alibi_slopes_are_those_of_the_paper_for_any_number_of_heads) {
   const at::Tensor eight = alibi_slopes(8);
   for (int64_t h = 0; h < 8; ++h) CHECK_CLOSE(eight[h].item<double>(), std::pow(2.0, -(h + 1)), 1e-7);
@@ -103,15 +137,15 @@ TEST(rows_over_the_prefix_cache_equal_full_forwards) {
   Architecture a = small_architecture();
   check_cache(a);
   a.position = PositionKind::rotary;
-  a.rotary_size = 2;
+  a.rotary = {{2}};
   a.parallel_residual = true;
   check_cache(a);
-  a.rotary_size = 4;
+  a.rotary = {{4}};
   a.parallel_residual = false;
   a.norm = NormKind::rms;
   a.gated = true;
   a.key_value_heads = 2;
-  a.query_key_norm = true;
+  a.query_key_norm = QueryKeyNorm::head;
   check_cache(a);
   Architecture alibi = small_architecture();
   alibi.position = PositionKind::alibi;
@@ -119,13 +153,16 @@ TEST(rows_over_the_prefix_cache_equal_full_forwards) {
   alibi.qkv = QkvLayout::interleaved;
   check_cache(alibi);
   Architecture post = small_architecture();
-  post.post_norm = true;
+  post.norm_order = NormOrder::post;
   post.final_norm = false;
   post.embedding_size = 10;
   check_cache(post);
+  check_cache(capped_architecture());
+  check_cache(parallel_architecture());
+  check_cache(output_norm_architecture());
 }
 
-TEST(several_entries_climb_together) {
+TEST(several_entries_run_together) {
   const at::NoGradGuard no_grad;
   const Model model = small_model(small_architecture());
   const Batch batch = make_batch(instances_of({3, 5}), {0, 1}, at::kCPU);

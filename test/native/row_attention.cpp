@@ -28,7 +28,8 @@ at::Tensor plain(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
   const at::Tensor keys = at::cat({prefix(p.key.narrow(2, 0, s.seen)), spread(k)}, 3),
                    values = at::cat({prefix(p.value.narrow(2, 0, s.seen)), spread(v)}, 3);
   const at::Tensor query = q.view({s.rows, s.variants, s.heads, s.features}).transpose(1, 2).unsqueeze(3);
-  at::Tensor scores = (query * keys).sum(-1) / std::sqrt(static_cast<double>(s.features));
+  at::Tensor scores = (query * keys).sum(-1) / p.divisor;
+  if (p.cap > 0) scores = p.cap * at::tanh(scores / p.cap);
   if (p.bias.defined()) scores = scores + p.bias;
   return (at::softmax(scores, -1).unsqueeze(-1) * values)
       .sum(3)
@@ -36,13 +37,14 @@ at::Tensor plain(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
       .reshape({s.rows * s.variants, s.heads * s.features});
 }
 
-void check(const Shape& s, bool biased) {
+void check(const Shape& s, bool biased, double cap = 0) {
   auto random = [](at::IntArrayRef size) { return at::randn(size, at::kDouble); };
   auto before = [&] {
     return at::cat({random({s.rows, s.kv, s.seen, s.features}), at::zeros({s.rows, s.kv, 1, s.features}, at::kDouble)},
                    2);
   };
-  AttendedPrefix prefix{before(), before(), biased ? random({s.rows, s.heads, 1, s.seen + 1}) : at::Tensor()};
+  AttendedPrefix prefix{before(), before(), biased ? random({s.rows, s.heads, 1, s.seen + 1}) : at::Tensor(),
+                        std::sqrt(static_cast<double>(s.features)), cap};
   std::vector<at::Tensor> leaves;
   for (const int64_t heads : {s.heads, s.kv, s.kv})
     leaves.push_back(random({s.rows * s.variants, heads, s.features}).requires_grad_(true));
@@ -63,6 +65,7 @@ TEST(attention_of_rows_to_a_prefix_and_its_gradients_are_the_plain_formulas) {
   check({3, 2, 6, 2, 4, 5}, true);
   check({2, 3, 4, 1, 2, 1}, true);
   check({2, 1, 4, 4, 2, 0}, false);  // a prompt of one token
+  check({3, 2, 6, 2, 4, 5}, true, 0.8);
 }
 
 }  // namespace attribution::test

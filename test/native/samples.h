@@ -28,7 +28,55 @@ inline Architecture small_architecture() {
   return a;
 }
 
-inline Model small_model(const Architecture& a, at::ScalarType dtype = at::kDouble) {
+/// The newer building blocks, spread over three architectures.
+inline Architecture capped_architecture() {
+  Architecture a = small_architecture();
+  a.position = PositionKind::rotary;
+  a.rotary = {{4, 10000}, {4, 100, false, {0.5, 0.25}, 1.2, 4, {0.3, 0.1}, 1.4}};
+  a.attention = {{3, 2.5, 0}, {0, 2.5, 1}};
+  a.attention_cap = 2;
+  a.norm = NormKind::rms;
+  a.norm_weight = NormWeight::offset;
+  a.norm_order = NormOrder::both;
+  a.embedding_scale = 3;
+  a.gated = true;
+  a.key_value_heads = 2;
+  a.query_key_norm = QueryKeyNorm::head;
+  a.qkv_bias = a.attention_output_bias = a.mlp_bias = false;
+  return a;
+}
+
+inline Architecture parallel_architecture() {
+  Architecture a = small_architecture();
+  a.position = PositionKind::rotary;
+  a.rotary = {{2, 10000, true}};
+  a.attention = {{2, 2, 0}, {0, 3, -1}};
+  a.parallel_residual = a.shared_norm = true;
+  a.norm_bias = false;
+  a.key_value_heads = 2;
+  a.qkv = QkvLayout::interleaved;
+  a.activation = Activation::squared_relu;
+  return a;
+}
+
+inline Architecture output_norm_architecture() {
+  Architecture a = small_architecture();
+  a.position = PositionKind::rotary;
+  a.rotary = {{4, 10000, false, {}, 1, 3, {}, 1, 2}};
+  a.norm = NormKind::rms;
+  a.norm_order = NormOrder::output;
+  a.query_key_norm = QueryKeyNorm::projection;
+  a.gated = a.fused_gate = true;
+  a.residual_scale = 0.5;
+  a.qkv_clip = 0.4;
+  a.activation = Activation::quick_gelu;
+  a.qkv_bias = a.attention_output_bias = a.mlp_bias = false;
+  return a;
+}
+
+/// Where the architecture does not describe its layers' attention, it is the plain one.
+inline Model small_model(Architecture a, at::ScalarType dtype = at::kDouble) {
+  if (a.attention.empty()) a.attention = plain_attention(a);
   return create_model(a, dtype, at::kCPU, 7, 0.3, {});
 }
 

@@ -101,7 +101,7 @@ describe.each(familyCases)("%s", (name) => {
       const methods = { ablation, attributionPatching, conductance, logProbabilityIncrease, valueNorm };
       for (const site of ["neurons", "heads"] as const) {
         for (const [name, method] of Object.entries(methods)) {
-          if (name === "logProbabilityIncrease" && model.architecture.normOrder === "post") {
+          if (name === "logProbabilityIncrease" && model.architecture.normOrder !== "pre") {
             await expect(method(model, instances, { site })).rejects.toMatchObject(refusal("unsupported", /pre-norm/));
             continue;
           }

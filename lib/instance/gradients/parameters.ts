@@ -10,8 +10,8 @@ import { callNative } from "../../native";
  * Or module names, "*" standing for any run of characters: `["layers.11.mlp.*", "score"]`, `["embedding.token", "*orm"]`, `["*"]`.
  *
  * Names: embedding.token, embedding.position, embedding.norm, embedding.projectIn; in each block layers.N.attentionNorm,
- * layers.N.attention.{qkv | query, key, value, queryNorm, keyNorm, output}, layers.N.mlpNorm, layers.N.mlp.{gate, up, down}; finalNorm,
- * embedding.projectOut; output (of a language model) or score.
+ * layers.N.attention.{qkv | query, key, value, queryNorm, keyNorm, output}, layers.N.attentionOutputNorm, layers.N.mlpNorm,
+ * layers.N.mlp.{gate, up | gateUp, down}, layers.N.mlpOutputNorm; finalNorm, embedding.projectOut; output (of a language model) or score.
  *
  * A tied output projection is the token embedding, one parameter: "embedding.token" has the gradient of both uses, as PyTorch has it,
  * and takes "output" in where both are chosen. "output" alone is the part of the gradient that comes through the head.

@@ -17,7 +17,7 @@ export function setting(config: Config, ...names: string[]): unknown {
   return first === undefined ? undefined : config[first];
 }
 
-function wrong(names: readonly string[], what: string, value: unknown): AttributionError {
+export function wrong(names: readonly string[], what: string, value: unknown): AttributionError {
   return new AttributionError(
     "invalid",
     `Expected "${names[0]}" in config.json to be ${what} but received ${shown(value)}`,
@@ -74,9 +74,9 @@ export function onlyNeutral(config: Config, neutral: Readonly<Record<string, rea
   }
 }
 
-/** Settings that would change any family. */
-export function refuseForeign(config: Config): void {
-  onlyNeutral(config, {
+/** Settings that would change any family; `own` are those that the family reads itself. */
+export function refuseForeign(config: Config, own: readonly string[] = []): void {
+  const foreign: Readonly<Record<string, readonly unknown[]>> = {
     quantization_config: [],
     auto_map: [],
     per_layer_config: [{}],
@@ -89,7 +89,12 @@ export function refuseForeign(config: Config): void {
     final_logit_softcapping: [],
     num_experts: [0],
     num_local_experts: [0],
-  });
+    n_routed_experts: [0],
+    vision_config: [],
+    kv_lora_rank: [],
+    num_kv_shared_layers: [0],
+  };
+  onlyNeutral(config, Object.fromEntries(Object.entries(foreign).filter(([name]) => !own.includes(name))));
 }
 
 const activations: ReadonlyMap<string, Architecture["activation"]> = new Map([
@@ -103,6 +108,8 @@ const activations: ReadonlyMap<string, Architecture["activation"]> = new Map([
   ["gelu_accurate", "gelu-tanh"],
   ["gelu_pytorch_tanh", "gelu-tanh"],
   ["gelu_python_tanh", "gelu-tanh"],
+  ["quick_gelu", "quick-gelu"],
+  ["relu2", "squared-relu"],
 ]);
 
 export function activation(config: Config, name: string, fallback: string): Architecture["activation"] {
@@ -122,31 +129,6 @@ export function wholeHeads(hidden: number, heads: number): number {
     );
   }
   return hidden / heads;
-}
-
-/** Base and rotated share of rotary embeddings, in transformers 4's spelling (`rope_theta`, `rope_scaling`) or 5's (`rope_parameters`). */
-export function rotary(config: Config): { base: number | undefined; share: number | undefined } {
-  const scaling = setting(config, "rope_scaling");
-  const isEmpty = typeof scaling === "object" && Object.keys(scaling as object).length === 0;
-  const name = scaling === undefined || isEmpty ? "rope_parameters" : "rope_scaling";
-  const parameters = setting(config, name) ?? {};
-  if (typeof parameters !== "object" || Array.isArray(parameters)) throw wrong([name], "an object", parameters);
-  const {
-    rope_type: type,
-    type: oldType,
-    rope_theta: base,
-    partial_rotary_factor: share,
-    ...others
-  } = parameters as Config;
-  const kind = type ?? oldType ?? "default";
-  if (kind !== "default") throw unsupported(`the rope scaling ${shown(kind)} ("${name}": ${shown(parameters)})`);
-  const other = Object.keys(others).find((key) => others[key] !== null);
-  if (other !== undefined) throw unsupported(`"${other}" in "${name}": ${shown(parameters)}`);
-  const positive = { [`rope_theta`]: base, partial_rotary_factor: share };
-  return {
-    base: base === undefined || base === null ? undefined : real(positive, ["rope_theta"], 0, 1, 1e15),
-    share: share === undefined || share === null ? undefined : real(positive, ["partial_rotary_factor"], 0, 0, 1),
-  };
 }
 
 /** Standard deviation of weights drawn anew: `initializer_range` (OPT: `init_std`), 0.02 where the config is silent. */

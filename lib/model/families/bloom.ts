@@ -9,7 +9,7 @@ import {
   wholeHeads,
   type Config,
 } from "../config/config-reader";
-import { plain, type Body, type Family } from "./family";
+import { plain, sameAttention, type Body, type Family } from "./family";
 
 export const bloom: Family = {
   modelType: "bloom",
@@ -32,21 +32,27 @@ export const bloom: Family = {
   readBody,
 };
 
+/** Where the architecture sets no limit. */
+const mostPositions = 1 << 20;
+
 function readBody(config: Config): Body {
   const hidden = count(config, ["n_embed", "hidden_size"], 64);
   onlyNeutral(config, { apply_residual_connection_post_layernorm: [false], n_inner: [4 * hidden] });
   const heads = count(config, ["n_head", "num_attention_heads"], 8);
+  const layers = layerCount(config, ["n_layer", "num_hidden_layers"], 2);
+  const headSize = wholeHeads(hidden, heads);
   return {
     ...plain,
     vocabulary: count(config, ["vocab_size"], 250880),
     hidden,
-    layers: layerCount(config, ["n_layer", "num_hidden_layers"], 2),
+    layers,
     heads,
     keyValueHeads: heads,
-    headSize: wholeHeads(hidden, heads),
+    headSize,
+    attention: sameAttention(layers, headSize),
     intermediate: 4 * hidden,
-    // ALiBi sets no limit; the length of the training inputs is the only one there is.
-    positions: count(config, ["seq_length"], 2048),
+    // ALiBi sets no limit; `seq_length` is the length of the training inputs.
+    positions: mostPositions,
     embeddingSize: hidden,
     norm: "layer",
     normEpsilon: epsilon(config, "layer_norm_epsilon", 1e-5),

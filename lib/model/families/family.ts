@@ -1,6 +1,6 @@
 // What a family is: the names and defaults of its config.json, and the names of its weights. Plain data and one function;
 // containers are unknown here, and nothing elsewhere asks which family a model is of.
-import type { Architecture } from "../../../types/architecture";
+import type { Architecture, LayerAttention } from "../../../types/architecture";
 import type { Config } from "../config/config-reader";
 
 /** What a family reads from config.json; the head is added by head.ts. */
@@ -20,20 +20,47 @@ export interface Family {
   readonly output: readonly string[];
   /** Stored buffers that hold no weight, without prefix. */
   readonly ignored: readonly RegExp[];
+  /** Settings that other families would refuse and this one reads. */
+  readonly reads?: readonly string[];
+  /** What of these depends on the configuration. */
+  readonly refine?: (config: Config) => Partial<Family>;
   readonly readBody: (config: Config) => Body;
 }
 
 /** What most families have in common; each states what differs. */
 export const plain = {
+  embeddingScale: 1,
+  residualScale: 1,
+  normWeight: "factor",
+  normBias: true,
   normOrder: "pre",
   finalNorm: true,
   embeddingNorm: false,
   positionOffset: 0,
-  rotarySize: 0,
-  rotaryBase: 0,
+  rotary: [],
+  attentionCap: 0,
   parallelResidual: false,
+  sharedNorm: false,
   gated: false,
-  queryKeyNorm: false,
+  fusedGate: false,
+  queryKeyNorm: "none",
+  queryKeyValueClip: 0,
   transposedLinears: false,
   outputBias: false,
+  logitScale: 1,
+  logitCap: 0,
 } as const satisfies Partial<Body>;
+
+/** Every layer with the same attention, of which a family states what is not plain. */
+export function sameAttention(
+  layers: number,
+  headSize: number,
+  own: Partial<LayerAttention> = {},
+): readonly LayerAttention[] {
+  return Array.from({ length: layers }, () => ({ window: 0, divisor: Math.sqrt(headSize), rotary: -1, ...own }));
+}
+
+/** The body with a window of each layer; 0 is none. */
+export function withWindows(body: Body, window: (layer: number) => number): Body {
+  return { ...body, attention: body.attention.map((layer, i) => ({ ...layer, window: window(i) })) };
+}

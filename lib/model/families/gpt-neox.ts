@@ -1,5 +1,6 @@
 // GPT-NeoX and Pythia: rotary embeddings on a part of each head, parallel residual, fused query-key-value as BLOOM's.
-import { AttributionError } from "../../errors";
+import type { Rotary } from "../../../types/architecture";
+import { reachOf, rotaryRequest, scaledRotary } from "../config/rotary";
 import {
   activation,
   count,
@@ -9,11 +10,10 @@ import {
   layerCount,
   onlyNeutral,
   real,
-  rotary,
   wholeHeads,
   type Config,
 } from "../config/config-reader";
-import { plain, type Body, type Family } from "./family";
+import { plain, sameAttention, type Body, type Family } from "./family";
 
 export const gptNeoX: Family = {
   modelType: "gpt_neox",
@@ -36,38 +36,35 @@ export const gptNeoX: Family = {
 };
 
 /** `rotary_emb_base` and `rotary_pct` are this family's own names; the others' names, where given, must agree. */
-function readRotary(config: Config, headSize: number): { rotarySize: number; rotaryBase: number } {
-  const { base, share } = rotary(config);
-  const rotaryBase = base ?? real(config, ["rotary_emb_base"], 10_000, 1, 1e15);
-  const factor = share ?? real(config, ["rotary_pct"], 0.25, 0, 1);
-  onlyNeutral(config, { rope_theta: [rotaryBase], partial_rotary_factor: [factor] });
-  const rotarySize = Math.trunc(headSize * factor);
-  if (rotarySize < 2 || rotarySize % 2 !== 0) {
-    throw new AttributionError(
-      "unsupported",
-      `config.json rotates ${rotarySize} of ${headSize} features of a head ("rotary_pct": ${factor}); expected an even number of at least 2`,
-    );
-  }
-  return { rotarySize, rotaryBase };
+function readNeoXRotary(config: Config, headSize: number, positions: number): Rotary {
+  const request = rotaryRequest(config);
+  const base = request.base ?? real(config, ["rotary_emb_base"], 10_000, 1, 1e15);
+  const share = request.share ?? real(config, ["rotary_pct"], 0.25, 0, 1);
+  onlyNeutral(config, { rope_theta: [base], partial_rotary_factor: [share] });
+  return scaledRotary(config, request, { headSize, base, share, positions });
 }
 
 function readBody(config: Config): Body {
   const hidden = count(config, ["hidden_size"], 6144);
   const heads = count(config, ["num_attention_heads"], 64);
   const headSize = wholeHeads(hidden, heads);
+  const layers = layerCount(config, ["num_hidden_layers"], 44);
+  const positions = count(config, ["max_position_embeddings"], 2048);
+  const rotary = readNeoXRotary(config, headSize, positions);
   const hasAttentionBias = flag(config, "attention_bias", true);
   const residual = dropout(config, "hidden_dropout", 0);
   return {
     ...plain,
-    ...readRotary(config, headSize),
+    rotary: [rotary],
+    attention: sameAttention(layers, headSize, { rotary: 0 }),
     vocabulary: count(config, ["vocab_size"], 50432),
     hidden,
-    layers: layerCount(config, ["num_hidden_layers"], 44),
+    layers,
     heads,
     keyValueHeads: heads,
     headSize,
     intermediate: count(config, ["intermediate_size"], 24576),
-    positions: count(config, ["max_position_embeddings"], 2048),
+    positions: reachOf(rotary, positions),
     embeddingSize: hidden,
     norm: "layer",
     normEpsilon: epsilon(config, "layer_norm_eps", 1e-5),

@@ -6,11 +6,11 @@ import {
   epsilon,
   flag,
   layerCount,
-  onlyNeutral,
   wholeHeads,
   type Config,
 } from "../config/config-reader";
-import { plain, type Body, type Family } from "./family";
+import type { LayerAttention } from "../../../types/architecture";
+import { plain, sameAttention, type Body, type Family } from "./family";
 
 export const gpt2: Family = {
   modelType: "gpt2",
@@ -33,22 +33,32 @@ export const gpt2: Family = {
   readBody,
 };
 
+const readLayers = (config: Config) => layerCount(config, ["n_layer", "num_hidden_layers"], 12);
+
+/** `reorder_and_upcast_attn` changes the order of the same arithmetic, and is not read. */
+function readAttention(config: Config, headSize: number): readonly LayerAttention[] {
+  flag(config, "reorder_and_upcast_attn", false);
+  const divisor = flag(config, "scale_attn_weights", true) ? Math.sqrt(headSize) : 1;
+  const grows = flag(config, "scale_attn_by_inverse_layer_idx", false);
+  return sameAttention(readLayers(config), headSize).map((layer, i) => ({
+    ...layer,
+    divisor: grows ? divisor * (i + 1) : divisor,
+  }));
+}
+
 function readBody(config: Config): Body {
-  onlyNeutral(config, {
-    scale_attn_weights: [true],
-    scale_attn_by_inverse_layer_idx: [false],
-    reorder_and_upcast_attn: [false],
-  });
   const hidden = count(config, ["n_embd", "hidden_size"], 768);
   const heads = count(config, ["n_head", "num_attention_heads"], 12);
+  const headSize = wholeHeads(hidden, heads);
   return {
     ...plain,
     vocabulary: count(config, ["vocab_size"], 50257),
     hidden,
-    layers: layerCount(config, ["n_layer", "num_hidden_layers"], 12),
+    layers: readLayers(config),
     heads,
     keyValueHeads: heads,
-    headSize: wholeHeads(hidden, heads),
+    headSize,
+    attention: readAttention(config, headSize),
     intermediate: count(config, ["n_inner"], 4 * hidden),
     positions: count(config, ["n_positions", "max_position_embeddings"], 1024),
     embeddingSize: hidden,

@@ -2,18 +2,55 @@
 import { AttributionError, shown } from "../../errors";
 import { refuseForeign, type Config } from "../config/config-reader";
 import { bloom } from "./bloom";
-import type { Body, Family } from "./family";
+import { cohere } from "./cohere";
+import { falcon } from "./falcon";
+import { gemma } from "./gemma";
+import { gemma2 } from "./gemma2";
+import { gemma3Text } from "./gemma3";
 import { gpt2 } from "./gpt2";
+import { gptBigCode } from "./gpt-bigcode";
 import { gptNeoX } from "./gpt-neox";
+import { gptj } from "./gptj";
+import { granite } from "./granite";
 import { llama } from "./llama";
 import { mistral } from "./mistral";
+import { olmo } from "./olmo";
+import { olmo2 } from "./olmo2";
 import { opt } from "./opt";
+import { phi } from "./phi";
+import { phi3 } from "./phi3";
 import { qwen2 } from "./qwen2";
 import { qwen3 } from "./qwen3";
+import { smollm3 } from "./smollm3";
+import { stablelm } from "./stablelm";
+import type { Body, Family } from "./family";
 
-export const families: ReadonlyMap<string, Family> = new Map(
-  [opt, bloom, gptNeoX, gpt2, llama, mistral, qwen2, qwen3].map((family) => [family.modelType, family]),
-);
+const all: readonly Family[] = [
+  bloom,
+  cohere,
+  falcon,
+  gemma,
+  gemma2,
+  gemma3Text,
+  gpt2,
+  gptBigCode,
+  gptNeoX,
+  gptj,
+  granite,
+  llama,
+  mistral,
+  olmo,
+  olmo2,
+  opt,
+  phi,
+  phi3,
+  qwen2,
+  qwen3,
+  smollm3,
+  stablelm,
+];
+
+export const families: ReadonlyMap<string, Family> = new Map(all.map((family) => [family.modelType, family]));
 
 /** The family that `model_type` names; "unknown" with the list of those there are. */
 export function familyOf(config: Config): Family {
@@ -22,11 +59,11 @@ export function familyOf(config: Config): Family {
   if (type === undefined) throw new AttributionError("missing", `config.json has no "model_type". Known: ${known}`);
   const family = typeof type === "string" ? families.get(type) : undefined;
   if (family === undefined) throw new AttributionError("unknown", `Unknown model_type ${shown(type)}. Known: ${known}`);
-  return family;
+  return { ...family, ...family.refine?.(config) };
 }
 
 /** The architecture without its head; "unsupported" for a setting that this library cannot honour. */
 export function readBody(family: Family, config: Config): Body {
-  refuseForeign(config);
+  refuseForeign(config, family.reads);
   return family.readBody(config);
 }

@@ -8,13 +8,11 @@ import {
   epsilon,
   flag,
   layerCount,
-  onlyNeutral,
-  real,
-  rotary,
   wholeHeads,
   type Config,
 } from "../config/config-reader";
-import { plain, type Body, type Family } from "./family";
+import { readRotary, reachOf } from "../config/rotary";
+import { plain, sameAttention, type Body, type Family } from "./family";
 
 /** Sizes that transformers assumes where config.json is silent. */
 export interface LlamaDefaults {
@@ -23,6 +21,12 @@ export interface LlamaDefaults {
   readonly positions: number;
   readonly keyValueHeads: number | undefined;
   readonly headSize?: number;
+  readonly base?: number;
+  /** Share of a head's features that is turned, where the family has one. */
+  readonly share?: number;
+  readonly interleaved?: boolean;
+  readonly epsilon?: number;
+  readonly isTied?: boolean;
 }
 
 export const llamaNames = {
@@ -52,12 +56,9 @@ export const llama: Family = {
   classification: "LlamaForSequenceClassification",
   ...llamaNames,
   readBody: (config) => {
-    const hasAttentionBias = flag(config, "attention_bias", false);
     return {
       ...llamaBody(config, { vocabulary: 32000, intermediate: 11008, positions: 2048, keyValueHeads: undefined }),
-      queryKeyValueBias: hasAttentionBias,
-      attentionOutputBias: hasAttentionBias,
-      mlpBias: flag(config, "mlp_bias", false),
+      ...readBiases(config),
     };
   },
 };
@@ -67,25 +68,25 @@ export function llamaBody(config: Config, defaults: LlamaDefaults): Body {
   const hidden = count(config, ["hidden_size"], 4096);
   const heads = count(config, ["num_attention_heads"], 32);
   const headSize = count(config, ["head_dim"], defaults.headSize ?? wholeHeads(hidden, heads));
-  if (headSize % 2 !== 0)
-    throw new AttributionError(
-      "unsupported",
-      `config.json has heads of ${headSize} features; rotary embeddings need an even number`,
-    );
+  const layers = layerCount(config, ["num_hidden_layers"], 32);
+  const positions = count(config, ["max_position_embeddings"], defaults.positions);
+  const { base = 10_000, share, interleaved } = defaults;
+  const rotary = readRotary(config, { headSize, base, share, interleaved, positions });
   return {
     ...plain,
-    ...readRotary(config, headSize),
+    rotary: [rotary],
+    attention: sameAttention(layers, headSize, { rotary: 0 }),
     vocabulary: count(config, ["vocab_size"], defaults.vocabulary),
     hidden,
-    layers: layerCount(config, ["num_hidden_layers"], 32),
+    layers,
     heads,
     keyValueHeads: readKeyValueHeads(config, heads, defaults.keyValueHeads),
     headSize,
     intermediate: count(config, ["intermediate_size"], defaults.intermediate),
-    positions: count(config, ["max_position_embeddings"], defaults.positions),
+    positions: reachOf(rotary, positions),
     embeddingSize: hidden,
     norm: "rms",
-    normEpsilon: epsilon(config, "rms_norm_eps", 1e-6),
+    normEpsilon: epsilon(config, "rms_norm_eps", defaults.epsilon ?? 1e-6),
     position: "rotary",
     activation: activation(config, "hidden_act", "silu"),
     gated: true,
@@ -93,22 +94,19 @@ export function llamaBody(config: Config, defaults: LlamaDefaults): Body {
     queryKeyValueBias: false,
     attentionOutputBias: false,
     mlpBias: false,
-    tiedOutput: flag(config, "tie_word_embeddings", false),
+    tiedOutput: flag(config, "tie_word_embeddings", defaults.isTied ?? false),
     dropout: { embedding: 0, attention: dropout(config, "attention_dropout", 0), residual: 0 },
   };
 }
 
-function readRotary(config: Config, headSize: number): { rotarySize: number; rotaryBase: number } {
-  const { base, share } = rotary(config);
-  onlyNeutral(
-    { ...config, partial_rotary_factor: share ?? config["partial_rotary_factor"] },
-    { partial_rotary_factor: [1] },
-  );
-  return { rotarySize: headSize, rotaryBase: base ?? real(config, ["rope_theta"], 10_000, 1, 1e15) };
+/** `attention_bias` and `mlp_bias`, which several families have under these names. */
+export function readBiases(config: Config): Pick<Body, "queryKeyValueBias" | "attentionOutputBias" | "mlpBias"> {
+  const hasBias = flag(config, "attention_bias", false);
+  return { queryKeyValueBias: hasBias, attentionOutputBias: hasBias, mlpBias: flag(config, "mlp_bias", false) };
 }
 
 /** JSON's null means as many as heads; silence means the family's default. */
-function readKeyValueHeads(config: Config, heads: number, fallback: number | undefined): number {
+export function readKeyValueHeads(config: Config, heads: number, fallback: number | undefined): number {
   const given = config["num_key_value_heads"];
   const groups = given === null ? heads : count(config, ["num_key_value_heads"], fallback ?? heads);
   if (heads % groups !== 0) {

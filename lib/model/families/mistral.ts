@@ -1,7 +1,7 @@
 // Mistral: Llama without biases, with a sliding window in its first version.
 import { llamaBody, llamaNames } from "./llama";
-import type { Family } from "./family";
-import { refuseWindow } from "./window";
+import { withWindows, type Family } from "./family";
+import { readWindow } from "./window";
 
 export const mistral: Family = {
   modelType: "mistral",
@@ -10,7 +10,7 @@ export const mistral: Family = {
   ...llamaNames,
   readBody: (config) => {
     const body = llamaBody(config, { vocabulary: 32000, intermediate: 14336, positions: 131072, keyValueHeads: 8 });
-    refuseWindow(config, body.positions, 4096);
-    return body;
+    const window = readWindow(config, body.positions, 4096);
+    return withWindows(body, () => window);
   },
 };

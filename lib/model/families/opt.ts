@@ -9,7 +9,7 @@ import {
   wholeHeads,
   type Config,
 } from "../config/config-reader";
-import { plain, type Body, type Family } from "./family";
+import { plain, sameAttention, type Body, type Family } from "./family";
 
 export const opt: Family = {
   modelType: "opt",
@@ -38,22 +38,25 @@ export const opt: Family = {
 
 function readBody(config: Config): Body {
   onlyNeutral(config, {
-    enable_bias: [true],
     layer_norm_elementwise_affine: [true],
     _remove_final_layer_norm: [false],
     layerdrop: [0],
   });
   const hidden = count(config, ["hidden_size"], 768);
   const heads = count(config, ["num_attention_heads"], 12);
+  const layers = layerCount(config, ["num_hidden_layers"], 12);
+  const headSize = wholeHeads(hidden, heads);
+  const hasBias = flag(config, "enable_bias", true);
   const isPreNorm = flag(config, "do_layer_norm_before", true);
   return {
     ...plain,
     vocabulary: count(config, ["vocab_size"], 50272),
     hidden,
-    layers: layerCount(config, ["num_hidden_layers"], 12),
+    layers,
     heads,
     keyValueHeads: heads,
-    headSize: wholeHeads(hidden, heads),
+    headSize,
+    attention: sameAttention(layers, headSize),
     intermediate: count(config, ["ffn_dim"], 3072),
     positions: count(config, ["max_position_embeddings"], 2048),
     embeddingSize: count(config, ["word_embed_proj_dim"], hidden),
@@ -65,9 +68,9 @@ function readBody(config: Config): Body {
     positionOffset: 2,
     activation: activation(config, "activation_function", "relu"),
     queryKeyValue: "separate",
-    queryKeyValueBias: true,
-    attentionOutputBias: true,
-    mlpBias: true,
+    queryKeyValueBias: hasBias,
+    attentionOutputBias: hasBias,
+    mlpBias: hasBias,
     tiedOutput: flag(config, "tie_word_embeddings", true),
     dropout: {
       embedding: 0,

@@ -1,7 +1,7 @@
 // Qwen2 and Qwen2.5: Llama with biases on queries, keys and values.
 import { llamaBody, llamaNames } from "./llama";
-import type { Family } from "./family";
-import { refuseLayerWindow } from "./window";
+import { withWindows, type Family } from "./family";
+import { readLayerWindows } from "./window";
 
 export const qwen2: Family = {
   modelType: "qwen2",
@@ -10,7 +10,7 @@ export const qwen2: Family = {
   ...llamaNames,
   readBody: (config) => {
     const body = llamaBody(config, { vocabulary: 151936, intermediate: 22016, positions: 32768, keyValueHeads: 32 });
-    refuseLayerWindow(config, body.positions, body.layers);
-    return { ...body, queryKeyValueBias: true };
+    const windows = readLayerWindows(config, body.positions, body.layers);
+    return { ...withWindows(body, (layer) => windows[layer]), queryKeyValueBias: true };
   },
 };

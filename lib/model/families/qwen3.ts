@@ -1,8 +1,7 @@
 // Qwen3: Llama with an RMS norm over each head's query and key, and heads of 128 features whatever the hidden size.
-import { flag } from "../config/config-reader";
-import { llamaBody, llamaNames } from "./llama";
-import type { Family } from "./family";
-import { refuseLayerWindow } from "./window";
+import { llamaBody, llamaNames, readBiases } from "./llama";
+import { withWindows, type Family } from "./family";
+import { readLayerWindows } from "./window";
 
 export const qwen3: Family = {
   modelType: "qwen3",
@@ -17,8 +16,12 @@ export const qwen3: Family = {
       keyValueHeads: 32,
       headSize: 128,
     });
-    refuseLayerWindow(config, body.positions, body.layers);
-    const hasAttentionBias = flag(config, "attention_bias", false);
-    return { ...body, queryKeyNorm: true, queryKeyValueBias: hasAttentionBias, attentionOutputBias: hasAttentionBias };
+    const windows = readLayerWindows(config, body.positions, body.layers);
+    return {
+      ...withWindows(body, (layer) => windows[layer]),
+      ...readBiases(config),
+      queryKeyNorm: "head",
+      mlpBias: false,
+    };
   },
 };

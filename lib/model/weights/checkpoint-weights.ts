@@ -72,7 +72,7 @@ export function mapWeights(
 }
 
 function prefixOf(family: Family, stored: ReadonlyMap<string, ListedTensor>): string {
-  const name = (prefix: string) => namesOf(family, "layers.0.attentionNorm.weight", prefix)[0];
+  const name = (prefix: string) => namesOf(family, "layers.0.mlp.down.weight", prefix)[0];
   const prefix = family.prefixes.find((one) => stored.has(name(one)));
   if (prefix === undefined) {
     throw new AttributionError(

@@ -29,7 +29,7 @@ int64_t target_rows(const Model& model, const Instances& d) {
 
 bool HeadCurvature::applies(const Model& model, const Instances& train, const ModuleSelection& modules,
                             const CurvatureOptions& o) {
-  if (modules.size() != 1 || !modules.has_head()) return false;
+  if (modules.size() != 1 || !modules.has_head() || model.architecture.transforms_logits()) return false;
   return target_rows(model, train) * model.architecture.embedding_size *
              static_cast<int64_t>(at::elementSize(wide_type(model.dtype))) <=
          o.memory_bytes / 2;

@@ -25,7 +25,8 @@ std::vector<std::vector<int64_t>> chunks(int64_t instances, int64_t most) {
 }
 
 bool is_above(const Architecture& a, ModuleId id) {
-  const bool mlp = id.module == Module::up || id.module == Module::gate || id.module == Module::down;
+  const bool mlp =
+      id.module == Module::up || id.module == Module::gate || id.module == Module::gate_up || id.module == Module::down;
   return id.module == Module::head || (mlp && id.layer == a.layers - 1);
 }
 
@@ -83,7 +84,7 @@ ReadoutCurvature::Rows ReadoutCurvature::rows_of(const std::vector<int64_t>& ins
 
 at::Tensor ReadoutCurvature::losses(const Rows& rows, const Hooks& hooks) const {
   const int64_t last = model_.architecture.layers - 1;
-  const at::Tensor values = neurons(model_, last, rows.x, rows.mid, hooks);
+  const at::Tensor values = neurons(model_, last, {rows.x, rows.mid}, hooks);
   const at::Tensor hidden = finish(model_, after_mlp(model_, last, rows.mid, values, hooks));
   return instance_losses(model_, hidden, rows.batch, reduction_, hooks);
 }

@@ -95,9 +95,10 @@ int64_t factor_bytes(const Model& model, const ModuleSelection& modules) {
     const ModuleId id = modules.id(i);
     const Parameters& p = parameters_of(model, id);
     const ModuleKind kind = kind_of(id.module);
-    const int64_t heads = id.module == Module::query_norm ? a.heads
-                          : id.module == Module::key_norm ? a.key_value_heads
-                                                          : 1;
+    const int64_t heads = a.query_key_norm != QueryKeyNorm::head ? 1
+                          : id.module == Module::query_norm      ? a.heads
+                          : id.module == Module::key_norm        ? a.key_value_heads
+                                                                 : 1;
     if (kind == ModuleKind::norm)
       width += (p.bias.defined() ? 4 : 3) * heads * p.weight.numel();  // normalised values, gradients and parts
     if (kind == ModuleKind::linear || modules.is_tied_table(i)) width += p.weight.size(0) + p.weight.size(1);

@@ -1,6 +1,6 @@
 #include "instance/gradients/quantity.h"
 
-#include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "model/evaluate.h"
@@ -94,13 +94,17 @@ void QuantityWatch::attach(Hooks& hooks) {
 void QuantityWatch::watch_residual(Hooks& hooks) {
   const Architecture& a = model_.architecture;
   const bool last = quantity_.layer == a.layers - 1;
-  const ModuleId reader = a.post_norm ? ModuleId{Module::mlp_norm, quantity_.layer}
-                          : last      ? ModuleId{Module::final_norm, -1}
-                                      : ModuleId{Module::attention_norm, quantity_.layer + 1};
+  const bool post = a.norm_order == NormOrder::post;
+  if (a.norm_order == NormOrder::output && !last)
+    fail(Code::unsupported,
+         "The residual after a block is watched at the next norm that reads it, and this model has none there");
+  const ModuleId reader = post   ? ModuleId{Module::mlp_norm, quantity_.layer}
+                          : last ? ModuleId{Module::final_norm, -1}
+                                 : ModuleId{Module::attention_norm, quantity_.layer + 1};
   const auto norm = hooks.norm;
   hooks.norm = [this, norm, reader](ModuleId id, const Norm& own, const at::Tensor& input) {
     const at::Tensor output = norm ? norm(id, own, input) : apply(model_.architecture, own, input);
-    if (id == reader) seen_ = model_.architecture.post_norm ? output : input;
+    if (id == reader) seen_ = model_.architecture.norm_order == NormOrder::post ? output : input;
     return output;
   };
 }
@@ -124,7 +128,7 @@ QueryKeyValue QuantityWatch::seen_attention() const {
   Hooks again;  // the same pieces, on the outputs that are in the graph
   again.linear = [this](ModuleId id, const Linear&, const at::Tensor&) { return outputs_.at(id.module); };
   again.norm = [this](ModuleId id, const Norm&, const at::Tensor&) { return outputs_.at(id.module); };
-  return project(model_, quantity_.layer, {}, position_tables(model_, batch_), again);
+  return project(model_, quantity_.layer, {}, position_tables(model_, batch_).rotations, again);
 }
 
 at::Tensor QuantityWatch::values(const at::Tensor& hidden, const Hooks& hooks) const {
@@ -162,6 +166,7 @@ at::Tensor QuantityWatch::output_values(const at::Tensor& hidden, const Hooks& h
 
 at::Tensor QuantityWatch::attention_values() const {
   const Architecture& a = model_.architecture;
+  const LayerAttention& own = a.layer_attention(quantity_.layer);
   const QueryKeyValue seen = seen_attention();
   const at::Tensor query = seen.query.select(1, quantity_.unit),
                    key = seen.key.select(1, quantity_.unit / (a.heads / a.key_value_heads));
@@ -174,9 +179,12 @@ at::Tensor QuantityWatch::attention_values() const {
     const int64_t place = place_of(quantity_.key, lengths_[i], owners_[i]);
     if (place >= visible)
       fail(Code::invalid, "A head at position ", visible - 1, " cannot attend to the later position ", place);
-    at::Tensor scores =
-        at::mv(key.narrow(0, starts_[i], visible), query[token]) / std::sqrt(static_cast<double>(a.head_size));
+    at::Tensor scores = at::mv(key.narrow(0, starts_[i], visible), query[token]) / own.divisor;
+    if (a.attention_cap > 0) scores = at::tanh(scores / a.attention_cap) * a.attention_cap;
     if (slope.defined()) scores = scores + slope * at::arange(visible, scores.options());
+    if (own.window > 0 && visible > own.window)
+      scores = scores.masked_fill(at::arange(visible, at::kLong).lt(visible - own.window).to(scores.device()),
+                                  -std::numeric_limits<double>::infinity());
     weights.push_back(at::softmax(scores, 0)[place]);
   }
   return at::stack(weights);

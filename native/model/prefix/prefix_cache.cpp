@@ -1,5 +1,6 @@
 #include "model/prefix/prefix_cache.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "core/error.h"
@@ -16,8 +17,11 @@ at::Tensor flat(const at::Tensor& x) { return x.reshape({x.size(0) * x.size(1), 
 at::Tensor unflat(const at::Tensor& x, int64_t rows) { return x.view({rows, -1, x.size(-1)}); }
 
 /// One-token attention of the rows' variants to the cached prefix and to themselves; [row * variant, head * feature].
-at::Tensor attend_rows(const PrefixCache& cache, const CachedLayer& layer, const QueryKeyValue& own) {
-  return attend_prefix(own.query, own.key, own.value, {layer.key, layer.value, cache.bias});
+at::Tensor attend_rows(const Model& model, const PrefixCache& cache, int64_t index, const QueryKeyValue& own) {
+  const CachedLayer& layer = cache.layers[static_cast<size_t>(index)];
+  return attend_prefix(own.query, own.key, own.value,
+                       {layer.key, layer.value, cache.biases[layer.bias],
+                        model.architecture.layer_attention(index).divisor, model.architecture.attention_cap});
 }
 
 /// [token, head, feature] → [row, head, longest, feature]: every position before the readout; the last one stands for
@@ -31,21 +35,40 @@ at::Tensor prefix_of(const at::Tensor& x, const Batch& batch) {
   return prefix;
 }
 
-void add_bias(PrefixCache& cache, const Model& model, const Batch& batch) {
+/// What is added to the readout's scores in layers with this window: ALiBi, and minus infinity where a position is
+/// padding or outside the window.
+at::Tensor bias_of(const PrefixCache& cache, const Model& model, const Batch& batch, int64_t window) {
   const Architecture& a = model.architecture;
-  if (batch.equal && a.position != PositionKind::alibi) return;
-  const at::Tensor place = at::arange(batch.longest, cache.positions.options()).unsqueeze(0),
+  const bool alibi = a.position == PositionKind::alibi, windowed = window > 0 && window < batch.longest;
+  if (batch.equal && !alibi && !windowed) return {};
+  const at::Tensor position = at::arange(batch.longest, cache.positions.options()).unsqueeze(0),
                    own = cache.positions.unsqueeze(1);
-  const at::Tensor last = place.eq(batch.longest - 1),
-                   padded = place.ge(own).logical_and(last.logical_not());  // [row, longest]
+  const at::Tensor last = position.eq(batch.longest - 1);
+  at::Tensor hidden = position.ge(own);
+  if (windowed) hidden = hidden.logical_or(position.le(own - window));
+  hidden = hidden.logical_and(last.logical_not());  // [row, longest]
   at::Tensor bias = at::zeros({1, 1, 1, 1}, at::TensorOptions().dtype(at::kDouble).device(model.device));
-  if (a.position == PositionKind::alibi) {
+  if (alibi) {
     const at::Tensor slopes = alibi_slopes(a.heads).to(model.device).view({1, a.heads, 1, 1});
-    bias = slopes * at::where(last, own, place).view({batch.rows(), 1, 1, -1});
+    bias = slopes * at::where(last, own, position).view({batch.rows(), 1, 1, -1});
   }
-  cache.bias = at::where(padded.view({batch.rows(), 1, 1, -1}),
-                         at::full({}, -std::numeric_limits<double>::infinity(), bias.options()), bias)
-                   .to(model.dtype);
+  return at::where(hidden.view({batch.rows(), 1, 1, -1}),
+                   at::full({}, -std::numeric_limits<double>::infinity(), bias.options()), bias)
+      .to(model.dtype);
+}
+
+/// The biases of the distinct windows in order; returns each layer's.
+std::vector<size_t> add_biases(PrefixCache& cache, const Model& model, const Batch& batch) {
+  std::vector<int64_t> windows;
+  std::vector<size_t> indices;
+  for (const LayerAttention& layer : model.architecture.attention) {
+    const auto found = std::ranges::find(windows, layer.window);
+    indices.push_back(static_cast<size_t>(found - windows.begin()));
+    if (found != windows.end()) continue;
+    windows.push_back(layer.window);
+    cache.biases.push_back(bias_of(cache, model, batch, layer.window));
+  }
+  return indices;
 }
 
 /// The block's site values at the readout position, and their projections, are taken as the forward passes them.
@@ -89,17 +112,16 @@ at::Tensor hooked(const RowHook& hook, Site site, int64_t layer, const at::Tenso
   return hook ? flat(hook(site, layer, unflat(x, rows))) : x;
 }
 
-/// The forward of variants, block by block.
-class VariantForward {
+class VariantsForward {
  public:
-  VariantForward(const Model& model, const PrefixCache& cache, const RowHook& hook)
+  VariantsForward(const Model& model, const PrefixCache& cache, const RowHook& hook)
       : model_(model), cache_(cache), hook_(hook), rows_(cache.out.size(0)) {}
 
   /// One block for all variants under way, and those that enter in it.
   void layer(int64_t index, const Entry* heads_entry, const Entry* neurons_entry) {
     const CachedLayer& cached = cache_.layers[static_cast<size_t>(index)];
     Variants inputs = variants_, mids;
-    if (variants_.any()) mids.join(unflat(attention(index, cached), rows_));
+    if (variants_.any()) mids.join(unflat(attention(index), rows_));
     if (heads_entry) {
       inputs.join(cached.x.unsqueeze(1).expand({-1, heads_entry->values.size(1), -1}));
       mids.join(heads_enter(model_, cached, *heads_entry));
@@ -119,19 +141,18 @@ class VariantForward {
   at::Tensor end() const { return unflat(finish(model_, flat(variants_.x)), rows_); }
 
  private:
-  at::Tensor attention(int64_t index, const CachedLayer& cached) const {
+  at::Tensor attention(int64_t index) const {
     const int64_t count = variants_.x.size(1);
     const at::Tensor x = flat(variants_.x);
-    PositionTables tables;
-    if (model_.architecture.position == PositionKind::rotary)
-      tables = rotary_tables(model_, cache_.positions.repeat_interleave(count));
-    const QueryKeyValue own = project(model_, index, attention_input(model_, index, x), tables, {});
-    const at::Tensor heads = attend_rows(cache_, cached, own);
+    const at::Tensor positions = cache_.positions.repeat_interleave(count);
+    const QueryKeyValue own =
+        project(model_, index, attention_input(model_, index, x), rotations_at(model_, positions, positions + 1), {});
+    const at::Tensor heads = attend_rows(model_, cache_, index, own);
     return after_attention(model_, index, x, hooked(hook_, Site::heads, index, heads, rows_), {});
   }
 
   at::Tensor mlp_values(int64_t index, const at::Tensor& x, const at::Tensor& mid) const {
-    return hooked(hook_, Site::neurons, index, neurons(model_, index, flat(x), flat(mid), {}), rows_);
+    return hooked(hook_, Site::neurons, index, neurons(model_, index, {flat(x), flat(mid)}, {}), rows_);
   }
 
   const Model& model_;
@@ -145,28 +166,30 @@ class VariantForward {
 class PromptForward {
  public:
   PromptForward(const Model& model, const Batch& batch, const std::vector<Entry>& extra)
-      : model_(model), batch_(batch), entries_(extra), rows_(batch.rows()) {}
+      : model_(model), batch_(batch), extra_(extra), rows_(batch.rows()) {}
 
   PrefixCache run() {
     const at::NoGradGuard no_grad;
     cache_.positions = batch_.positions.index_select(0, batch_.readout);
-    add_bias(cache_, model_, batch_);
+    biases_ = add_biases(cache_, model_, batch_);
     tables_ = position_tables(model_, batch_);
     x_ = embed(model_, batch_, {});
     for (int64_t index = 0; index < model_.architecture.layers; ++index) layer(index);
     cache_.out = x_;
-    if (extra_.any()) cache_.extra = unflat(finish(model_, flat(extra_.x)), rows_);
+    require_finite(batch_, x_, batch_.token_instance.index_select(0, batch_.readout));
+    if (variants_.any()) cache_.extra = unflat(finish(model_, flat(variants_.x)), rows_);
     return std::move(cache_);
   }
 
  private:
   void layer(int64_t index) {
     CachedLayer& layer = cache_.layers.emplace_back();
+    layer.bias = biases_[static_cast<size_t>(index)];
     layer.x = x_.index_select(0, batch_.readout);
     const bool last = index == model_.architecture.layers - 1;  // nothing reads its other positions
-    at::Tensor all = joined(x_, extra_);
+    at::Tensor all = joined(x_, variants_);
     const at::Tensor heads = attention(index, layer, all, last);
-    if (last) all = joined(x_ = layer.x, extra_);
+    if (last) all = joined(x_ = layer.x, variants_);
     const at::Tensor readout = last ? at::arange(rows_, batch_.readout.options()) : batch_.readout;
     const Hooks hooks = recorder(layer, readout);
     at::Tensor mid = after_attention(model_, index, all, heads, hooks);
@@ -175,49 +198,53 @@ class PromptForward {
       all = entered(all, layer.x.unsqueeze(1).expand({-1, entry->values.size(1), -1}));
       mid = entered(mid, heads_enter(model_, layer, *entry));
     }
-    const at::Tensor out = after_mlp(model_, index, mid, neurons(model_, index, all, mid, hooks), hooks);
-    extra_ = extra_rows(out);
+    const at::Tensor out = after_mlp(model_, index, mid, neurons(model_, index, {all, mid}, hooks), hooks);
+    variants_ = variants_of(out);
     x_ = out.narrow(0, 0, x_.size(0));
-    if (const Entry* entry = next(index, Site::neurons)) extra_.join(projected_enter(model_, layer, *entry));
+    if (const Entry* entry = next(index, Site::neurons)) variants_.join(projected_enter(model_, layer, *entry));
   }
 
   /// Keeps the layer's keys and values; the heads' outputs of the prompt's tokens (in the last layer of its readouts)
   /// and of the extra variants.
   at::Tensor attention(int64_t index, CachedLayer& layer, const at::Tensor& x, bool last) {
     const int64_t tokens = x_.size(0);
-    const QueryKeyValue all = project(model_, index, attention_input(model_, index, x), tables_of_all(), {});
+    const QueryKeyValue all = project(model_, index, attention_input(model_, index, x), rotations_of_all(), {});
     const QueryKeyValue own = part(all, 0, tokens);
     layer.key = prefix_of(own.key, batch_);
     layer.value = prefix_of(own.value, batch_);
     const at::Tensor& r = batch_.readout;
     const at::Tensor heads =
-        last ? attend_rows(cache_, layer,
+        last ? attend_rows(model_, cache_, index,
                            {own.query.index_select(0, r), own.key.index_select(0, r), own.value.index_select(0, r)})
-             : attend(model_, own, batch_, tables_, {});
-    return extra_.any() ? at::cat({heads, attend_rows(cache_, layer, part(all, tokens, all.query.size(0) - tokens))})
-                        : heads;
+             : attend(model_, index, own, batch_, tables_, {});
+    return variants_.any()
+               ? at::cat({heads, attend_rows(model_, cache_, index, part(all, tokens, all.query.size(0) - tokens))})
+               : heads;
   }
 
-  PositionTables tables_of_all() const {
-    if (!extra_.any() || model_.architecture.position != PositionKind::rotary) return tables_;
-    auto of_all = [&](const at::Tensor& x) {
-      return at::cat({x, x.index_select(0, batch_.readout).repeat_interleave(extra_.x.size(1), 0)});
+  /// Of the prompt's tokens and of the variants behind them.
+  Rotations rotations_of_all() const {
+    if (!variants_.any()) return tables_.rotations;
+    const auto of_all = [&](const at::Tensor& x) {
+      return at::cat({x, x.index_select(0, batch_.readout).repeat_interleave(variants_.x.size(1), 0)});
     };
-    return {of_all(tables_.cosine), of_all(tables_.sine), {}};
+    Rotations all;
+    for (const Rotation& r : tables_.rotations) all.push_back({of_all(r.cosine), of_all(r.sine)});
+    return all;
   }
 
-  static at::Tensor joined(const at::Tensor& tokens, const Variants& extra) {
-    return extra.any() ? at::cat({tokens, flat(extra.x)}) : tokens;
+  static at::Tensor joined(const at::Tensor& tokens, const Variants& variants) {
+    return variants.any() ? at::cat({tokens, flat(variants.x)}) : tokens;
   }
 
-  /// The variants behind the prompt's tokens.
-  Variants extra_rows(const at::Tensor& all) const {
+  /// Those behind the prompt's tokens.
+  Variants variants_of(const at::Tensor& all) const {
     const int64_t own = x_.size(0), count = all.size(0) - own;
     return count > 0 ? Variants{unflat(all.narrow(0, own, count), rows_)} : Variants{};
   }
 
   at::Tensor entered(const at::Tensor& all, const at::Tensor& more) const {
-    Variants variants = extra_rows(all);
+    Variants variants = variants_of(all);
     variants.join(more);
     return joined(all.narrow(0, 0, x_.size(0)), variants);
   }
@@ -228,19 +255,20 @@ class PromptForward {
 
   /// The entry at this place, if the next one is.
   const Entry* next(int64_t layer, Site site) {
-    if (next_ == entries_.size() || entries_[next_].layer != layer || entries_[next_].site != site) return nullptr;
-    if (!entries_[next_].projected) fail(Code::invalid, "Extra variants need projected values");
-    return &entries_[next_++];
+    if (next_ == extra_.size() || extra_[next_].layer != layer || extra_[next_].site != site) return nullptr;
+    if (!extra_[next_].projected) fail(Code::invalid, "Extra variants enter only behind their projection");
+    return &extra_[next_++];
   }
 
   const Model& model_;
   const Batch& batch_;
-  const std::vector<Entry>& entries_;
+  const std::vector<Entry>& extra_;
   const int64_t rows_;
   PrefixCache cache_;
   PositionTables tables_;
+  std::vector<size_t> biases_;
   at::Tensor x_;  // [token, hidden] of the prompt
-  Variants extra_;
+  Variants variants_;
   size_t next_ = 0;
 };
 
@@ -259,7 +287,7 @@ PrefixCache build_cache(const Model& model, const Batch& batch, const std::vecto
 at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::vector<Entry>& entries,
                        const RowHook& hook) {
   if (entries.empty()) fail(Code::invalid, "No variants to run");
-  VariantForward forward(model, cache, hook);
+  VariantsForward forward(model, cache, hook);
   size_t next = 0;
   for (int64_t layer = entries.front().layer; layer < model.architecture.layers; ++layer) {
     const Entry *heads_entry = nullptr, *neurons_entry = nullptr;

@@ -1,6 +1,6 @@
 // In a causal model, units changed at the readout position leave every earlier position as it was. One forward keeps
-// the keys and values of the prefix and the readout position's states in every layer; a changed model is then a
-// one-token row that enters at its layer and goes up with all the others. Shapes: [row, variant, feature], `row` a row
+// the keys and values of the prefix and the readout position's states in every layer. A changed model is then a
+// one-token row that enters at its layer and runs with all the others. Shapes: [row, variant, feature], `row` a row
 // of the batch, `variant` a change of it.
 #pragma once
 #include <ATen/ATen.h>
@@ -15,6 +15,7 @@ namespace attribution {
 
 struct CachedLayer {
   at::Tensor key, value;  // [row, key-value head, longest, feature] as row_attention.h takes them
+  size_t bias = 0;        // index of the layer's bias in the cache
   // The readout position's states in the unchanged model, [row, feature].
   at::Tensor x;               // the block's input
   at::Tensor heads;           // input of the attention's output projection
@@ -32,10 +33,10 @@ struct CachedLayer {
 
 struct PrefixCache {
   std::vector<CachedLayer> layers;
-  at::Tensor out;        // [row, hidden] after the last block
-  at::Tensor positions;  // [row] of the readout token
-  at::Tensor bias;       // [row, 1 or head, 1, longest] added to the attention scores; undefined where 0
-  at::Tensor extra;      // [row, variant, embedding] what the head reads of the extra variants; or undefined
+  at::Tensor out;                  // [row, hidden] after the last block
+  at::Tensor positions;            // [row] of the readout token
+  std::vector<at::Tensor> biases;  // [row, 1 or head, 1, longest] added to the attention scores; undefined where 0
+  at::Tensor extra;                // [row, variant, embedding] what the head reads of the extra variants; or undefined
 };
 
 /// Variants that take the place of the unchanged states at a site of a layer.

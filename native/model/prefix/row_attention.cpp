@@ -2,8 +2,6 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cmath>
-
 namespace attribution {
 namespace {
 
@@ -57,15 +55,21 @@ struct PrefixAttention : torch::autograd::Function<PrefixAttention> {
                             const at::Tensor& value, const AttendedPrefix& prefix) {
     const Sizes s = sizes_of(query, key, prefix);
     const int64_t own = prefix.key.size(2) - 1;
-    const at::Tensor q = by_head(query, s) / std::sqrt(static_cast<double>(s.features)), k = by_group(key, s),
-                     v = by_group(value, s);
+    const at::Tensor q = by_head(query, s) / prefix.divisor, k = by_group(key, s), v = by_group(value, s);
     at::Tensor weights = at::bmm(q, heads_of(prefix.key).transpose(1, 2));  // [R · K, G · V, P], scores at first
     weights.select(-1, own).copy_((q * k).sum(-1));
+    at::Tensor slope;
+    if (prefix.cap > 0) {
+      weights.div_(prefix.cap).tanh_();
+      slope = 1 - weights.square();
+      weights.mul_(prefix.cap);
+    }
     if (prefix.bias.defined()) weights.view({s.rows, s.kv * s.group, s.variants, -1}).add_(prefix.bias);
     at::_softmax_out(weights, weights, -1, false);
     at::Tensor out = at::bmm(weights, heads_of(prefix.value));
     out.addcmul_(weights.narrow(-1, own, 1), v);
-    context->save_for_backward({q, k, v, weights, prefix.key, prefix.value});
+    context->save_for_backward({q, k, v, weights, prefix.key, prefix.value, slope});
+    context->saved_data["divisor"] = prefix.divisor;
     context->saved_data["group"] = s.group;
     return by_token(out, s).flatten(1);
   }
@@ -80,10 +84,11 @@ struct PrefixAttention : torch::autograd::Function<PrefixAttention> {
     const at::Tensor g = by_head(gradients[0].view({s.rows * s.variants, s.kv * s.group, s.features}), s);
     at::Tensor of_weights = at::bmm(g, values.transpose(1, 2));
     of_weights.select(-1, own).copy_((g * v).sum(-1));
-    const at::Tensor of_scores = at::_softmax_backward_data(of_weights, weights, -1, weights.scalar_type());
+    at::Tensor of_scores = at::_softmax_backward_data(of_weights, weights, -1, weights.scalar_type());
+    if (saved[6].defined()) of_scores = of_scores * saved[6];
     const at::Tensor of_self = of_scores.narrow(-1, own, 1);
     at::Tensor of_query = at::bmm(of_scores, keys);
-    of_query.addcmul_(of_self, k).div_(std::sqrt(static_cast<double>(s.features)));
+    of_query.addcmul_(of_self, k).div_(context->saved_data["divisor"].toDouble());
     return {by_token(of_query, s), over_group(of_self * q, s), over_group(weights.narrow(-1, own, 1) * g, s), {}};
   }
 };

@@ -1,5 +1,5 @@
 // Attention of one-token rows to a cached prefix and to themselves, as one step of the graph with its own backward: the
-// plain formula would be some fifty small operations a layer, whose overhead is felt beside products of a few hundred
+// plain formula would be some fifty small operations a layer, whose overhead counts beside products of a few hundred
 // rows.
 #pragma once
 #include <ATen/ATen.h>
@@ -11,6 +11,8 @@ namespace attribution {
 struct AttendedPrefix {
   at::Tensor key, value;
   at::Tensor bias;  // [row, 1 or head, 1, position] added to the scores, or undefined
+  double divisor;   // of the scores
+  double cap = 0;   // soft: scores become cap · tanh(score / cap); 0: none
 };
 
 /// query [row · variant, head, feature], own key and value [row · variant, key-value head, feature]; returns [row ·
