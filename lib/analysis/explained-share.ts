@@ -13,7 +13,7 @@ import type { Attribution } from "../../types/results";
  * target's value F. Scores in the unit of F (integrated gradients, ablation, gradient × activation, …) give a share of the prediction:
  * near 0 for a saturated one, whatever its ranking looks like. Per layer the scores of all units sum to at most the whole of F;
  * over layers the top list's share may pass 1. Instance scores have no F: NaN. Cost: one pass over the scores.
- * @example (await explainedShare(neurons, { k: 10 })).ofPrediction[0] // 0.002: ten neurons explain 0.2 % of this prediction
+ * @example (await explainedShare(na, { k: 10 })).ofPrediction[0] // 0.002: ten neurons explain 0.2 % of this prediction
  */
 export async function explainedShare(attribution: Attribution, options: ChoiceOptions = {}): Promise<ExplainedShare> {
   const k = integer(onlyKnown(options, choiceOptionNames), "k", 10, 1);

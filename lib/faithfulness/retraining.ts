@@ -44,12 +44,6 @@ export function checkRanks(attribution: InstanceAttribution, train: Instances, q
 export function checkLabelled(base: Model, train: Instances, queries: Instances): void {
   checkLosses(base, train, "train");
   checkLosses(base, queries, "queries");
-  const unknown = queries.kind === "causalLM" ? -1 : queries.labels.findIndex((label) => label < 0);
-  if (unknown >= 0)
-    throw new AttributionError(
-      "invalid",
-      `Expected a label for every query but query ${unknown} ("${queries.ids[unknown]}") has none`,
-    );
 }
 
 /** Tunes the base model on the chosen instances and reads the queries. */

@@ -11,7 +11,7 @@ import { handleOf } from "./model";
 /**
  * The hidden state that the head reads (after the final norm) at the readout position.
  * @returns [row, hidden], row-major; a listwise instance has one row per choice.
- * @example const { meanPairwiseCosine } = diversity(train, [0, 1, 2], { states: await readoutStates(model, train) });
+ * @example const { meanPairwiseCosine } = await diversity(train, [0, 1, 2], { states: await readoutStates(model, train) });
  */
 export async function readoutStates(model: Model, instances: Instances, options?: BatchOptions): Promise<Float32Array> {
   const given = onlyKnown(options, batchOptionNames);

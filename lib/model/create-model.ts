@@ -1,7 +1,7 @@
 // createModel: a randomly initialised model of any family, from the config.json object that would describe it.
 import { openTokenizer } from "../data/tokenizer";
 import { AttributionError, expected } from "../errors";
-import { callNative, native, runNative } from "../native";
+import { callNative, native, nativeLoaded, runNative } from "../native";
 import { onlyKnown, oneOf, pathOf, seedOf } from "../options";
 import type { Architecture, ComputeType, Device } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
@@ -47,6 +47,7 @@ export async function createModel(config: Config, options: CreateModelOptions = 
   const deviation = initialDeviation(config);
   const tokenizer = await givenTokenizer(options.tokenizer);
   const { architecture } = plan;
+  await nativeLoaded();
   requireMemory(architecture, dtype);
   const info = await runNative(
     (control) => native().createModel({ architecture, dtype, device, seed, deviation }, control),

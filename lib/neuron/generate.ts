@@ -29,7 +29,7 @@ export interface GenerateOptions extends BatchOptions, ChangeOptions {
  * each. Causal language models; nothing of the model is changed for later calls, and no token ends a continuation.
  * Cost: two full forwards per prompt and token.
  * @returns token ids; `model.tokenizer.decode` makes text of them
- * @example const [{ before, after }] = await generate(model, prompts, refineNeurons(na), { kind: "scale", factor: 2, tokens: 10 });
+ * @example const [{ before, after }] = await generate(model, prompts, await refineNeurons(na), { kind: "scale", factor: 2, tokens: 10 });
  */
 export async function generate(
   model: Model,

@@ -52,6 +52,7 @@ export async function unitTokens(
   if (!Array.isArray(units) || units.length === 0)
     throw expected("units", "a non-empty list of units { layer, unit, value }", units);
   const writes = units as readonly UnitWrite[];
+  handleOf(model); // refuses what is no model, whose sizes are read next
   const features = site === "heads" ? model.architecture.headSize : 1;
   const values = writes.map((write, i) => valueOf(write, i, site, features));
   const params = {
@@ -78,12 +79,21 @@ export async function unitTokens(
 
 /** The value of a unit's features; refuses what is no unit. */
 function valueOf(write: UnitWrite, i: number, site: "neurons" | "heads", features: number): number[] {
-  const { layer, unit, value } = typeof write === "object" && write !== null ? write : ({} as Partial<UnitWrite>);
+  const {
+    layer,
+    unit,
+    value,
+    rankOf = 0,
+  } = typeof write === "object" && write !== null ? write : ({} as Partial<UnitWrite>);
   if (!Number.isInteger(layer) || !Number.isInteger(unit))
     throw expected(`units[${i}]`, "{ layer, unit, value }, the first two whole numbers", write);
+  if (!Number.isInteger(rankOf) || rankOf < 0)
+    throw expected(`units[${i}].rankOf`, "a token id, a whole number of at least 0", rankOf);
   if (value === undefined && site === "heads")
     throw new AttributionError("missing", `A head's "value", its ${features} features, is missing in units[${i}]`);
-  const list = typeof value === "number" ? [value] : Array.from(value ?? [1]);
+  const isList = Array.isArray(value) || ArrayBuffer.isView(value);
+  const list = value === undefined ? [1] : isList ? Array.from(value as ArrayLike<number>) : [value as number];
+  if (!list.every(Number.isFinite)) throw expected(`units[${i}].value`, "a finite number, or a list of them", value);
   if (list.length !== features)
     throw new AttributionError(
       "mismatch",

@@ -50,17 +50,42 @@ export function isJoint(value: unknown): value is JointAttribution {
     isTyped(own.indices, "Int32Array") &&
     isArray(own.parts, "Float64Array", own.indices.length) &&
     (own.indices.length === 0 || own.indices.length === pairs * k) &&
-    isArray(own.unitSums, "Float64Array", queries * layers * units) &&
+    isArray(own.unitSums, "Float64Array", queries, layers, units) &&
     isObject(provenance)
   );
 }
+
+/**
+ * "invalid" for what no function of this library returns: nothing at all, no plain data, a list with entries that are none, and what
+ * says its kind without being whole. Results without a kind (curves, counts, correlations) are any plain object.
+ */
+export function requireResult(value: unknown, name: string): asserts value is object {
+  if (!isResult(value)) throw expected(name, "a result (an attribution, a curve, or a list such as top's)", value);
+}
+
+function isResult(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  if (Array.isArray(value)) return value.every((entry) => entry !== null && entry !== undefined);
+  if (ArrayBuffer.isView(value)) return true;
+  if (Object.prototype.toString.call(value) !== "[object Object]" || Object.keys(value).length === 0) return false;
+  const { kind, provenance } = value as { readonly kind?: unknown; readonly provenance?: unknown };
+  if (typeof kind !== "string") return true;
+  return Object.hasOwn(wholeByKind, kind) ? wholeByKind[kind](value) : isObject(provenance);
+}
+
+const wholeByKind: Readonly<Record<string, (value: unknown) => boolean>> = {
+  instances: isInstances,
+  topInstances: isTopInstances,
+  neurons: isNeurons,
+  joint: isJoint,
+};
 
 function isInstances(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const { kind, scores, queries, train, queryIds, trainIds, provenance } = value as InstanceAttribution;
   return (
     kind === "instances" &&
-    isArray(scores, "Float32Array", queries * train) &&
+    isArray(scores, "Float32Array", queries, train) &&
     hasLength(queryIds, queries) &&
     hasLength(trainIds, train) &&
     isObject(provenance)
@@ -72,8 +97,8 @@ function isTopInstances(value: unknown): boolean {
   const { kind, scores, indices, queries, k, train, queryIds, trainIds, provenance } = value as TopInstances;
   return (
     kind === "topInstances" &&
-    isArray(scores, "Float32Array", queries * k) &&
-    isArray(indices, "Int32Array", queries * k) &&
+    isArray(scores, "Float32Array", queries, k) &&
+    isArray(indices, "Int32Array", queries, k) &&
     hasLength(queryIds, queries) &&
     hasLength(trainIds, train) &&
     isObject(provenance)
@@ -85,7 +110,7 @@ function isNeurons(value: unknown): boolean {
   const { kind, scores, instances, layers, units, site, instanceIds, provenance } = value as NeuronAttribution;
   return (
     kind === "neurons" &&
-    isArray(scores, "Float32Array", instances * layers * units) &&
+    isArray(scores, "Float32Array", instances, layers, units) &&
     hasLength(instanceIds, instances) &&
     isObject(provenance) &&
     (site === "neurons" || site === "heads" || site === "both")
@@ -98,15 +123,21 @@ export function requireOutputs(value: unknown, name: string): asserts value is S
     isObject(value) ? value : {}
   ) as Partial<SubsetOutputs>;
   const isWhole =
-    isArray(masks, "Uint8Array", subsets! * train!) &&
-    isArray(values, "Float64Array", subsets! * queries!) &&
+    isArray(masks, "Uint8Array", subsets, train) &&
+    isArray(values, "Float64Array", subsets, queries) &&
     hasLength(trainIds, train!) &&
     hasLength(queryIds, queries!);
   if (!isWhole) throw expected(name, "SubsetOutputs from subsetOutputs or leaveOneOutOutputs", value);
 }
 
-function isArray(value: unknown, type: Parameters<typeof isTyped>[1], length: number): boolean {
-  return isTyped(value, type) && value.length === length;
+/** Whether the value is an array of that type with the product of the sizes as its length; a size that is no count is none. */
+function isArray(value: unknown, type: Parameters<typeof isTyped>[1], ...sizes: readonly unknown[]): boolean {
+  const counts = sizes.filter((size): size is number => Number.isSafeInteger(size));
+  return (
+    counts.length === sizes.length &&
+    isTyped(value, type) &&
+    value.length === counts.reduce((product, size) => product * size, 1)
+  );
 }
 
 function hasLength(list: unknown, length: number): boolean {

@@ -2,7 +2,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AttributionError } from "../errors";
-import { callNative } from "../native";
+import { callNative, nativeLoaded } from "../native";
 import { lockFile, makeFolder, namesIn } from "./files";
 import { isPartial } from "./partial";
 
@@ -11,6 +11,7 @@ import { isPartial } from "./partial";
  * not there, and unfinished files in it are removed: nobody is at work on them.
  */
 export async function withLock<T>(folder: string, what: string, use: () => Promise<T>): Promise<T> {
+  await nativeLoaded();
   await makeFolder(folder);
   const lock = callNative((addon) => addon.lockFile(join(folder, lockFile)));
   if (lock === undefined)

@@ -11,24 +11,41 @@ namespace {
 
 using Axis = UnitModule::Axis;
 
-bool is_mlp(Module m) { return m == Module::up || m == Module::gate || m == Module::down; }
+bool is_mlp(Module m) { return m == Module::up || m == Module::gate || m == Module::gate_up || m == Module::down; }
 bool is_attention(Module m) {
   return m == Module::qkv || m == Module::query || m == Module::key || m == Module::value ||
          m == Module::attention_output;
 }
 
+/// Parts of key-value heads, shared evenly by the heads of their groups: [.., key-value head] → [.., head].
+at::Tensor shared_by_group(const Architecture& a, const at::Tensor& parts) {
+  const int64_t group = a.heads / a.key_value_heads;
+  return (parts / static_cast<double>(group)).repeat_interleave(group, -1);
+}
+
+/// Parts of rows or columns [.., line] as parts of `heads` heads [.., head].
+at::Tensor by_head(const Architecture& a, const at::Tensor& lines, int64_t heads) {
+  return lines.unflatten(-1, {heads, a.head_size}).sum(-1);
+}
+
+/// Parts of a fused projection's rows: queries, then keys, then values; or each key-value head's own together.
+at::Tensor fused_by_head(const Architecture& a, const at::Tensor& lines) {
+  if (a.qkv == QkvLayout::concatenated) {
+    const auto kinds = lines.split_with_sizes({a.query_width(), a.key_value_width(), a.key_value_width()}, -1);
+    return by_head(a, kinds[0], a.heads) + shared_by_group(a, by_head(a, kinds[1] + kinds[2], a.key_value_heads));
+  }
+  const int64_t group = a.heads / a.key_value_heads;
+  const at::Tensor own = lines.unflatten(-1, {a.key_value_heads, group + 2, a.head_size}).sum(-1);
+  return own.narrow(-1, 0, group).flatten(-2) + shared_by_group(a, own.narrow(-1, group, 2).sum(-1));
+}
+
 /// Parts of rows or columns [.., line] as parts of units [.., unit].
 at::Tensor by_unit(const Architecture& a, Module module, const at::Tensor& lines) {
+  if (module == Module::gate_up) return lines.unflatten(-1, {2, a.intermediate}).sum(-2);
   if (is_mlp(module)) return lines;
-  const int64_t size = a.head_size;
-  if (module == Module::qkv) {
-    return a.qkv == QkvLayout::interleaved ? lines.unflatten(-1, {a.heads, 3 * size}).sum(-1)
-                                           : lines.unflatten(-1, {3, a.heads, size}).sum({-3, -1});
-  }
-  if (module != Module::key && module != Module::value) return lines.unflatten(-1, {a.heads, size}).sum(-1);
-  const int64_t group = a.heads / a.key_value_heads;
-  const at::Tensor shared = lines.unflatten(-1, {a.key_value_heads, size}).sum(-1) / static_cast<double>(group);
-  return shared.repeat_interleave(group, -1);
+  if (module == Module::qkv) return fused_by_head(a, lines);
+  if (module == Module::key || module == Module::value) return shared_by_group(a, by_head(a, lines, a.key_value_heads));
+  return by_head(a, lines, a.heads);
 }
 
 /// Matrices [source, line, other] against gradients [instance, line, other]: [source, instance, line].

@@ -28,7 +28,7 @@ async function targetsIn(folder: string): Promise<Readonly<Record<string, Target
   cpSync(join(golden, "gpt2"), at("golden"), { recursive: true });
   cpSync(join(golden, "format-bin-fp16"), at("bin"), { recursive: true });
   cpSync(join(golden, "format-safetensors-sharded"), at("shards"), { recursive: true });
-  cpSync(ggufFile(readdirSync(join(golden, "gguf"))[0].replace(/\.gguf$/, "")), join(at("gguf"), "model.gguf"));
+  cpSync(ggufFile("llama"), join(at("gguf"), "model.gguf"));
   await attribution.buildGradientStore(model, train, at("store"), { rank: 2, rowsPerShard: 4 });
   await attribution.fitEkfac(model, train, at("ekfac"));
   await attribution.save(await attribution.gradientSimilarity(model, train, queries), at("result"));

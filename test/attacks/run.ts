@@ -62,6 +62,7 @@ async function runWatched(name: string, seed: number, most: number, seconds: num
     findings.push(...found.map((words) => `${name}, seed ${seed}, ${words}`));
     next = last + 1;
     if (how === undefined) break;
+    if (last < 0) throw new Error(`The attack "${name}" could not begin: ${how}`);
     findings.push(`${name}, seed ${seed}, try ${last}: ${how}`);
     next++;
   }

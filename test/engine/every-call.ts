@@ -58,6 +58,7 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
   const outputs = await a.subsetOutputs(model, train, queries, { subsets: 3, fineTune });
   const units = [{ layer: 0, unit: 1 }];
   const test = await a.sufficiency(model, queries, na, { r: [1], controls: 1 });
+  const joint = await a.jointAttribution(model, train, queries, ia, { units: 2 });
   const report = { title: "T", summary: "S", facts: [], sections: [] };
   const curve = [model, queries, na, { controls: 1 }];
   const neurons = (): Call => [model, queries, {}];
@@ -86,6 +87,14 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
     gradientSimilarity: pair,
     influence: () => [model, train, queries, { parameters: "head" }],
     representationSimilarity: pair,
+    jointAttribution: () => [model, train, queries, ia, { units: 1 }],
+    marginal: () => [joint, "neurons", {}],
+    quantityValues: () => [model, queries, { unit: units[0] }, {}],
+    trainingInfluence: () => [
+      { model, train, options: { epochs: 1, epsilonRoot: 1e-8 } },
+      queries,
+      { metasmoothness: false },
+    ],
     fitEkfac: () => [model, train, folder(), {}],
     buildGradientStore: () => [model, train, folder(), { rank: 2 }],
     appendToGradientStore: () => [model, queries, copyOf(storeFolder, folder()), {}],
@@ -121,6 +130,9 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
     refineNeurons: () => [na, {}],
     intervene: () => [model, queries, units, {}],
     generate: () => [lm, prompts, units, { tokens: 1 }],
+    inputTokens: () => [model, queries, { nodes: 2 }],
+    unitTokens: () => [lm, units, { top: 2 }],
+    wordTargets: () => [model, queries, "B"],
     iaNeurons: () => [ia, trainNeurons, {}],
     naInstances: () => [na, trainNeurons, {}],
     globalRanking: () => [ia],

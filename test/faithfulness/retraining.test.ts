@@ -159,6 +159,6 @@ test("what does not fit is refused", async () => {
   );
   const unlabelled = createInstances({ kind: "classification", rows: [[4, 5]] });
   await expect(subsetOutputs(base, train, unlabelled)).rejects.toMatchObject(
-    refusal("invalid", /label for every query/),
+    refusal("missing", /"queries" have nothing to predict \(no label\): 0 \(id "0"\)/),
   );
 });

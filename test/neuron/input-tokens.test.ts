@@ -89,11 +89,19 @@ test.each([
   expect(Math.abs(sum)).toBeGreaterThan(10 * integralTolerance);
 });
 
-test("from a zero embedding a model without biases sees directions only, and the gap says so", async () => {
+test("from a zero embedding a model that norms its embeddings sees directions only, and the gap says so", async () => {
   using model = await exact("llama");
-  const { scores, completenessGap } = await inputTokens(model, prompt, { target: "logit", of: [11], baseline: "zero" });
-  const sum = scores.reduce((total, score) => total + score, 0);
-  expect(Math.abs(completenessGap[0])).toBeGreaterThan(10 * Math.abs(sum));
+  for (const nodes of [50, 200]) {
+    const options: InputTokensOptions = { target: "logit", of: [11], nodes };
+    const [zero, mean] = [
+      await inputTokens(model, prompt, { ...options, baseline: "zero" }),
+      await inputTokens(model, prompt, { ...options, baseline: "mean" }),
+    ];
+    expect(zero.targetValues).toEqual(mean.targetValues);
+    const size = Math.abs(zero.targetValues[0]);
+    expect(Math.abs(zero.completenessGap[0])).toBeGreaterThan(0.5 * size); // more nodes do not help
+    expect(Math.abs(mean.completenessGap[0])).toBeLessThan(1e-5 * size);
+  }
 });
 
 test.each(familyCases)("neither batch nor order changes a score, for %s", async (name) => {

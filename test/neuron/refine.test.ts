@@ -114,7 +114,7 @@ test("refuse other units, none at all, and a share that is none", async () => {
   );
   await expect(
     refineNeurons(phrasings, { negatives: neuronsOf([[1, 2, 3, 4]], 2, { site: "heads" }) }),
-  ).rejects.toEqual(/heads/);
+  ).rejects.toMatchObject(refusal("mismatch", /2 × 2 neurons and 2 × 2 heads/));
   await expect(refineNeurons([])).rejects.toEqual(
     expect.objectContaining(refusal("invalid", /"attributions"/)) as Error,
   );

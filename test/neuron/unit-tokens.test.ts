@@ -74,6 +74,9 @@ test.each<[string, readonly UnitWrite[], object, string, RegExp]>([
   ["a value of another size", [{ layer: 0, unit: 0, value: [1] }], { site: "heads" }, "mismatch", /8 features/],
   ["a layer that the model has not", [{ layer: 2, unit: 0 }], {}, "invalid", /no unit 0 in layer 2/],
   ["a misspelt option", [{ layer: 0, unit: 0 }], { tops: 3 }, "unknown", /"tops"/],
+  ["values that are no numbers", [{ layer: 0, unit: 0, value: "x" as never }], {}, "invalid", /units\[0\]\.value/],
+  ["values that are not finite", [{ layer: 0, unit: 0, value: NaN }], {}, "invalid", /units\[0\]\.value/],
+  ["ranks of no token", [{ layer: 0, unit: 0, rankOf: 1.5 }], {}, "invalid", /units\[0\]\.rankOf/],
 ])("%s are refused", async (_name, units, options, code, words) => {
   await expect(unitTokens(model, units, options)).rejects.toMatchObject(refusal(code as never, words));
 });
@@ -81,4 +84,11 @@ test.each<[string, readonly UnitWrite[], object, string, RegExp]>([
 test("a post-norm model is refused, for its residual is normed after each block", async () => {
   using normed = await open("opt-post-norm-projected");
   await expect(unitTokens(normed, [{ layer: 0, unit: 0 }])).rejects.toMatchObject(refusal("unsupported", /normalises/));
+});
+
+test("what is no model is refused where heads are read too", async () => {
+  const write = { layer: 0, unit: 0, value: [1] };
+  await expect(unitTokens(null as never, [write], { site: "heads" })).rejects.toMatchObject(
+    refusal("invalid", /"model"/),
+  );
 });

@@ -135,7 +135,8 @@ test("what is no table, no array, no path and no option is refused", async () =>
   await rejects("unsupported", () => toParquet(5, join(directory, "x")));
   await rejects("unsupported", () => toCsv([{ a: 1 }, { a: "b" }], join(directory, "x")), /"a"/);
   await rejects("unknown", () => toNpy(neurons, join(directory, "x"), { array: "score" }), /"targetValues"/);
-  await rejects("invalid", () => toJson("text", join(directory, "x")), /result/);
+  for (const none of ["text", [null], {}, new Map([[1, 2]]), { kind: "instances" }, { kind: "gradientStore" }])
+    await rejects("invalid", () => toJson(none, join(directory, "x")), /"result"/);
   await rejects("invalid", () => toJson({ run: () => 1 }, join(directory, "x")), /"run"/);
   await rejects("invalid", () => toCsv(instances, ""), /path/);
   await rejects("unknown", () => toCsv(instances, join(directory, "x"), { separator: ";" } as never));

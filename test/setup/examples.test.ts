@@ -16,6 +16,9 @@ declare const influences: InstanceAttribution, influential: InstanceAttribution,
 declare const store: GradientStore;
 declare const truth: readonly number[][], flipped: readonly number[], losses: Float64Array, accuracies: readonly number[], shares: readonly Diversity[];
 declare const { title, summary, facts, sections }: Report;
+declare const joint: JointAttribution;
+declare const curve: NeuronFaithfulness, shorter: NeuronFaithfulness;
+declare const queryRelations: readonly Relation[], trainRelations: readonly Relation[];
 `;
 const names = Object.keys(attribution);
 const types = [
@@ -53,7 +56,7 @@ function programsIn(file: string): Example[] {
 }
 
 const sources = readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".ts") && !name.startsWith("cli"))
+  .filter((name) => name.endsWith(".ts") && !/^(cli|study)\//.test(name))
   .map((name) => `lib/${name}`);
 const examples = sources.flatMap(examplesIn);
 

@@ -1,10 +1,11 @@
 // A result as plain JSON, written in slices.
-import { AttributionError, expected, shown } from "../../errors";
+import { AttributionError, shown } from "../../errors";
 import { onlyKnown, pathOf } from "../../options";
 import { pacedBy } from "../../pacing";
 import { fillBeside } from "../../storage/files";
 import type { CallOptions } from "../../../types/common";
 import { shapeOf } from "../layout";
+import { requireResult } from "../require";
 
 const deepest = 32;
 const numbersAtOnce = 2048;
@@ -14,12 +15,12 @@ const charactersAtOnce = 1 << 18;
  * Writes any result as one JSON value with its provenance, for readers other than this library (`save` and `load` are its own).
  * Arrays of numbers become lists, nested by their axes: scores [query, train] are a list of lists. JSON has no NaN and no infinity:
  * they are null. The file is whole or absent. Cost: about 0.3 µs per number.
- * @example await toJson(await sufficiency(model, queries, neurons), "sufficiency.json");
+ * @example await toJson(await sufficiency(model, queries, na), "sufficiency.json");
  */
 export async function toJson(result: unknown, path: string, options: CallOptions = {}): Promise<void> {
   onlyKnown(options, ["signal", "onProgress"]);
   pathOf("path", "a file's path", path);
-  if (typeof result !== "object" || result === null) throw expected("result", "a result", result);
+  requireResult(result, "result");
   const pace = pacedBy(options.signal);
   await fillBeside(path, async (file) => {
     let text = "";
