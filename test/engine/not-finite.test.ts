@@ -10,13 +10,13 @@ import { everyCall, type Call } from "./every-call";
 
 /** They read no model, or only what a model that is finite has made. */
 const withoutForward = new Set([
-  ...["encode", "saveModel", "estimateNeuronMemory", "planGradientStore", "bm25", "randomInstances"],
+  ...["encode", "saveModel", "estimateNeuronMemory", "planGradientStore", "bm25", "randomInstances", "wordTargets"],
   ...["appendToGradientStore", "queryFeatures", "projectedGaussNewton", "dataInf", "trak"],
 ]);
 /** They take a result that no method gives for such instances, and refuse one of others. */
 const ofResults = new Set([
   ...["breakdown", "breakdown of checkpoints", "comprehensiveness", "sufficiency", "deletion", "insertion"],
-  ...["fineTuningTest", "removalCurve", "tailPatch"],
+  ...["fineTuningTest", "removalCurve", "tailPatch", "jointAttribution"],
 ]);
 const config = { model_type: "gpt2", vocab_size: 300, n_positions: 32, n_embd: 8, n_layer: 2, n_head: 2 };
 const bad = 1;

@@ -80,7 +80,8 @@ TEST(a_shard_cut_while_it_is_read_is_refused) {
   const auto cut_first = [&](int64_t first, const at::Tensor&) {
     if (first == 0) CHECK(::truncate(folder.store.shards[0].file.c_str(), 1) == 0);
   };
-  CHECK(THROWN(for_row_blocks(folder.store, {"rows", 1}, control, cut_first)).find("was cut from") != std::string::npos);
+  CHECK(THROWN(for_row_blocks(folder.store, {"rows", 1}, control, cut_first)).find("was cut from") !=
+        std::string::npos);
 }
 
 TEST(links_are_never_written_through) {

@@ -171,7 +171,7 @@ test("mean activations are the mean of what capture reads", async () => {
 test("the log-probability increase refuses a post-norm model, whose residual has no such reading", async () => {
   using model = await open("opt-post-norm-projected");
   await expect(logProbabilityIncrease(model, raggedInstances("causalLM", 1))).rejects.toMatchObject(
-    refusal("unsupported", /normalises after/),
+    refusal("unsupported", /normalises what its blocks write/),
   );
 });
 
