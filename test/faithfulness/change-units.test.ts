@@ -57,7 +57,11 @@ const someSets = (instances: Instances, units: number) =>
     Array.from({ length: units }, (_, u) => u),
   ]);
 
+/** Transformers computes the norms of Gemma in float32 whatever the model's type: its values carry that rounding. */
+const singleNorms = 5e-6;
+
 describe.each(familyCases)("%s", (name) => {
+  const tolerance = name.startsWith("gemma") ? singleNorms : doubleTolerance;
   test.each([false, true])(
     "suppressed, kept, doubled and ablated units equal PyTorch's (full forwards: %s)",
     async (fullPath) => {
@@ -79,9 +83,7 @@ describe.each(familyCases)("%s", (name) => {
           ["doubled", "scale", 2],
         ] as const) {
           const result = await changeUnits(model, instances, sets, { site, change, factor, fullPath });
-          expect(relativeDifference(result.changedValues, wanted[`${site}.${golden}`].data)).toBeLessThan(
-            doubleTolerance,
-          );
+          expect(relativeDifference(result.changedValues, wanted[`${site}.${golden}`].data)).toBeLessThan(tolerance);
           expect(Array.from(result.labels)).toEqual(Array.from(wanted["targetLabels"].data));
         }
         const ablation = wanted[`${site}.ablation`];
@@ -89,8 +91,8 @@ describe.each(familyCases)("%s", (name) => {
           Array.from({ length: ablation.data.length / rows }, (_, unit) => [unit]),
         );
         const ablated = await changeUnits(model, instances, singles, { site, fullPath });
-        expect(relativeDifference(ablated.changedValues, ablation.data)).toBeLessThan(doubleTolerance);
-        expect(relativeDifference(ablated.values, wanted["targetValues"].data)).toBeLessThan(doubleTolerance);
+        expect(relativeDifference(ablated.changedValues, ablation.data)).toBeLessThan(tolerance);
+        expect(relativeDifference(ablated.values, wanted["targetValues"].data)).toBeLessThan(tolerance);
       }
     },
   );

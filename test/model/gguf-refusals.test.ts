@@ -92,7 +92,7 @@ test.each<[string, Changes, string, RegExp]>([
     "with heads of odd size",
     keys({ "llama.attention.key_length": 7, "llama.rope.dimension_count": undefined }),
     "unsupported",
-    /heads of 7/,
+    /rotary embeddings of 7 of the 7 features of a head/,
   ],
   [
     "with groups that do not divide",
