@@ -42,7 +42,7 @@ export interface IntegratedGradientsOptions extends NeuronOptions, PositionOptio
  * and they are bisected (benchmarks/README.md has the measurements). Paths below a ReLU are always bisected: ∂F/∂w jumps there, and
  * the gap, one sum over all units, does not bound a single one.
  * Cost: one forward, and layers × nodes one-token rows forward and backward through the layers above theirs. A bisected path takes
- * 19 to 1,073 rows more: of random 3-layer ReLU models some 250 to 700.
+ * 19 to 1,073 rows more, on random ReLU models.
  * @returns scores [instance, layer, unit]
  * @example const na = await integratedGradients(model, queries); top(na, 0, 10);
  */
