@@ -18,7 +18,6 @@ import { trak } from "../../lib/instance/trak";
 import { load } from "../../lib/results/load";
 import { save } from "../../lib/results/save";
 import { top } from "../../lib/results/top";
-import type { Architecture } from "../../types/architecture";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { InstanceAttribution, JointAttribution } from "../../types/results";
@@ -28,7 +27,7 @@ import { refusal } from "../storage/refusal";
 import { dot, rowsOf, solved } from "./feature-algebra";
 import { type GoldenPair, goldenPair, selections } from "./golden-pair";
 import { gradientOf, tokenGradients } from "./token-gradients";
-import { unitEntries, type UnitEntry } from "./unit-entries";
+import { unitEntries } from "./unit-entries";
 
 /** A float32 score against the sum of float64 parts; and whole gradients as a store's float32 rows. */
 const scoreTolerance = 1e-6;
@@ -80,61 +79,6 @@ function expectSums(joint: JointAttribution, { scores, train }: InstanceAttribut
   expect(relativeDifference(own, totals)).toBeLessThan(tolerance);
 }
 
-/** Which head, or whose key-value head, each row of a fused projection is; with its share. */
-function fusedHeads(a: Architecture): { readonly head: number; readonly share: number }[][] {
-  const group = a.heads / a.keyValueHeads;
-  const query = (head: number) => [{ head, share: 1 }];
-  const shared = (own: number) =>
-    Array.from({ length: group }, (_, g) => ({ head: own * group + g, share: 1 / group }));
-  const blocks = [];
-  if (a.queryKeyValue === "concatenated") {
-    for (let head = 0; head < a.heads; head++) blocks.push(query(head));
-    for (const _ of ["key", "value"]) for (let own = 0; own < a.keyValueHeads; own++) blocks.push(shared(own));
-  } else {
-    for (let own = 0; own < a.keyValueHeads; own++) {
-      for (let g = 0; g < group; g++) blocks.push(query(own * group + g));
-      blocks.push(shared(own), shared(own));
-    }
-  }
-  return blocks.flatMap((heads) => Array.from({ length: a.headSize }, () => heads));
-}
-
-/** A layer's entries of each unit, biases as the weights' last columns: those of fused modules are laid out here. */
-function layerEntries(
-  a: Architecture,
-  modules: readonly string[],
-  first: readonly number[],
-  layer: number,
-): UnitEntry[][] {
-  const isFused = (name: string) => name.endsWith(".attention.qkv") || name.endsWith(".mlp.gateUp");
-  const plain = modules.map((_, m) => m).filter((m) => !isFused(modules[m]));
-  const entries = unitEntries(
-    a,
-    plain.map((m) => modules[m]),
-    plain.map((m) => first[m]),
-    "column",
-    layer,
-  );
-  const add = (name: string, bias: boolean, rows: { readonly unit: number; readonly share: number }[][]) => {
-    const m = modules.indexOf(`layers.${layer}.${name}`);
-    if (m < 0) return;
-    const width = a.hidden + (bias ? 1 : 0);
-    rows.forEach((owners, r) => {
-      for (const { unit, share } of owners)
-        for (let c = 0; c < width; c++) entries[unit].push({ at: first[m] + r * width + c, share });
-    });
-  };
-  if (a.queryKeyValue !== "separate")
-    add(
-      "attention.qkv",
-      a.queryKeyValueBias,
-      fusedHeads(a).map((owners) => owners.map(({ head, share }) => ({ unit: a.intermediate + head, share }))),
-    );
-  const gateAndUp = Array.from({ length: 2 * a.intermediate }, (_, r) => [{ unit: r % a.intermediate, share: 1 }]);
-  add("mlp.gateUp", a.mlpBias, gateAndUp);
-  return entries;
-}
-
 describe("joint attribution of gradient similarity", () => {
   test.each(familyCases)("of %s is the product with all entries but the unit's set to zero", async (name) => {
     using model = await open(name, { dtype: "float64" });
@@ -157,7 +101,7 @@ describe("joint attribution of gradient similarity", () => {
     const joint = await jointAttribution(model, train, queries, attribution, { units: all });
     expectSums(joint, attribution);
     const entries = Array.from({ length: layers }, (_, layer) =>
-      layerEntries(model.architecture, modules, first, layer),
+      unitEntries(model.architecture, modules, first, "column", layer),
     ).flat();
     expect(joint.layers * joint.units).toBe(entries.length);
     expect(joint.site).toBe("both");

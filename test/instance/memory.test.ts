@@ -1,18 +1,12 @@
 // Budgets of the methods over gradients: kept while running, at three sizes each, and refused where they cannot hold the least.
-import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { selectInstances } from "../../lib/data/instances";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
 import { influence } from "../../lib/instance/influence";
 import { selfInfluence } from "../../lib/instance/self-influence";
+import { expectWithinBudget } from "../engine/peak-of-child";
 import { refusal } from "../storage/refusal";
 import { type GoldenPair, goldenPair } from "./golden-pair";
-
-const megabyte = 2 ** 20;
-/** DESIGN: at most the budget and a tenth. */
-const allowance = 1.1;
-/** What libtorch keeps of its own: a compiled kernel for every shape it meets first. */
-const kernels = 300 * megabyte;
 
 let pair: GoldenPair;
 beforeAll(async () => {
@@ -67,18 +61,7 @@ const cases = works.flatMap((work, at) =>
 onLinux.each(cases)(
   "peak memory of %s above the loaded model stays within %d MB and a tenth, kernels that libtorch compiles aside",
   (work, budget) => {
-    const program = [
-      "--expose-gc",
-      "--require",
-      join(__dirname, "..", "engine", "typescript.cjs"),
-      join(__dirname, "peak-memory.ts"),
-      work,
-      `${budget} MB`,
-    ];
-    const { stdout, stderr } = spawnSync(process.execPath, program, { encoding: "utf8", timeout: 280_000 });
-    const { first, second } = JSON.parse(stdout === "" ? `"${stderr}"` : stdout) as { first: number; second: number };
-    expect(second).toBeLessThan(allowance * budget * megabyte);
-    expect(first).toBeLessThan(allowance * budget * megabyte + kernels);
+    expectWithinBudget(join(__dirname, "peak-memory.ts"), work, budget);
   },
   300_000,
 );

@@ -54,14 +54,29 @@ export function unitEntries(
       );
     }
     if (part === "attention.qkv")
-      each(3 * a.heads * size, (r) =>
-        row(
-          neurons + (a.queryKeyValue === "interleaved" ? Math.floor(r / (3 * size)) : Math.floor(r / size) % a.heads),
-          r,
-        ),
-      );
+      fusedHeads(a).forEach((owners, r) => owners.forEach(({ head, share }) => row(neurons + head, r, share)));
+    if (part === "mlp.gateUp") each(2 * a.intermediate, (r) => row(r % a.intermediate, r));
   });
   return found;
+}
+
+/** Which head, or whose key-value head, each row of a fused projection is; with its share. */
+function fusedHeads(a: Architecture): { readonly head: number; readonly share: number }[][] {
+  const group = a.heads / a.keyValueHeads;
+  const query = (head: number) => [{ head, share: 1 }];
+  const shared = (own: number) =>
+    Array.from({ length: group }, (_, g) => ({ head: own * group + g, share: 1 / group }));
+  const blocks = [];
+  if (a.queryKeyValue === "concatenated") {
+    for (let head = 0; head < a.heads; head++) blocks.push(query(head));
+    for (const _ of ["key", "value"]) for (let own = 0; own < a.keyValueHeads; own++) blocks.push(shared(own));
+  } else {
+    for (let own = 0; own < a.keyValueHeads; own++) {
+      for (let g = 0; g < group; g++) blocks.push(query(own * group + g));
+      blocks.push(shared(own), shared(own));
+    }
+  }
+  return blocks.flatMap((heads) => Array.from({ length: a.headSize }, () => heads));
 }
 
 function shapeOf(a: Architecture, part: string): Shape | undefined {
@@ -73,7 +88,8 @@ function shapeOf(a: Architecture, part: string): Shape | undefined {
     "attention.query": { outputs: query, inputs: a.hidden, bias: a.queryKeyValueBias },
     "attention.key": { outputs: keyValue, inputs: a.hidden, bias: a.queryKeyValueBias },
     "attention.value": { outputs: keyValue, inputs: a.hidden, bias: a.queryKeyValueBias },
-    "attention.qkv": { outputs: 3 * query, inputs: a.hidden, bias: a.queryKeyValueBias },
+    "mlp.gateUp": { outputs: 2 * a.intermediate, inputs: a.hidden, bias: a.mlpBias },
+    "attention.qkv": { outputs: query + 2 * keyValue, inputs: a.hidden, bias: a.queryKeyValueBias },
     "attention.output": { outputs: a.hidden, inputs: query, bias: a.attentionOutputBias },
   };
   return shapes[part];

@@ -1,17 +1,11 @@
 // The budget: estimated before, kept while running, refused where it cannot hold one row.
-import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { integratedGradients } from "../../lib/neuron/integrated-gradients";
 import { intervene } from "../../lib/neuron/intervene";
 import { estimateNeuronMemory } from "../../lib/neuron/memory";
 import { open, raggedInstances } from "../model/golden-tensors";
+import { expectWithinBudget } from "../engine/peak-of-child";
 import { refusal } from "../storage/refusal";
-
-const megabyte = 2 ** 20;
-/** DESIGN: at most the budget and a tenth. */
-const allowance = 1.1;
-/** What libtorch keeps of its own: a compiled kernel for every shape it meets first, 0.1–0.2 MB each; 230 MB were the most measured. */
-const kernels = 300 * megabyte;
 
 test.each(["opt-classification", "gpt-neox-choice", "llama", "gpt2"])(
   "the least budget that the estimate names for %s works, and one below it is refused in words",
@@ -59,18 +53,7 @@ onLinux.each([
 ] as const)(
   "peak memory of %s above the loaded model stays within %d MB and a tenth, kernels that libtorch compiles aside",
   (work, budget) => {
-    const program = [
-      "--expose-gc",
-      "--require",
-      join(__dirname, "..", "engine", "typescript.cjs"),
-      join(__dirname, "peak-memory.ts"),
-      work,
-      `${budget} MB`,
-    ];
-    const { stdout, stderr } = spawnSync(process.execPath, program, { encoding: "utf8", timeout: 580_000 });
-    const { first, second } = JSON.parse(stdout === "" ? `"${stderr}"` : stdout) as { first: number; second: number };
-    expect(second).toBeLessThan(allowance * budget * megabyte);
-    expect(first).toBeLessThan(allowance * budget * megabyte + kernels);
+    expectWithinBudget(join(__dirname, "peak-memory.ts"), work, budget);
   },
   300_000,
 );
