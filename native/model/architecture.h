@@ -20,11 +20,11 @@ struct Rotary {
   int64_t size = 0;
   double base = 10000;
   bool interleaved = false;
-  std::vector<double> factors;  // [size / 2]; empty: 1
-  double scale = 1;             // of cosines and sines
+  std::vector<double> factors = {};  // [size / 2]; empty: 1
+  double scale = 1;                  // of cosines and sines
   // For rows of more than `longest` tokens, where that is above 0: other factors, or a base that grows with the row.
   int64_t longest = 0;
-  std::vector<double> long_factors;
+  std::vector<double> long_factors = {};
   double long_scale = 1, growth = 0;
 };
 

@@ -47,11 +47,6 @@ void for_labelled_factors(const Model& model, const Instances& train, const Modu
   });
 }
 
-/// Of a matrix given by its lower triangle, decomposed in double.
-at::Tensor eigenvectors(const at::Tensor& covariance) {
-  return std::get<1>(at::linalg_eigh(covariance.to(at::kDouble))).to(covariance.scalar_type()).contiguous();
-}
-
 /// Of a matrix given by its lower triangle, decomposed in double, in its place.
 void to_eigenvectors(at::Tensor& covariance) {
   covariance.copy_(std::get<1>(at::linalg_eigh(covariance.to(at::kDouble))));
