@@ -1,6 +1,7 @@
 // All cases, in the order in which they are listed.
 import type { Benchmark } from "./benchmark";
 import { ablation } from "./cases/ablation";
+import { busy } from "./cases/busy";
 import { ekfac } from "./cases/ekfac";
 import { evaluation } from "./cases/evaluation";
 import { exactSimilarity } from "./cases/exact-similarity";
@@ -22,6 +23,7 @@ export const benchmarks: readonly Benchmark[] = [
   ekfac,
   lissa,
   storeQuery,
+  busy,
   growth,
   evaluation,
 ];

@@ -57,7 +57,11 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 /** Rows of contenders measured together; the first of them is ours. */
-export function timeRows(group: string, contenders: readonly Contender[], spreads: readonly Spread[]): Row[] {
+export function timeRows(
+  group: string,
+  contenders: readonly Pick<Contender, "name" | "note">[],
+  spreads: readonly Spread[],
+): Row[] {
   return contenders.map(({ name, note = "" }, index) => ({
     group,
     name,

@@ -3,6 +3,7 @@ import { parseArguments } from "../../benchmarks/arguments";
 import { gradientForwards } from "../../benchmarks/arithmetic";
 import { atLeast, type Benchmark, type Measurement } from "../../benchmarks/benchmark";
 import { measureAblation } from "../../benchmarks/cases/ablation";
+import { measureBusy } from "../../benchmarks/cases/busy";
 import { measureEkfac } from "../../benchmarks/cases/ekfac";
 import { measureGradients } from "../../benchmarks/cases/integrated-gradients";
 import { measureLissa, selectionsOf } from "../../benchmarks/cases/lissa";
@@ -242,3 +243,30 @@ const peer = process.env["ATTRIBUTION_KRONFLUENCE_PYTHON"];
   },
   60_000,
 );
+
+test("busy compares the default with the best setting, alone and beside loops", async () => {
+  const secondsOf: Record<string, number> = { "{}": 3, '{"ATTRIBUTION_THREADS":"1"}': 2 };
+  const { rows, bars, ratio } = await measureBusy(
+    {
+      large: optTiny,
+      small: optTiny,
+      rounds: 2,
+      repeats: 1,
+      loops: 1,
+      run: async (_, settings) => [secondsOf[JSON.stringify(settings)] ?? 4],
+    },
+    quiet,
+  );
+  expect(rows.slice(0, 4).map(({ median, repeats, timesOurs }) => [median, repeats, timesOurs])).toEqual([
+    [3, 2, 1],
+    [2, 2, 2 / 3],
+    [4, 2, 4 / 3],
+    [4, 2, 4 / 3],
+  ]);
+  expect(bars.map(({ value, wanted, holds }) => [value, wanted, holds]).slice(0, 2)).toEqual([
+    [1.5, "≤ 1.1", false],
+    [1.5, "≤ 1.5", true],
+  ]);
+  expect(bars).toHaveLength(12);
+  expect(ratio).toBe(1.5);
+});
