@@ -15,6 +15,14 @@ export function boundWaiting(environment: NodeJS.ProcessEnv = process.env): void
   environment["GOMP_SPINCOUNT"] = spinCount;
 }
 
+/** How threads wait for work, in words, with the variable that says so. */
+export function waitingOf(environment: NodeJS.ProcessEnv = process.env): string {
+  const { OMP_WAIT_POLICY: policy, GOMP_SPINCOUNT: rounds } = environment;
+  if (rounds !== undefined) return `wait ${rounds} rounds, then sleep (GOMP_SPINCOUNT)`;
+  if (policy?.toLowerCase() === "passive") return "sleep at once (OMP_WAIT_POLICY)";
+  return "wait awake (OMP_WAIT_POLICY)";
+}
+
 /** Reads a file as text; undefined where there is none. */
 export type ReadText = (path: string) => string | undefined;
 

@@ -1,5 +1,5 @@
 // What the machine grants, from files as control groups write them.
-import { boundWaiting, grantedThreads, processorQuota } from "../lib/threads";
+import { boundWaiting, grantedThreads, processorQuota, waitingOf } from "../lib/threads";
 
 const filesOf = (files: Readonly<Record<string, string>>) => (path: string) => files[path];
 
@@ -62,5 +62,13 @@ describe("waiting", () => {
     for (const environment of [nothing, spins, policy]) boundWaiting(environment);
     expect(Number(nothing["GOMP_SPINCOUNT"])).toBeGreaterThan(0);
     expect([spins, policy]).toEqual([{ GOMP_SPINCOUNT: "7" }, { OMP_WAIT_POLICY: "active" }]);
+  });
+
+  test.each([
+    [{ GOMP_SPINCOUNT: "2000" }, "wait 2000 rounds, then sleep (GOMP_SPINCOUNT)"],
+    [{ OMP_WAIT_POLICY: "PASSIVE" }, "sleep at once (OMP_WAIT_POLICY)"],
+    [{ OMP_WAIT_POLICY: "active" }, "wait awake (OMP_WAIT_POLICY)"],
+  ])("under %j is told in words", (environment, words) => {
+    expect(waitingOf(environment)).toBe(words);
   });
 });

@@ -10,6 +10,7 @@ import { evaluate } from "../../model/evaluate";
 import { integratedGradients } from "../../neuron/integrated-gradients";
 import { native } from "../../native";
 import { libraryVersion } from "../../provenance";
+import { waitingOf } from "../../threads";
 import type { Context } from "../context";
 import { examplesText } from "../examples-text";
 
@@ -57,10 +58,7 @@ async function factsOf(): Promise<(readonly [string, string])[]> {
     ["Node", process.versions.node],
     ["libtorch", `${libtorch} (built for ${compiledWith})${cuda ? ", with CUDA" : ""}`],
     ["libtorch's folder", (await libtorchFolder()) ?? "not known"],
-    [
-      "Threads",
-      `${threads} of ${availableParallelism()} cores; they wait ${process.env["OMP_WAIT_POLICY"]?.toLowerCase() === "passive" ? "asleep" : "spinning"} (OMP_WAIT_POLICY)`,
-    ],
+    ["Threads", `${threads} of ${availableParallelism()} cores; without work they ${waitingOf()}`],
     ["Vector instructions", await vectorInstructions()],
     ["Memory", `${gigabytes(freemem())} free of ${gigabytes(totalmem())}`],
   ];
