@@ -1,5 +1,7 @@
 // Two workers on two cores: threads of libtorch that wait for each other would only wait for their turn (tiny models run 10 times slower).
 process.env.ATTRIBUTION_THREADS ??= "1";
+// No test asks the real hub; those of the hub have a server of their own.
+process.env.HF_HUB_OFFLINE ??= "1";
 
 module.exports = {
   testEnvironment: "node",

@@ -10,7 +10,7 @@ export interface ProvenanceSource {
   /** Options as resolved, JSON-serialisable. */
   readonly options: Readonly<Record<string, unknown>>;
   /** None for results that no model made (BM25, random). */
-  readonly model?: Pick<Model, "hash" | "dtype"> | null;
+  readonly model?: Pick<Model, "hash" | "dtype" | "source"> | null;
   /** What was attributed, by role; only the hashes are kept. */
   readonly data: Readonly<Record<string, { readonly hash: string; readonly added?: AddedIds }>>;
   /** libtorch's version; "" where it took no part. @default "" */
@@ -23,6 +23,7 @@ export function provenance({ method, options, model = null, data, libtorch = "" 
     method,
     options: Object.freeze({ ...options }),
     modelHash: model?.hash ?? "",
+    ...(model?.source === undefined ? {} : { modelSource: Object.freeze({ ...model.source }) }),
     dataHashes: Object.freeze(Object.fromEntries(Object.entries(data).map(([role, { hash }]) => [role, hash]))),
     ...addedTokens(data),
     versions: Object.freeze({ attribution: libraryVersion(), libtorch }),

@@ -21,6 +21,17 @@ export interface CallOptions {
  * that there is none of. "missing": a file, an option or a value that the call needs is not there. "unsupported": asked for rightly, but
  * this version cannot. "mismatch": two arguments, each right, do not belong together. "corrupt": a file is damaged. "aborted": by its
  * signal. "memory": the budget, the machine's memory or the disk is too small. "native": anything else that the core or libtorch says.
+ * "network": the hub cannot be reached, or does not answer as a hub does. "denied": the hub gives this only to others, or by a token.
  */
 export type ErrorCode =
-  "invalid" | "unknown" | "missing" | "unsupported" | "mismatch" | "corrupt" | "aborted" | "memory" | "native";
+  | "invalid"
+  | "unknown"
+  | "missing"
+  | "unsupported"
+  | "mismatch"
+  | "corrupt"
+  | "aborted"
+  | "memory"
+  | "native"
+  | "network"
+  | "denied";

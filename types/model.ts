@@ -1,6 +1,14 @@
 import type { Architecture, ComputeType, Device } from "./architecture";
 import type { Tokenizer } from "./data";
 
+/** Where a model was fetched from. */
+export interface ModelSource {
+  /** The id on the hub. */
+  readonly id: string;
+  /** The commit, of 40 hexadecimal digits. */
+  readonly revision: string;
+}
+
 /** A loaded language model. Owns native memory: `close()` it, or write `using model = await loadModel(...)`. */
 export interface Model {
   readonly architecture: Architecture;
@@ -14,6 +22,8 @@ export interface Model {
   readonly parameters: number;
   /** Fingerprint of weights and architecture, hexadecimal. */
   readonly hash: string;
+  /** Absent where the model was not loaded by a hub id, or was tuned since. */
+  readonly source?: ModelSource;
   readonly closed: boolean;
   close(): void;
   [Symbol.dispose](): void;

@@ -1,3 +1,4 @@
+import type { ModelSource } from "./model";
 import type { AddedIds } from "./data";
 import type { ComputeType } from "./architecture";
 
@@ -8,6 +9,8 @@ export interface Provenance {
   readonly options: Readonly<Record<string, unknown>>;
   /** Fingerprint of the weights and the architecture. */
   readonly modelHash: string;
+  /** The hub id and the commit of the model, where it was loaded by its id. */
+  readonly modelSource?: ModelSource;
   /** Hashes of the instances by role: `instances`, or `train` and `queries`. */
   readonly dataHashes: Readonly<Record<string, string>>;
   /** The start and end tokens (ids) that `encode` has put around the inputs, by role. */

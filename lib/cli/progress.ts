@@ -69,8 +69,9 @@ function timeLeft(now: () => number): (progress: Progress) => string {
     }
     const [elapsed, made] = [now() - started, done - startedAt];
     if (elapsed < 1000 || made <= 0 || done >= total) return "";
-    const rate =
-      tokensPerSecond === undefined ? `${rounded((1000 * made) / elapsed)}/s` : `${rounded(tokensPerSecond)} tokens/s`;
+    const perSecond = (1000 * made) / elapsed;
+    const own = current === "download" ? `${rounded(perSecond / 1e6)} MB/s` : `${rounded(perSecond)}/s`;
+    const rate = tokensPerSecond === undefined ? own : `${rounded(tokensPerSecond)} tokens/s`;
     return `, ${rate}, ${duration((elapsed * (total - done)) / made)} left`;
   };
 }

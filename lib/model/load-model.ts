@@ -2,6 +2,7 @@
 // and converts them.
 import { expected } from "../errors";
 import { callNative, native, nativeLoaded, runNative } from "../native";
+import { revisionOf } from "../hub/repository";
 import { integer, oneOf, onlyKnown } from "../options";
 import type { ComputeType, Device } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
@@ -28,14 +29,18 @@ export interface LoadModelOptions extends CallOptions {
   readonly padToken?: PadToken;
   /** Seed of a newly drawn head. @default 42 */
   readonly seed?: number;
+  /** Hub ids: the branch, tag or commit. @default "main" */
+  readonly revision?: string;
 }
 
-const optionNames = ["dtype", "device", "head", "padToken", "seed", "signal", "onProgress"];
+const optionNames = ["dtype", "device", "head", "padToken", "seed", "revision", "signal", "onProgress"];
 
 /**
  * Loads a model from a directory (config.json with safetensors or pytorch_model.bin, one file or sharded), from a GGUF file
- * (Llama, Qwen2, Qwen3; with the tokenizer in it), or by a hub id that lies in the Hugging Face cache. Weights that are
- * unread, unfilled, of another shape or not finite, settings that cannot be honoured and families that are unknown are
+ * (Llama, Qwen2, Qwen3; with the tokenizer in it), or by an id on the Hugging Face hub ("owner/name", or
+ * "owner/name/file.gguf"). A path that exists wins. What the cache holds is used as it is; else the files that are needed are
+ * fetched into it, as Python's huggingface_hub does (HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE). Weights that
+ * are unread, unfilled, of another shape or not finite, settings that cannot be honoured and families that are unknown are
  * refused by name.
  * @example using model = await loadModel("models/opt-125m", { head: { kind: "classification", labels: ["Supported", "Refuted"] } });
  */
@@ -47,7 +52,8 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
   const device = oneOf(bag, "device", "cpu", devices);
   const padToken = oneOf<PadToken>(bag, "padToken", "keep", ["keep", "add"]);
   const seed = integer(bag, "seed", 42, 0);
-  const stored = await openStored(source);
+  const revision = options.revision === undefined ? undefined : revisionOf(bag);
+  const stored = await openStored(source, revision, options);
   const plan = planModel(stored.config, options.head);
   await nativeLoaded();
   const map = await stored.weights(
@@ -63,6 +69,7 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
     labels: plan.head.labels,
     dtype,
     device,
+    ...(stored.source === undefined ? {} : { source: stored.source }),
   };
   try {
     const parameters = {

@@ -3,7 +3,7 @@ import { AttributionError, expected } from "../errors";
 import { native } from "../native";
 import type { Architecture, ComputeType, Device } from "../../types/architecture";
 import type { Tokenizer } from "../../types/data";
-import type { Model } from "../../types/model";
+import type { Model, ModelSource } from "../../types/model";
 import type { NativeModel, NativeModelInfo } from "../../types/native";
 import type { Config } from "./config/config-reader";
 
@@ -15,6 +15,8 @@ export interface ModelDescription {
   readonly labels: readonly string[];
   readonly dtype: ComputeType;
   readonly device: Device;
+  /** Where the weights were fetched from. */
+  readonly source?: ModelSource;
 }
 
 interface Owned {
@@ -29,7 +31,7 @@ const tokenizerUsers = new WeakMap<Tokenizer, number>();
 
 /** Makes a Model of a native handle, which it owns from now on. */
 export function wrapModel(info: NativeModelInfo, description: ModelDescription): Model {
-  const { architecture, tokenizer, dtype, device } = description;
+  const { architecture, tokenizer, dtype, device, source } = description;
   const state: Owned = { native: info.model, description, isClosed: false };
   tokenizerUsers.set(tokenizer, (tokenizerUsers.get(tokenizer) ?? 0) + 1);
   const close = (): void => closeOnce(state);
@@ -42,6 +44,7 @@ export function wrapModel(info: NativeModelInfo, description: ModelDescription):
     labels: Object.freeze([...description.labels]),
     parameters: info.parameters,
     hash: info.hash,
+    ...(source === undefined ? {} : { source }),
     get closed() {
       return state.isClosed;
     },
@@ -76,5 +79,6 @@ export function handleOf(model: Model): NativeModel {
 
 /** A model with other weights and otherwise as `model`, for example its fine-tuned copy. */
 export function wrapLike(model: Model, info: NativeModelInfo): Model {
-  return wrapModel(info, ownedOf(model).description);
+  const { source: _source, ...description } = ownedOf(model).description;
+  return wrapModel(info, description);
 }

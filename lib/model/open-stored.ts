@@ -1,5 +1,6 @@
 // Opens a stored model: a directory in Hugging Face's form, or a GGUF file.
 import { join } from "node:path";
+import type { CallOptions } from "../../types/common";
 import { openTokenizer } from "../data/tokenizer";
 import { fileExists, readJsonObject } from "../storage/files";
 import type { Tokenizer } from "../../types/data";
@@ -10,10 +11,15 @@ import { mapWeights } from "./weights/checkpoint-weights";
 import { findModel } from "./weights/source";
 import type { StoredModel } from "./weights/stored-model";
 
-/** What `source` means: a directory, a GGUF file, or a hub id in the Hugging Face cache. */
-export async function openStored(source: string): Promise<StoredModel> {
-  const { path, form } = await findModel(source);
-  return form === "gguf" ? openGguf(path) : openDirectory(path);
+/** What `source` means: a directory, a GGUF file, or a hub id. */
+export async function openStored(
+  source: string,
+  revision: string | undefined,
+  call: CallOptions,
+): Promise<StoredModel> {
+  const { path, form, hub } = await findModel(source, revision, call);
+  const stored = await (form === "gguf" ? openGguf(path) : openDirectory(path));
+  return hub === undefined ? stored : { ...stored, source: hub };
 }
 
 async function openDirectory(directory: string): Promise<StoredModel> {

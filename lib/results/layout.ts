@@ -67,11 +67,15 @@ type Checks = readonly (readonly [field: string, passes: boolean])[];
 
 function provenanceChecks({ provenance }: Record<string, unknown>): Checks {
   if (!isObject(provenance)) return [["provenance", false]];
-  const { method, options, modelHash, dataHashes, versions, dtype } = provenance;
+  const { method, options, modelHash, modelSource, dataHashes, versions, dtype } = provenance;
   return [
     ["provenance.method", isText(method)],
     ["provenance.options", isObject(options)],
     ["provenance.modelHash", isText(modelHash)],
+    [
+      "provenance.modelSource",
+      modelSource === undefined || (isObject(modelSource) && Object.values(modelSource).every(isText)),
+    ],
     ["provenance.dataHashes", isObject(dataHashes) && Object.values(dataHashes).every(isText)],
     ["provenance.versions", isObject(versions) && Object.values(versions).every(isText)],
     ["provenance.dtype", isText(dtype)],

@@ -31,6 +31,11 @@ export async function readShards(
   return [...tensors.values()];
 }
 
+/** The names of the files that an index names. */
+export async function shardNames(index: string): Promise<readonly string[]> {
+  return [...new Set((await readWeightMap(index)).values())];
+}
+
 async function readWeightMap(index: string): Promise<Map<string, string>> {
   const bytes = await withFile(index, (file) => {
     if (file.size > longestIndex) throw corrupt(index, `expected at most ${longestIndex} bytes but found ${file.size}`);

@@ -32,7 +32,8 @@ const tuning = z
 const model = z
   .strictObject({
     name: name.describe("What tables call the model."),
-    path: z.string().min(1).optional().describe("A folder, a GGUF file or a cached hub id."),
+    path: z.string().min(1).optional().describe("A folder, a GGUF file or a hub id."),
+    revision: z.string().min(1).optional().describe("Of a hub id: the branch, tag or commit."),
     create: z
       .record(z.string(), z.unknown())
       .optional()

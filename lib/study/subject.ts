@@ -113,6 +113,7 @@ async function baseModel({ definition, model, data, root }: SubjectRequest, call
     head,
     seed: definition.seed,
     ...(model.padToken && { padToken: model.padToken }),
+    ...(model.revision && { revision: model.revision }),
     ...call,
   });
 }

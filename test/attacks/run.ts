@@ -56,7 +56,7 @@ async function runWatched(name: string, seed: number, most: number, seconds: num
         __filename,
         ...["--child", name, String(seed), String(next), String(most), String(until)],
       ],
-      { stdio: ["ignore", "pipe", "pipe"], env: { ATTRIBUTION_THREADS: "1", ...process.env } },
+      { stdio: ["ignore", "pipe", "pipe"], env: { ATTRIBUTION_THREADS: "1", HF_HUB_OFFLINE: "1", ...process.env } },
     );
     const { last, how, found } = await watch(child);
     findings.push(...found.map((words) => `${name}, seed ${seed}, ${words}`));

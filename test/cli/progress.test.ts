@@ -52,6 +52,15 @@ describe("progress", () => {
     expect(written()).toContain("✓ Fine-tuning (0.0 s): accuracy 0.91");
   });
 
+  test("of a download is in megabytes", () => {
+    const { start, wait, written } = recorded(true);
+    const step = start("Loading someone/tiny");
+    step.onProgress({ done: 0, total: 40e6, stage: "download" });
+    wait(2000);
+    step.onProgress({ done: 10e6, total: 40e6, stage: "download" });
+    expect(written()).toContain("25 %, 5.0 MB/s, 6.0 s left");
+  });
+
   test("elsewhere writes nothing", () => {
     const { start, wait, written } = recorded(false);
     const step = start("Influence");

@@ -11,6 +11,7 @@ const libRows = [
   ["statistics"],
   ["native"],
   ["storage"],
+  ["hub"],
   ["data"],
   ["model"],
   ["provenance"],

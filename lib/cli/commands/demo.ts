@@ -38,7 +38,7 @@ export function demoCommand(program: Command, context: () => Context): void {
     )
     .option("--queries <n>", "held-out rows that are attributed (default: 40; own model: 30)", wholeFrom(1))
     .option("--no-tuning-test", "leave the fine-tuning test out, the longest step")
-    .option("--model <dir>", "your own model: a folder, a GGUF file or a cached hub id")
+    .option("--model <dir>", "your own model: a folder, a GGUF file or a hub id")
     .option("--data <file>", "your own labelled rows, as JSON lines with any fields")
     .option("--test <file>", "held-out rows in the same form (default: a fifth of --data, at most 200)")
     .option("--epochs <n>", "of fine-tuning; 0 takes the model as it is (default: 3)", wholeFrom(0))

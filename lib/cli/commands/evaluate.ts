@@ -10,7 +10,7 @@ export function evaluateCommand(program: Command, context: () => Context): void 
   const command = program
     .command("evaluate")
     .description("accuracy and loss of a model on a data set")
-    .argument("<model>", "a folder, a GGUF file or a cached hub id")
+    .argument("<model>", "a folder, a GGUF file or a hub id")
     .argument("<data>", "a file: JSONL, CSV, or one of the known data sets with --format")
     .option("--json", "everything as JSON: each row's prediction, probability and loss")
     .addHelpText(

@@ -46,7 +46,7 @@ export function explainCommand(program: Command, context: () => Context): void {
   const command = program
     .command("explain")
     .description("where a prediction comes from: training instances, neurons and heads")
-    .argument("<model>", "a folder, a GGUF file or a cached hub id")
+    .argument("<model>", "a folder, a GGUF file or a hub id")
     .argument("<text>", "a prompt, fields as JSON, or a file of prompts (.jsonl, .txt)")
     .option("--data <file>", "training rows that the prediction may come from")
     .option("--store <folder>", "a gradient store of training rows, made by `attribution index`")

@@ -11,7 +11,7 @@ export function indexCommand(program: Command, context: () => Context): void {
   const command = program
     .command("index")
     .description("keep the gradients of training data in a store; killed at any moment, it goes on")
-    .argument("<model>", "a folder, a GGUF file or a cached hub id")
+    .argument("<model>", "a folder, a GGUF file or a hub id")
     .argument("<data>", "training rows")
     .argument("<store>", "the folder of the store")
     .option("--append", "add the rows to a finished store")

@@ -14,7 +14,7 @@ export function modelsCommand(program: Command, context: () => Context): void {
   const command = program
     .command("models")
     .description("what a model is: family, sizes, head, tokenizer, and the memory that each method would take")
-    .argument("<model>", "a folder, a GGUF file or a cached hub id")
+    .argument("<model>", "a folder, a GGUF file or a hub id")
     .option("--json", "as JSON")
     .addHelpText(
       "after",

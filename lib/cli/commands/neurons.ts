@@ -13,7 +13,7 @@ export function neuronsCommand(program: Command, context: () => Context): void {
   const command = program
     .command("neurons")
     .description("the neurons or attention heads that a prediction rests on")
-    .argument("<model>", "a folder, a GGUF file or a cached hub id")
+    .argument("<model>", "a folder, a GGUF file or a hub id")
     .argument("<text>", "a prompt, fields as JSON, or a file of prompts (.jsonl, .txt)")
     .addOption(
       new Option("--method <name>", "how units are scored").choices(neuronMethodNames).default("integratedGradients"),

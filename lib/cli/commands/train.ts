@@ -13,7 +13,7 @@ export function trainCommand(program: Command, context: () => Context): void {
   const command = program
     .command("train")
     .description("fine-tune a model on a data set and save it")
-    .argument("<model>", "a folder, a GGUF file or a cached hub id")
+    .argument("<model>", "a folder, a GGUF file or a hub id")
     .argument("<data>", "training rows; rows with labels make a classifier, unless --head says otherwise")
     .argument("<out>", "the folder for the tuned model")
     .option("--evaluation-data <file>", "held-out rows, evaluated after each epoch")

@@ -8,7 +8,10 @@ import { readSafetensors } from "../../storage/safetensors";
 import { readShards } from "../../storage/shards";
 
 /** Where weights are looked for, in this order, as transformers does. */
-const containers: readonly { readonly file: string; readonly read: (path: string) => Promise<ListedTensor[]> }[] = [
+export const containers: readonly {
+  readonly file: string;
+  readonly read: (path: string) => Promise<ListedTensor[]>;
+}[] = [
   { file: "model.safetensors", read: readSafetensors },
   { file: "model.safetensors.index.json", read: (path) => readShards(path, readSafetensors) },
   { file: "pytorch_model.bin", read: readPytorchBin },

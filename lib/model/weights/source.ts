@@ -1,19 +1,32 @@
-// Where a model's files are: a directory, a GGUF file, or a hub id whose snapshot lies in the Hugging Face cache. Nothing is
-// downloaded.
+// Where a model's files are: a directory, a GGUF file, or a hub id, whose files are in the cache or are fetched into it.
 import { readdir } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import type { CallOptions } from "../../../types/common";
 import { AttributionError } from "../../errors";
-import { refuseAdapter } from "./checkpoint";
+import { hubFileOf, isHubId } from "../../hub/repository";
 import { directoryExists, fileExists, withFile } from "../../storage/files";
+import { refuseAdapter } from "./checkpoint";
+import { findOnHub, type FoundModel } from "./hub-model";
 
-export interface FoundModel {
-  readonly path: string;
-  readonly form: "directory" | "gguf";
+/** What `source` means; "missing" with what to do where there is nothing. A path that exists is never looked for on the hub. */
+export async function findModel(source: string, revision: string | undefined, call: CallOptions): Promise<FoundModel> {
+  const found = await findPath(source);
+  if (found !== undefined) {
+    if (revision === undefined) return found;
+    throw new AttributionError("invalid", `"revision" is for hub ids, but ${found.path} is a path. Leave it out`);
+  }
+  const inside = hubFileOf(source);
+  if (inside !== undefined) return findOnHub(inside.id, inside.file, revision ?? "main", call);
+  if (!isHubId(source))
+    throw new AttributionError(
+      "missing",
+      `No directory or file ${resolve(source)}, and "${source}" is no hub id ("owner/name")`,
+    );
+  return findOnHub(source, undefined, revision ?? "main", call);
 }
 
-/** What `source` means; "missing" with what to do where there is nothing. */
-export async function findModel(source: string): Promise<FoundModel> {
+/** The directory or GGUF file at a path; undefined where nothing is there. */
+async function findPath(source: string): Promise<FoundModel | undefined> {
   const path = resolve(source);
   if (await directoryExists(path)) {
     if (await fileExists(join(path, "config.json"))) return { path, form: "directory" };
@@ -25,21 +38,11 @@ export async function findModel(source: string): Promise<FoundModel> {
         : `Give the path of the GGUF file itself: ${join(path, gguf)}`;
     throw new AttributionError("missing", `${path} has no config.json. ${words}`);
   }
-  if (await fileExists(path)) {
-    if (await isGguf(path)) return { path, form: "gguf" };
-    throw new AttributionError(
-      "invalid",
-      `Expected ${path} to be a GGUF file, or a directory with config.json and weights`,
-    );
-  }
-  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(source) || source.startsWith("."))
-    throw new AttributionError("missing", `No directory or file ${path}`);
-  const snapshot = await findSnapshot(source);
-  if (snapshot !== undefined) return { path: snapshot, form: "directory" };
+  if (!(await fileExists(path))) return undefined;
+  if (await isGguf(path)) return { path, form: "gguf" };
   throw new AttributionError(
-    "missing",
-    `No directory ${path}, and "${source}" is not in the Hugging Face cache (${hubCache()}). ` +
-      `Nothing is downloaded here: fetch it first, for example with \`hf download ${source}\`, or give the path of a directory or GGUF file`,
+    "invalid",
+    `Expected ${path} to be a GGUF file, or a directory with config.json and weights`,
   );
 }
 
@@ -47,27 +50,4 @@ export async function findModel(source: string): Promise<FoundModel> {
 async function isGguf(path: string): Promise<boolean> {
   if (path.toLowerCase().endsWith(".gguf")) return true;
   return withFile(path, async (file) => file.size >= 4 && (await file.read(0, 4)).toString("latin1") === "GGUF");
-}
-
-/** As huggingface_hub finds it. */
-function hubCache(): string {
-  const { HF_HUB_CACHE: cache, HF_HOME: home, XDG_CACHE_HOME: caches } = process.env;
-  if (cache !== undefined && cache !== "") return cache;
-  if (home !== undefined && home !== "") return join(home, "hub");
-  return join(caches !== undefined && caches !== "" ? caches : join(homedir(), ".cache"), "huggingface", "hub");
-}
-
-const longestRef = 1024; // bytes
-
-/** The snapshot that `main` points to, else the only one there is. */
-async function findSnapshot(id: string): Promise<string | undefined> {
-  const root = join(hubCache(), `models--${id.replaceAll("/", "--")}`);
-  const main = await withFile(join(root, "refs", "main"), ({ size, read }) => read(0, Math.min(size, longestRef))).then(
-    (bytes) => bytes.toString("utf8"),
-    () => "",
-  );
-  const snapshots = await readdir(join(root, "snapshots")).catch((): string[] => []);
-  const commit = snapshots.includes(main.trim()) ? main.trim() : snapshots.length === 1 ? snapshots[0] : undefined;
-  const directory = commit === undefined ? undefined : join(root, "snapshots", commit);
-  return directory !== undefined && (await fileExists(join(directory, "config.json"))) ? directory : undefined;
 }
