@@ -77,6 +77,7 @@ export { inputTokens, type InputTokensOptions } from "./neuron/input-tokens";
 export { unitTokens, type UnitTokens, type UnitTokensOptions, type UnitWrite } from "./neuron/unit-tokens";
 export { wordTargets } from "./neuron/target-words";
 export { refineNeurons, type RefineOptions } from "./neuron/refine";
+export { categoricalChange, knowledgeSymmetry, type KnowledgeTestOptions } from "./neuron/knowledge-tests";
 export { intervene, type InterveneOptions } from "./neuron/intervene";
 export { generate, type GenerateOptions } from "./neuron/generate";
 export type { ChangeOptions, UnitList } from "./neuron/changed-units";
@@ -96,6 +97,8 @@ export { sufficiency } from "./faithfulness/sufficiency";
 export { comprehensiveness } from "./faithfulness/comprehensiveness";
 export { deletion } from "./faithfulness/deletion";
 export { insertion } from "./faithfulness/insertion";
+export { circuit, type CircuitOptions } from "./faithfulness/circuit";
+export { circuitCurve, type CircuitCurveOptions } from "./faithfulness/circuit-curve";
 export { shapleyValues, type ShapleyOptions } from "./faithfulness/shapley";
 export {
   fineTuningTest,
@@ -117,6 +120,8 @@ export {
   type RemovalCurveOptions,
   type RemovalPoint,
 } from "./faithfulness/removal-curve";
+export { unitRemovalCurve, type UnitRemovalCurve, type UnitRemovalPoint } from "./faithfulness/unit-removal-curve";
+export type { UnitRemovalChange, UnitRemovalCurveOptions } from "./faithfulness/unit-removal-jobs";
 export { tailPatch, type TailPatch, type TailPatchOptions } from "./faithfulness/tail-patch";
 export type { RetrainingOptions } from "./faithfulness/retraining";
 export type { NeuronTestOptions } from "./faithfulness/neuron-test";
@@ -155,8 +160,10 @@ export { renderReport, writeReport } from "./report/render";
 export { AttributionError } from "./errors";
 export type * from "../types/analysis";
 export type * from "../types/architecture";
+export type * from "../types/circuits";
 export type * from "../types/common";
 export type * from "../types/data";
+export type * from "../types/knowledge";
 export type * from "../types/model";
 export type * from "../types/quantity";
 export type * from "../types/report";

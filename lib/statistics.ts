@@ -49,6 +49,27 @@ export async function pacedBootstrapMean(
   return interval(center, means, level);
 }
 
+/**
+ * Statistics of `count` units of observation with their bootstrap intervals: `statistics` gets the indices that a resample picks, with
+ * repetition, and returns the same number of values each time; the estimates' means are those of all indices once.
+ */
+export async function pacedBootstrapOf(
+  count: number,
+  statistics: (picks: Int32Array) => readonly number[],
+  pace: () => Promise<void>,
+  { seed = 42, resamples = 1000, level = 0.95 }: BootstrapOptions = {},
+): Promise<Estimate[]> {
+  const centers = statistics(Int32Array.from({ length: count }, (_, i) => i));
+  const { below } = createRandom(seed);
+  const found = centers.map(() => new Float64Array(resamples));
+  for (let i = 0; i < resamples; i++) {
+    const values = statistics(Int32Array.from({ length: count }, () => below(count)));
+    found.forEach((list, at) => (list[i] = values[at]));
+    await pace();
+  }
+  return centers.map((center, at) => interval(center, found[at], level));
+}
+
 function bootstrap(
   values: Numbers,
   { seed = 42, resamples = 1000, level = 0.95 }: BootstrapOptions,

@@ -111,13 +111,18 @@ export interface NativeUnitWrites {
 
 /** Attribution patching by a rule of its own. */
 export interface NativePatchingParams {
-  readonly site: "neurons" | "heads";
+  readonly site: "neurons" | "heads" | "both";
+  /** What of a head takes the counterfactual's value. */
+  readonly part: "output" | "query" | "key" | "value";
+  /** GradDrop: the mean over dropped layers of the absolute scores. */
+  readonly dropLayers: boolean;
   readonly target: NativeTarget;
   readonly rule: "gradient" | "relp" | "gim";
   /** relp: attention patterns are constants of the backward. */
   readonly detachAttention: boolean;
   /** [layer, feature]; empty is zero. Without a meaning beside `counterfactual`. */
-  readonly baseline: Float32Array;
+  readonly neuronBaseline: Float32Array;
+  readonly headBaseline: Float32Array;
   /** Prompts whose values at their readout are the baseline, one for each instance. */
   readonly counterfactual?: NativeInstances;
   readonly batchTokens: number;

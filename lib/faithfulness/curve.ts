@@ -55,7 +55,7 @@ export interface Curve {
 }
 
 /** Set entries that a native call gets at a time: 16 MB. */
-const unitsAtOnce = 1 << 22;
+export const unitsAtOnce = 1 << 22;
 
 export async function curveOf(
   model: Model,
@@ -66,7 +66,8 @@ export async function curveOf(
   given: Readonly<Record<string, unknown>>,
   call?: CallOptions,
 ): Promise<Curve> {
-  checkMatch(model, instances, attribution);
+  checkUnits(model, attribution);
+  checkRows(instances, attribution);
   requireModelOf(model, attribution, given);
   const pace = pacedBy(call?.signal);
   const column = (): Float64Array => new Float64Array(instances.size);
@@ -135,7 +136,8 @@ function fill(curve: Curve, { sizes, controls }: SetPlan, changed: NativeUnitSet
   }
 }
 
-function checkMatch({ architecture }: Model, instances: Instances, attribution: NeuronAttribution): void {
+/** "mismatch" where the attribution's units are not the model's. */
+export function checkUnits({ architecture }: Model, attribution: NeuronAttribution): void {
   const units = unitsOf(architecture, attribution.site);
   if (attribution.layers !== architecture.layers || attribution.units !== units) {
     throw new AttributionError(
@@ -143,6 +145,10 @@ function checkMatch({ architecture }: Model, instances: Instances, attribution: 
       `The attribution has ${attribution.layers} × ${attribution.units} units, but the model's ${attribution.site} are ${architecture.layers} × ${units}`,
     );
   }
+}
+
+/** "mismatch" where the attribution's rows are not the instances. */
+export function checkRows(instances: Instances, attribution: NeuronAttribution): void {
   if (attribution.instances !== instances.size || attribution.instanceIds.some((id, i) => id !== instances.ids[i])) {
     throw new AttributionError(
       "mismatch",

@@ -95,7 +95,8 @@ function areas({ values, columns }: Curve, fractions: readonly number[], field: 
   });
 }
 
-function fractionsOf(value: unknown): number[] {
+/** Sorted different shares within 0–1, at least two. */
+export function fractionsOf(value: unknown): number[] {
   const words = "a list of at least two different shares within 0–1";
   if (!Array.isArray(value)) throw expected("fractions", words, value);
   for (const fraction of value as unknown[])

@@ -74,7 +74,8 @@ function controlsOf(
   };
 }
 
-function randomOrder(count: number, random: Random): Int32Array {
+/** The numbers 0 … count − 1 in a random order. */
+export function randomOrder(count: number, random: Random): Int32Array {
   const order = Int32Array.from({ length: count }, (_, i) => i);
   for (let last = count - 1; last > 0; last--) {
     const other = random.below(last + 1);

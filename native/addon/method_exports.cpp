@@ -156,12 +156,20 @@ Napi::Value patching_scores_export(const Napi::CallbackInfo& info) {
   const Instances instances = instances_of(info[1]);
   const auto p = info[2].As<Napi::Object>();
   PatchingOptions o;
-  o.site = site_field(p);
+  const std::string site = string_field(p, "site");
+  if (site != "neurons" && site != "heads" && site != "both") fail(Code::invalid, "\"", site, "\" is no site of units");
+  o.neurons = site != "heads";
+  o.heads = site != "neurons";
+  o.part = choice_field<HeadPart>(
+      p, "part",
+      {{"output", HeadPart::output}, {"query", HeadPart::query}, {"key", HeadPart::key}, {"value", HeadPart::value}});
+  o.drop_layers = boolean_field(p, "dropLayers");
   o.target = target_of(object_field(p, "target"));
   o.rule.rule = choice_field<BackwardRule>(
       p, "rule", {{"gradient", BackwardRule::gradient}, {"relp", BackwardRule::relp}, {"gim", BackwardRule::gim}});
   o.rule.detach_attention = boolean_field(p, "detachAttention");
-  o.baseline = matrix_field(p, "baseline", site_width(model->architecture, o.site));
+  o.neuron_baseline = replacement_field(p, "neuronBaseline", *model, Site::neurons);
+  o.head_baseline = replacement_field(p, "headBaseline", *model, Site::heads);
   o.batch_tokens = integer_field(p, "batchTokens");
   o.memory_bytes = integer_field(p, "memoryBytes");
   if (p.Get("counterfactual").IsObject()) o.counterfactual = instances_of(p.Get("counterfactual"));

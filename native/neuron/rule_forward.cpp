@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "core/error.h"
-#include "model/attention.h"
+#include "model/linear.h"
 #include "model/norm.h"
 #include "model/transformer.h"
 
@@ -29,6 +29,18 @@ struct WarmSoftmax : torch::autograd::Function<WarmSoftmax> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor s = context->get_saved_variables()[0];
     return {s * (gradients[0] - (gradients[0] * s).sum(-1, true))};
+  }
+};
+
+/// The same values; the gradient times a factor that is read at the backward.
+struct Gate : torch::autograd::Function<Gate> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& factor) {
+    context->saved_data["factor"] = factor;
+    return x.view_as(x);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    return {gradients[0] * context->saved_data["factor"].toTensor(), at::Tensor()};
   }
 };
 
@@ -57,8 +69,9 @@ at::Tensor activation_by_ratio(const Architecture& a, const at::Tensor& x) {
 
 class RuleForward {
  public:
-  RuleForward(const Model& model, const Batch& batch, const RuleOptions& options, const Hooks& hooks)
-      : model_(model), a_(model.architecture), batch_(batch), o_(options), hooks_(hooks) {}
+  RuleForward(const Model& model, const Batch& batch, const RuleOptions& options, const RuleTaps& taps,
+              const Hooks& hooks)
+      : model_(model), a_(model.architecture), batch_(batch), o_(options), taps_(taps), hooks_(hooks) {}
 
   at::Tensor run() const {
     const PositionTables tables = position_tables(model_, batch_);
@@ -67,6 +80,7 @@ class RuleForward {
       const bool plain = o_.rule == BackwardRule::gradient;
       const at::Tensor input = attention_input(model_, layer, x, hooks_);
       const QueryKeyValue qkv = project(model_, layer, input, tables.rotations, hooks_);
+      if (taps_.projections) taps_.projections(layer, qkv);
       const at::Tensor heads =
           plain ? attend(model_, layer, qkv, batch_, tables, hooks_) : attention(layer, qkv, tables);
       const at::Tensor mid = after_attention(model_, layer, x, heads, hooks_);
@@ -121,21 +135,28 @@ class RuleForward {
   const Architecture& a_;
   const Batch& batch_;
   const RuleOptions& o_;
+  const RuleTaps& taps_;
   const Hooks& hooks_;
 };
 
 }  // namespace
 
-at::Tensor rule_forward(const Model& model, const Batch& batch, const RuleOptions& options,
-                        const std::function<at::Tensor(Site, int64_t, const at::Tensor&)>& site) {
+at::Tensor rule_forward(const Model& model, const Batch& batch, const RuleOptions& options, const RuleTaps& taps) {
   Hooks hooks;
-  hooks.site = site;
+  hooks.site = taps.site;
+  if (taps.gates.defined()) {
+    hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& x) {
+      const at::Tensor out = apply(linear, x);
+      const bool writes = id.module == Module::attention_output || id.module == Module::down;
+      return writes ? Gate::apply(out, taps.gates[id.layer]) : out;
+    };
+  }
   if (options.rule != BackwardRule::gradient) {
     hooks.norm = [&](ModuleId, const Norm& norm, const at::Tensor& x) {
       return norm_with_constant_scale(model, norm, x, options.rule);
     };
   }
-  return RuleForward(model, batch, options, hooks).run();
+  return RuleForward(model, batch, options, taps, hooks).run();
 }
 
 }  // namespace attribution

@@ -3,6 +3,7 @@
 #pragma once
 #include <ATen/ATen.h>
 
+#include "model/attention.h"
 #include "model/batch.h"
 #include "model/hooks.h"
 
@@ -18,8 +19,18 @@ struct RuleOptions {
   bool detach_attention = false;  // relp: attention patterns constant too
 };
 
-/// What the head reads, [token, embedding]; `site` sees the sites' values as hooks do, the neurons' and the heads'.
-at::Tensor rule_forward(const Model& model, const Batch& batch, const RuleOptions& options,
-                        const std::function<at::Tensor(Site, int64_t layer, const at::Tensor&)>& site);
+/// What a caller watches of such a forward.
+struct RuleTaps {
+  /// Sees the sites' values as hooks do, the neurons' and the heads'.
+  std::function<at::Tensor(Site, int64_t layer, const at::Tensor&)> site;
+  /// Sees each layer's projections, rotated.
+  std::function<void(int64_t layer, const QueryKeyValue&)> projections;
+  /// [layer] factors of the gradients that flow back through what the layer writes to the residual, read at the
+  /// backward: set them between two backwards over one forward. Undefined: all 1.
+  at::Tensor gates;
+};
+
+/// What the head reads, [token, embedding].
+at::Tensor rule_forward(const Model& model, const Batch& batch, const RuleOptions& options, const RuleTaps& taps);
 
 }  // namespace attribution

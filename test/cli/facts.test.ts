@@ -6,7 +6,7 @@ import { keep } from "../../lib/cli/facts/asking";
 import { factsDemo } from "../../lib/cli/facts/facts";
 import type { FactsSize } from "../../lib/cli/facts/findings";
 import { asked, countryQuiz, type Quiz } from "../../lib/cli/facts/questions";
-import { placeOf, randomLike } from "../../lib/cli/facts/units";
+import { placeOf, randomLike } from "../../lib/neuron/random-units";
 import { wordTokenizer } from "../../lib/study/claims/word-tokenizer";
 import { createInstances } from "../../lib/data/instances";
 import { createModel } from "../../lib/model/create-model";

@@ -16,7 +16,7 @@ const withoutForward = new Set([
 /** They take a result that no method gives for such instances, and refuse one of others. */
 const ofResults = new Set([
   ...["breakdown", "breakdown of checkpoints", "comprehensiveness", "sufficiency", "deletion", "insertion"],
-  ...["fineTuningTest", "removalCurve", "tailPatch", "jointAttribution"],
+  ...["fineTuningTest", "removalCurve", "unitRemovalCurve", "tailPatch", "jointAttribution", "circuit", "circuitCurve"],
 ]);
 const config = { model_type: "gpt2", vocab_size: 300, n_positions: 32, n_embd: 8, n_layer: 2, n_head: 2 };
 const bad = 1;

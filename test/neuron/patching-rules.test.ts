@@ -78,6 +78,47 @@ test("values and predictions are the model's own under every rule, in any batch,
   }
 });
 
+describe.each(["gpt2", "llama", "qwen3"])("AtP* on %s is PyTorch's", (name) => {
+  test.each(["query", "key", "value"] as const)("for each head's %s, with the softmax made again", async (part) => {
+    using model = await open(name, { dtype: "float64" });
+    const tensors = await goldenTensors("patching-star", `${name}.safetensors`);
+    const [instances, against] = [rowsAs(tensors), rowsAs(tensors, "against.")];
+    const { scores } = await attributionPatching(model, instances, { site: "heads", part, against, target: "logit" });
+    expect(relativeDifference(scores, tensors[part].data)).toBeLessThan(goldenTolerance);
+  });
+
+  test("with dropped layers, of both sites", async () => {
+    using model = await open(name, { dtype: "float64" });
+    const tensors = await goldenTensors("patching-star", `${name}.safetensors`);
+    for (const site of ["neurons", "heads"] as const) {
+      const { scores } = await attributionPatching(model, rowsAs(tensors), { site, gradDrop: true, target: "logit" });
+      expect(relativeDifference(scores, tensors[`dropped.${site}`].data)).toBeLessThan(goldenTolerance);
+    }
+  });
+});
+
+test("a query's corrected score is that of the head's output which the query makes", async () => {
+  using model = await open("llama-gqa", { dtype: "float64" });
+  const instances = raggedInstances("causalLM", 4);
+  const options = { site: "heads", target: "logit", rule: "relp", against: instances } as const;
+  for (const part of ["query", "key", "value"] as const)
+    // against itself nothing changes
+    expect(
+      Math.max(...(await attributionPatching(model, instances, { ...options, part })).scores.map(Math.abs)),
+    ).toBeLessThan(1e-12);
+});
+
+test("queries of prompts of other lengths are refused", async () => {
+  using model = await open("llama");
+  const [instances, against] = [
+    createInstances({ kind: "causalLM", rows: [[5, 6]] }),
+    createInstances({ kind: "causalLM", rows: [[5, 6, 7]] }),
+  ];
+  await expect(attributionPatching(model, instances, { site: "heads", part: "query", against })).rejects.toMatchObject(
+    refusal("mismatch", /2 tokens/),
+  );
+});
+
 const two = createInstances({ kind: "causalLM", rows: [[5], [6]] });
 test.each<[string, AttributionPatchingOptions, string, RegExp]>([
   ["an unknown rule", { rule: "lrp" as never }, "invalid", /"rule"/],
@@ -85,6 +126,8 @@ test.each<[string, AttributionPatchingOptions, string, RegExp]>([
   ["two baselines", { against: two, baseline: "zero" }, "invalid", /"against"/],
   ["other positions", { rule: "relp", positions: "all" }, "unsupported", /"positions"/],
   ["an engine", { rule: "relp", engine: "full" }, "unsupported", /"engine"/],
+  ["the query of a neuron", { part: "query", against: two }, "invalid", /site: "heads"/],
+  ["a query of no other prompt", { part: "query", site: "heads" }, "missing", /"against"/],
   ["too few other prompts", { against: two }, "mismatch", /counterfactual/],
   ["too small a budget", { rule: "relp", memory: 1 }, "memory", /"memory"/],
 ])("%s is refused", async (_name, options, code, words) => {

@@ -1,6 +1,7 @@
 // Suppressing and doubling the refined and the specific units of each fact, beside as many random units of the same layers: on the
 // fact itself, on its phrasings kept out, and on facts with other answers that had no part in choosing them.
 import { changeUnits } from "../../neuron/changed-units";
+import { randomLike } from "../../neuron/random-units";
 import { createRandom, shuffle } from "../../random";
 import { bootstrapMean } from "../../statistics";
 import type { CallOptions } from "../../../types/common";
@@ -10,7 +11,6 @@ import type { Estimate } from "../../../types/results";
 import type { Session } from "../session";
 import { questionsAt, sameAnswer, type Answers, type KeptFacts, type KnownFact } from "./asking";
 import { unitKinds, type Attributed, type UnitKind } from "./attributing";
-import { randomLike } from "./units";
 
 export const groups = [
   "the fact itself",

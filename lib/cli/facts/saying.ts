@@ -4,7 +4,7 @@ import type { Model } from "../../../types/model";
 import type { Session } from "../session";
 import { questionsAt, type Answers, type KnownFact } from "./asking";
 import { unitKinds, type Attributed, type UnitKind } from "./attributing";
-import { placeOf } from "./units";
+import { placeOf } from "../../neuron/random-units";
 
 export interface Said {
   readonly fact: number;

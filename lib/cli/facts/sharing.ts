@@ -1,6 +1,7 @@
 // How much two questions share of their top units: two phrasings of a fact, two facts of one relation, of two relations, and random
 // units of the same layers.
 import { sharedShare } from "../../analysis/choices";
+import { randomLike } from "../../neuron/random-units";
 import { createRandom } from "../../random";
 import { topIndices } from "../../results/ranking";
 import { rowScores } from "../../results/top";
@@ -9,7 +10,6 @@ import type { Architecture } from "../../../types/architecture";
 import type { Estimate } from "../../../types/results";
 import type { KnownFact } from "./asking";
 import type { Attributed } from "./attributing";
-import { randomLike } from "./units";
 
 export interface Shared {
   readonly pairs: string;

@@ -4,7 +4,8 @@ import { quantile } from "../../statistics";
 import type { BarPlot, ReportSection } from "../../../types/report";
 import { unitKinds } from "./attributing";
 import type { FactsFindings } from "./findings";
-import { placeOf, siteOf, unitName } from "./units";
+import { placeOf } from "../../neuron/random-units";
+import { siteOf, unitName } from "./units";
 
 export function refinedSection({
   kept: { facts },

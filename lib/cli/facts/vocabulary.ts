@@ -8,7 +8,7 @@ import type { Model } from "../../../types/model";
 import type { Session } from "../session";
 import { questionsAt, type Answers, type KnownFact } from "./asking";
 import { unitKinds, type Attributed, type UnitKind } from "./attributing";
-import { placeOf, randomLike, type PlacedUnit } from "./units";
+import { placeOf, randomLike, type PlacedUnit } from "../../neuron/random-units";
 
 export interface ReadUnit extends PlacedUnit {
   readonly kind: UnitKind;
