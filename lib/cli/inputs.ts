@@ -1,21 +1,23 @@
 // Models, data sets and prompts as commands name them: a path, with the flags of loadModel, loadDataset and encode.
 import { readFile } from "node:fs/promises";
-import { extname } from "node:path";
 import type { Command } from "commander";
 import type { Dataset, Instances, Row } from "../../types/data";
 import type { Model } from "../../types/model";
 import { createDataset } from "../data/dataset";
 import { encode, type EncodeOptions } from "../data/encode";
 import { type DatasetName, loadDataset, type LoadDatasetOptions } from "../data/load-dataset";
+import { formatOfFile } from "../data/file-format";
 import { createInstances, noTarget } from "../data/instances";
 import { AttributionError } from "../errors";
+import { isHubId } from "../hub/repository";
+import { fileExists } from "../storage/files";
 import { evaluate } from "../model/evaluate";
 import { loadModel, type LoadModelOptions } from "../model/load-model";
 import type { HeadRequest } from "../model/config/head";
 import { type Context, requireReadable } from "./context";
 import { addFlags, optionsFor, type Values } from "./flags";
 
-export const datasetFormats = ["jsonl", "csv", "mnli", "snli", "averitec", "csqa", "hans"] as const;
+export const datasetFormats = ["jsonl", "csv", "parquet", "hub", "mnli", "snli", "averitec", "csqa", "hans"] as const;
 
 /** Flags of whatever loads a model. */
 export function addModelFlags(command: Command): Command {
@@ -27,13 +29,14 @@ export function addDataFlags(command: Command): Command {
   return addFlags(
     command
       .option(`--format <${datasetFormats.join("|")}>`, "The data set's form (default: by the file's ending)")
+      .option("--data-revision <text>", "Hub data: the branch, tag or commit that holds its Parquet files")
       .option(
         "--field <name=key>",
         "Own data: a field by its column or key; may be given several times",
         (pair: string, before: Record<string, string> = {}) => ({ ...before, ...fieldOf(pair) }),
       ),
     ["loadDataset", "encode"],
-    ["path", "fields"],
+    ["path", "fields", "revision"],
   );
 }
 
@@ -62,13 +65,16 @@ export function openModel(context: Context, source: string, values: Values, head
   );
 }
 
-/** Reads a data set's file. */
+/** Reads a data set: a file that exists, or one of the hub by its id. */
 export async function openData(context: Context, path: string, values: Values): Promise<Dataset> {
-  await requireReadable(path, "The data file");
-  const format = (values["format"] ?? formatOf(path)) as DatasetName;
+  const isFile = await fileExists(path);
+  const format = (values["format"] ?? (!isFile && isHubId(path) ? "hub" : formatOfFile(path))) as DatasetName;
+  if (format !== "hub") await requireReadable(path, "The data file");
   const fields = values["field"] as Record<string, string> | undefined;
+  const { revision: _ofModel, ...named } = optionsFor("loadDataset", values);
   const options = {
-    ...optionsFor("loadDataset", values),
+    ...named,
+    ...(values["dataRevision"] === undefined ? {} : { revision: values["dataRevision"] }),
     path,
     ...(fields === undefined ? {} : { fields }),
   } as LoadDatasetOptions;
@@ -77,10 +83,6 @@ export async function openData(context: Context, path: string, values: Values): 
     (call) => loadDataset(format, { ...options, ...call }),
     ({ rows }) => `${rows.length} rows`,
   );
-}
-
-function formatOf(path: string): DatasetName {
-  return [".csv", ".tsv"].includes(extname(path)) ? "csv" : "jsonl";
 }
 
 export function encoded(context: Context, model: Model, dataset: Dataset, values: Values): Promise<Instances> {

@@ -1,4 +1,4 @@
-// loadDataset: a file of a known data set, or your own, as readable rows with labels by name. Streams; downloads nothing.
+// loadDataset: a file of a known data set, or your own, as readable rows with labels by name. Streams. Only "hub" downloads.
 import type { CallOptions } from "../../types/common";
 import type { Dataset, Row } from "../../types/data";
 import { AttributionError, expected, shown } from "../errors";
@@ -8,18 +8,19 @@ import { averitec } from "./datasets/averitec";
 import { csqa } from "./datasets/csqa";
 import { hans } from "./datasets/hans";
 import { mnli } from "./datasets/mnli";
-import { csv, jsonl } from "./datasets/own";
+import { csv, jsonl, parquet } from "./datasets/own";
+import { hub } from "./datasets/hub";
 import { snli } from "./datasets/snli";
 import { pacedBy, stopIfAborted } from "../pacing";
 import { corruptAt } from "./read-text";
 import type { DatasetSource, FieldMapping, SourceRow } from "./source-row";
 
-const sources = { mnli, snli, averitec, csqa, hans, jsonl, csv } satisfies Record<string, DatasetSource>;
+const sources = { mnli, snli, averitec, csqa, hans, jsonl, csv, parquet, hub } satisfies Record<string, DatasetSource>;
 
 export type DatasetName = keyof typeof sources;
 
 export interface LoadDatasetOptions extends CallOptions {
-  /** The file. */
+  /** The file; for "hub" the id of the data set. */
   readonly path: string;
   /** Keep the first rows only, counted after rows were left out. @default all */
   readonly limit?: number;
@@ -39,6 +40,12 @@ export interface LoadDatasetOptions extends CallOptions {
   readonly id?: string | null;
   /** CSV: the character between cells. @default "," (a tab in a file named .tsv) */
   readonly delimiter?: string;
+  /** Hub: the split. @default "train" */
+  readonly split?: string;
+  /** Hub: the variant of a data set that has several (also called its configuration). @default the only one, or "default" */
+  readonly variant?: string;
+  /** Hub: the branch, tag or commit that holds the data as Parquet files. @default "refs/convert/parquet" */
+  readonly revision?: string;
 }
 
 const optionNames = [
@@ -50,14 +57,18 @@ const optionNames = [
   "label",
   "id",
   "delimiter",
+  "split",
+  "variant",
+  "revision",
   "signal",
   "onProgress",
 ];
 
 /**
  * Reads a data set's file: "mnli" and "snli" (official jsonl, GLUE or SNLI tsv, plain premise/hypothesis/label jsonl; rows
- * without an agreed label, "-", are left out), "averitec", "csqa" (listwise), "hans" (two classes), "jsonl" and "csv" (your
- * own). Rows are in the file's order; a row's id is the file's, or its 0-based place among the file's rows. The number of
+ * without an agreed label, "-", are left out), "averitec", "csqa" (listwise), "hans" (two classes), "jsonl", "csv" and "parquet"
+ * (your own), and "hub", a data set of the Hugging Face hub by its id. Files may be compressed by gzip or Zstandard. A list of turns
+ * (`messages`, ShareGPT's `conversations`, TRL's conversational `prompt` and `completion`) becomes the field `messages`. Rows are in the file's order; a row's id is the file's, or its 0-based place among the file's rows. The number of
  * rows is not known beforehand, so progress counts rows read (`total` is `limit`, or the count so far).
  * @example const train = await loadDataset("averitec", { path: "averitec/train.json" })
  */
@@ -66,7 +77,7 @@ export async function loadDataset(name: DatasetName, options: LoadDatasetOptions
   if (typeof name !== "string" || !Object.hasOwn(sources, name)) {
     throw new AttributionError(
       "unknown",
-      `Unknown data set ${shown(name)}. Known: ${Object.keys(sources).join(", ")}; your own: "jsonl" or "csv"`,
+      `Unknown data set ${shown(name)}. Known: ${Object.keys(sources).join(", ")}; your own: "jsonl", "csv" or "parquet"`,
     );
   }
   const path = text(bag, "path");
@@ -75,7 +86,7 @@ export async function loadDataset(name: DatasetName, options: LoadDatasetOptions
   const keep = { path, limit, onlyLabelled: boolean(bag, "onlyLabelled", false) };
   const naming = checkedNaming(options.labels, source, name);
   stopIfAborted(options.signal);
-  const rows = await collect(source.read(path, checkedMapping(name, options)), keep, options);
+  const rows = await collect(source.read(path, checkedMapping(name, options), options), keep, options);
   return labelled(name, path, rows, naming, options);
 }
 
@@ -182,18 +193,24 @@ function indexIn(path: string, line: number, label: string | undefined, indexOf:
   return index;
 }
 
+const hubOnly = ["split", "variant", "revision"] as const;
 const ownOnly = ["fields", "label", "id"] as const;
 
 function checkedMapping(name: DatasetName, options: LoadDatasetOptions): FieldMapping {
-  const own = name === "jsonl" || name === "csv";
+  const bag = { ...options };
+  const own = ["jsonl", "csv", "parquet", "hub"].includes(name);
   for (const option of own ? [] : ownOnly) {
     if (options[option] !== undefined)
       throw new AttributionError(
         "invalid",
-        `"${option}" is for your own data ("jsonl", "csv"); "${name}" has its own shape`,
+        `"${option}" is for your own data ("jsonl", "csv", "parquet", "hub"); "${name}" has its own shape`,
       );
   }
   const { fields, label, id, delimiter } = options;
+  for (const option of name === "hub" ? [] : hubOnly) {
+    if (options[option] !== undefined)
+      throw new AttributionError("invalid", `"${option}" is for "hub", not for "${name}"`);
+  }
   if (delimiter !== undefined && name !== "csv")
     throw new AttributionError("invalid", `"delimiter" is for "csv", not for "${name}"`);
   if (
@@ -215,5 +232,6 @@ function checkedMapping(name: DatasetName, options: LoadDatasetOptions): FieldMa
     ...(label === undefined ? {} : { label }),
     ...(id === undefined ? {} : { id }),
     ...(delimiter === undefined ? {} : { delimiter }),
+    ...Object.fromEntries(hubOnly.filter((key) => options[key] !== undefined).map((key) => [key, text(bag, key)])),
   };
 }

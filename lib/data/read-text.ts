@@ -1,8 +1,7 @@
 // Streams of text from a file: decoded pieces, and lines with their numbers. Never the whole file at once.
 // Refuses what is no UTF-8, and records so long that parsing one would hold the event loop.
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
 import { AttributionError } from "../errors";
+import { readBytes, requireFile } from "./read-bytes";
 
 export interface Line {
   readonly text: string;
@@ -15,15 +14,6 @@ export const longestRecord = 1 << 20;
 /** A file that does not hold what it should: where, and what was wrong. */
 export function corruptAt(path: string, line: number, what: string, cause?: unknown): AttributionError {
   return new AttributionError("corrupt", `${path}:${line}: ${what}`, { cause });
-}
-
-export async function requireFile(path: string): Promise<void> {
-  const status = await stat(path).catch((cause: unknown) => {
-    throw new AttributionError("missing", `Cannot read ${path} (${codeOf(cause)}). Give the path of an existing file`, {
-      cause,
-    });
-  });
-  if (!status.isFile()) throw new AttributionError("invalid", `Expected "path" to be a file but ${path} is none`);
 }
 
 /** Decoded pieces of the file, without its byte order mark. */
@@ -45,14 +35,6 @@ export async function* readPieces(path: string): AsyncGenerator<string> {
   }
   const rest = decode();
   if (rest !== "") yield rest;
-}
-
-async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const bytes of createReadStream(path, { highWaterMark: 1 << 16 })) yield bytes as Uint8Array;
-  } catch (cause) {
-    throw new AttributionError("missing", `Cannot read ${path} (${codeOf(cause)})`, { cause });
-  }
 }
 
 /** Lines without their line break ("\n" or "\r\n"); a last empty one is left out. */
@@ -83,8 +65,4 @@ function countLineBreaks(bytes: Uint8Array): number {
   let count = 0;
   for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
   return count;
-}
-
-function codeOf(error: unknown): string {
-  return (error as { code?: string }).code ?? String(error);
 }

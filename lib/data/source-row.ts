@@ -1,4 +1,5 @@
 // What every reader of a data set's file yields, and how a record's values are read: typed, with file and line in every refusal.
+import type { CallOptions } from "../../types/common";
 import type { Row } from "../../types/data";
 import { corruptAt } from "./read-text";
 
@@ -14,7 +15,7 @@ export interface SourceRow {
 /** A data set's reader. `labels`: its class names in order, or where they come from. */
 export interface DatasetSource {
   readonly labels: readonly string[] | "found";
-  read(path: string, mapping: FieldMapping): AsyncGenerator<SourceRow>;
+  read(path: string, mapping: FieldMapping, call: CallOptions): AsyncGenerator<SourceRow>;
 }
 
 /** Own data only: which column or key holds what. */
@@ -23,6 +24,10 @@ export interface FieldMapping {
   readonly label?: string | null;
   readonly id?: string | null;
   readonly delimiter?: string;
+  /** Hub only: which part of which variant, and of which commit. */
+  readonly split?: string;
+  readonly variant?: string;
+  readonly revision?: string;
 }
 
 /** What files write where they have no label: nothing, null, −1, "-" or "n/a"; one meaning in every format. */

@@ -93,3 +93,15 @@ export async function withBlobLock<T>(
     callNative((addon) => addon.unlockFile(held));
   }
 }
+
+/** The files of a revision's snapshot: their paths by their names in the repository; none where it is not cached. */
+export async function cachedFiles(
+  settings: HubSettings,
+  repository: Repository,
+  revision: string,
+): Promise<ReadonlyMap<string, string>> {
+  const snapshot = await cachedSnapshot(settings, repository, revision);
+  if (snapshot === undefined) return new Map();
+  const names = await readdir(snapshot.path, { recursive: true }).catch((): string[] => []);
+  return new Map(names.map((name) => [name, join(snapshot.path, name)]));
+}

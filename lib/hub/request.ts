@@ -55,21 +55,18 @@ async function fetched(
 }
 
 /** Waits, or rejects with "aborted" as soon as the signal fires. */
-export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
+export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  stopIfAborted(signal);
+  await new Promise<void>((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", done);
-      try {
-        resolve(stopIfAborted(signal));
-      } catch (error) {
-        reject(error);
-      }
+      resolve();
     };
     const timer = setTimeout(done, milliseconds);
     signal?.addEventListener("abort", done, { once: true });
-    if (signal?.aborted) done();
   });
+  stopIfAborted(signal);
 }
 
 /** Why nothing came: the innermost reason that the network gives. */

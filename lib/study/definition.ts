@@ -47,7 +47,7 @@ const model = z
   })
   .refine(({ path, create }) => (path === undefined) !== (create === undefined), 'needs either "path" or "create"');
 
-const files = ["mnli", "snli", "averitec", "csqa", "hans", "jsonl", "csv"] as const;
+const files = ["mnli", "snli", "averitec", "csqa", "hans", "jsonl", "csv", "parquet"] as const;
 const source = {
   format: z.enum(files),
   path: z.string().min(1),

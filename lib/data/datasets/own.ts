@@ -1,5 +1,9 @@
-// Your own data: JSONL (or a JSON array of objects) and CSV. By default every text becomes a field of its own name, "label"
-// is the label and "id" the id; `fields`, `label` and `id` choose others. `choices` (an array) makes the data listwise.
+// Your own data: JSONL (or a JSON array of objects), CSV and Parquet. By default every text becomes a field of its own name, "label"
+// is the label and "id" the id; `fields`, `label` and `id` choose others. `choices` (an array) makes the data listwise. A list of
+// turns becomes the field `messages`.
+import { conversationIn, conversationJson, isConversation } from "../conversation";
+import { isTabbed } from "../file-format";
+import { readParquet } from "../parquet/read-parquet";
 import { readJsonObjects } from "../read-json";
 import { readDelimited } from "../read-table";
 import { corruptAt } from "../read-text";
@@ -15,8 +19,17 @@ export const jsonl: DatasetSource = {
 export const csv: DatasetSource = {
   labels: "found",
   async *read(path, mapping) {
-    const delimiter = mapping.delimiter ?? (path.endsWith(".tsv") ? "\t" : ",");
+    const delimiter = mapping.delimiter ?? (isTabbed(path) ? "\t" : ",");
     for await (const { value, line } of readDelimited(path, delimiter)) yield ownRow(path, line, value, mapping);
+  },
+};
+
+export const parquet: DatasetSource = {
+  labels: "found",
+  async *read(path, mapping, { signal }) {
+    const { fields, label = "label", id = "id" } = mapping;
+    const columns = fields && [...Object.values(fields), ...[label, id].filter((key) => key !== null)];
+    for await (const { value, line } of readParquet(path, columns, signal)) yield ownRow(path, line, value, mapping);
   },
 };
 
@@ -55,9 +68,14 @@ function valueAt(value: Values, key: string): unknown {
 }
 
 function fieldAt(path: string, line: number, value: Values, key: string): string | readonly string[] {
-  const field = asField(valueAt(value, key));
-  if (field === undefined) throw corruptAt(path, line, `has no text "${key}", which "fields" names`);
-  return field;
+  const found = valueAt(value, key);
+  if (isConversation(found)) return conversationJson(path, line, found);
+  const field = asField(found);
+  if (field !== undefined) return field;
+  const inner =
+    typeof found === "object" && found !== null && !Array.isArray(found) ? Object.keys(found)[0] : undefined;
+  const words = inner === undefined ? "" : `, but an object. Name a text within it, such as "${key}.${inner}"`;
+  throw corruptAt(path, line, `has no text "${key}", which "fields" names${words}`);
 }
 
 function asField(value: unknown): string | readonly string[] | undefined {
@@ -72,9 +90,11 @@ function allFields(
   value: Values,
   without: readonly (string | null)[],
 ): Record<string, string | readonly string[]> {
-  const fields: [string, string | readonly string[]][] = [];
+  const conversation = conversationIn(path, line, value);
+  const fields: [string, string | readonly string[]][] =
+    conversation === undefined ? [] : [["messages", conversation.json]];
   for (const [name, entry] of Object.entries(value)) {
-    const field = without.includes(name) ? undefined : asField(entry);
+    const field = without.includes(name) || conversation?.keys.includes(name) ? undefined : asField(entry);
     if (field !== undefined) fields.push([name, field]);
   }
   if (fields.length === 0) throw corruptAt(path, line, withoutText(value));
@@ -88,7 +108,6 @@ function withoutText(value: Values): string {
   const list = Object.entries(value).find(
     ([, entry]) => Array.isArray(entry) && entry.every((item) => typeof item === "object"),
   );
-  if (list?.[0] === "messages") return `${found}. Write each conversation as a "prompt" and a "completion"`;
   if (list !== undefined)
     return `${found}. Give a file that holds the list ${JSON.stringify(list[0])} alone, or one object a line`;
   return `${found}. Name texts within it by the option "fields"`;

@@ -1,10 +1,10 @@
 // The caller's side of a tokenizer's worker thread: starts it, sends requests, settles their promises. Each tokenizer has a
 // thread of its own, so one that hangs on a text is ended and the others live on. A thread keeps the process alive only while a
 // request is under way.
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { Worker } from "node:worker_threads";
+import { readFileSync } from "node:fs";
+import type { Worker } from "node:worker_threads";
 import { AttributionError } from "../../errors";
+import { startWorker } from "../start-worker";
 import type { Reply, Request } from "./worker";
 
 interface Waiting {
@@ -31,7 +31,7 @@ export interface TokenizerThread {
 
 let nextRequest = 1;
 /** V8's heap in the thread: the largest known vocabularies take a tenth of it. */
-const mostMegabytes = 4096;
+const resourceLimits = { maxOldGenerationSizeMb: 4096 };
 
 /** Sends a request to the worker that holds the tokenizer. */
 export function ask<T>(thread: TokenizerThread, message: Request): Promise<T> {
@@ -86,7 +86,11 @@ function secondsUsed({ entry }: TokenizerThread): number {
 }
 
 export function startThread(): TokenizerThread {
-  const thread: TokenizerThread = { worker: startWorker(), waiting: new Map(), tokenizers: 0 };
+  const thread: TokenizerThread = {
+    worker: startWorker(__dirname, "worker", { resourceLimits }),
+    waiting: new Map(),
+    tokenizers: 0,
+  };
   const { worker, waiting } = thread;
   worker.unref();
   worker.on("message", ({ request, result, error }: Reply) => {
@@ -116,21 +120,3 @@ export function end(thread: TokenizerThread, error: AttributionError): void {
   thread.waiting.clear();
   void thread.worker.terminate();
 }
-
-/** The compiled file beside this one; where there is none, TypeScript is being run from source (by the tests). */
-function startWorker(): Worker {
-  const options = { execArgv: [], resourceLimits: { maxOldGenerationSizeMb: mostMegabytes } };
-  const compiled = join(__dirname, "worker.js");
-  if (existsSync(compiled)) return new Worker(compiled, options);
-  return new Worker(fromSource, { ...options, eval: true, workerData: { file: join(__dirname, "worker.ts") } });
-}
-
-const fromSource = `
-  const { readFileSync } = require("node:fs");
-  const requireFrom = require("node:module").createRequire(require("node:worker_threads").workerData.file);
-  const { transformSync } = requireFrom("@swc/core");
-  const options = { swcrc: false, jsc: { parser: { syntax: "typescript" }, target: "es2022" }, module: { type: "commonjs" } };
-  require.extensions[".ts"] = (module, filename) =>
-    module._compile(transformSync(readFileSync(filename, "utf8"), { ...options, filename }).code, filename);
-  requireFrom(require("node:worker_threads").workerData.file);
-`;
