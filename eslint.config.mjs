@@ -55,7 +55,6 @@ export default tseslint.config(
       "max-lines": ["error", 500],
     },
   },
-  { files: ["types/native.ts"], rules: { "max-lines": ["error", 550] } },
   {
     files: ["**/*.mjs", "**/*.cjs"],
     languageOptions: {

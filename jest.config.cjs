@@ -19,6 +19,8 @@ module.exports = {
       },
     ],
   },
+  // After the default report: the tests that did not run, and what they need.
+  reporters: ["default", "<rootDir>/test/setup/needs-reporter.cjs"],
   maxWorkers: 2, // each has a libtorch of its own
   testTimeout: 600_000, // ends what hangs; on a busy machine everything takes longer
 };

@@ -9,7 +9,8 @@ export { createTokenizer, openTokenizer, saveTokenizer, withPadToken, type Token
 export type { Part, Template, TemplateFunction, TemplateName } from "./data/templates";
 
 // models
-export { loadModel, type LoadModelOptions } from "./model/load-model";
+export { type AdapterForm, loadModel, type LoadModelOptions } from "./model/load-model";
+export type { AdapterRequest } from "./model/adapters/request";
 export { createModel, type CreateModelOptions } from "./model/create-model";
 export { saveModel, type SaveModelOptions } from "./model/save-model";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./model/evaluate";
@@ -27,7 +28,6 @@ export { planGradientStore } from "./instance/store/plan";
 export {
   queryFeatures,
   storeSimilarity,
-  type Preconditioner,
   type QueryFeatureOptions,
   type ScoreOptions,
   type StoreSimilarityOptions,
@@ -146,6 +146,7 @@ export {
   linearDatamodelingScore,
   type AgreementOptions,
 } from "./analysis/linear-datamodeling-score";
+export { tuneDamping, type TuneDampingOptions } from "./analysis/tune-damping";
 export { mislabelDetection, type MislabelDetectionOptions } from "./analysis/mislabel-detection";
 export { conflicts } from "./analysis/conflicts";
 export { sanity } from "./analysis/sanity";

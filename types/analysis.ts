@@ -178,3 +178,15 @@ export interface CurveComparison {
     readonly leftOut: readonly number[];
   }[];
 }
+
+/** Dampings tried, and the one that is best; see `tuneDamping`. Linear datamodeling scores. */
+export interface DampingSweep {
+  /** Smallest damping first: its score on the queries that choose, and on the others. */
+  readonly points: readonly { readonly damping: number; readonly tuning: Estimate; readonly heldOut: Estimate }[];
+  readonly best: number;
+  /** Those of the best damping. */
+  readonly tuning: Estimate;
+  readonly heldOut: Estimate;
+  readonly tuningQueries: readonly number[];
+  readonly heldOutQueries: readonly number[];
+}

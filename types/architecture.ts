@@ -1,4 +1,4 @@
-/** What a decoder is made of, as data. A family fills it in; the native core builds the model from it. */
+/** What a model is made of, as data. A family fills it in; the native core builds the model from it. */
 export interface Architecture {
   /** Hugging Face `model_type`; for messages and provenance only, nothing branches on it. */
   readonly family: string;
@@ -10,7 +10,10 @@ export interface Architecture {
   /** Key-value heads; fewer than `heads` is grouped-query attention. */
   readonly keyValueHeads: number;
   readonly headSize: number;
-  /** MLP neurons of a layer: the width of the input of the MLP's output projection. */
+  /**
+   * MLP neurons of a layer: the width of the input of the MLP's output projection. Of a mixture those of all its experts side by side,
+   * then those of its shared expert; where its layers differ, of the widest one.
+   */
   readonly intermediate: number;
   /** Longest input in tokens. */
   readonly positions: number;
@@ -31,15 +34,21 @@ export interface Architecture {
    * (Gemma 2), or the residual after each addition ("post", OPT-350m).
    */
   readonly normOrder: "pre" | "output" | "both" | "post";
+  /** The first block's attention reads its input through a norm (not in ModernBERT). */
+  readonly firstAttentionNorm: boolean;
   /** A norm after the last block. */
   readonly finalNorm: boolean;
-  /** A norm after the token embedding (BLOOM). */
+  /** Rows of the table of token types, which tell the two texts of a pair apart (BERT); 0 is none. */
+  readonly tokenTypes: number;
+  /** A norm after the embeddings (BLOOM, BERT). */
   readonly embeddingNorm: boolean;
   readonly position: "learned" | "rotary" | "alibi";
-  /** First row of the learned position table that is used (OPT: 2). */
+  /** First row of the learned position table that is used (OPT, RoBERTa: 2). */
   readonly positionOffset: number;
   /** The model's rotary embeddings; a layer's attention names one of them. */
   readonly rotary: readonly Rotary[];
+  /** A token sees none behind it. Encoders have no causality: each token sees its whole row. */
+  readonly causal: boolean;
   /** The attention of each layer. */
   readonly attention: readonly LayerAttention[];
   /** Soft cap of attention scores, cap · tanh(score / cap); 0 is none (Gemma 2: 50). */
@@ -51,6 +60,8 @@ export interface Architecture {
   readonly activation: "relu" | "gelu" | "gelu-tanh" | "silu" | "quick-gelu" | "squared-relu";
   /** Neurons are activation(gate) · up instead of activation(up). */
   readonly gated: boolean;
+  /** Some layers' MLPs are mixtures of experts; absent where none is. */
+  readonly mixture?: Mixture;
   /** Gate and up are one projection, the gate's rows first (Phi-3). */
   readonly fusedGate: boolean;
   /**
@@ -76,8 +87,28 @@ export interface Architecture {
   readonly logitCap: number;
   /** Probabilities with which training drops; 0 outside training. */
   readonly dropout: { readonly embedding: number; readonly attention: number; readonly residual: number };
-  /** What reads the last hidden state. `labels` counts classes; "choice" gives one logit per row, softmax over an instance's rows. */
-  readonly head: { readonly kind: HeadKind; readonly labels: number };
+  /** What reads the last hidden state. */
+  readonly head: ArchitectureHead;
+  /** The adapter that is kept apart from its base's weights; absent where there is none. */
+  readonly adapter?: Adapter;
+}
+
+export interface ArchitectureHead {
+  readonly kind: HeadKind;
+  /** Classes; "choice" gives one logit per row, softmax over an instance's rows. */
+  readonly labels: number;
+  /** What a classifier reads of a row: its last token, its first, or the mean of all. A masked language model reads its mask. @default "last" */
+  readonly readout?: "last" | "first" | "mean";
+  /** What happens to that state before the projection: a linear module, an activation, and a norm or not (BERT's pooler). @default nothing */
+  readonly transform?: {
+    readonly activation: Architecture["activation"] | "tanh";
+    readonly bias: boolean;
+    readonly norm: boolean;
+  };
+  /** The class scores have a bias. @default false */
+  readonly bias?: boolean;
+  /** Probability with which training drops what the projection reads. @default 0 */
+  readonly dropout?: number;
 }
 
 /**
@@ -102,9 +133,46 @@ export interface Rotary {
   readonly growth: number;
 }
 
+/**
+ * A layer with experts: a router gives each token to the `chosen` experts whose shares of a softmax are the largest. What an expert's
+ * gated MLP writes is multiplied by its share.
+ */
+export interface Mixture {
+  readonly experts: number;
+  readonly chosen: number;
+  /** Neurons of an expert. Neuron i of a layer is neuron i mod width of expert ⌊i / width⌋. */
+  readonly width: number;
+  /** Neurons of an expert that every token goes to, its writing multiplied by a sigmoid of the token; 0 is none (Qwen2-MoE). */
+  readonly shared: number;
+  /** The chosen experts' shares are divided by their sum. */
+  readonly renormalised: boolean;
+  /** Whether each layer has experts. */
+  readonly layers: readonly boolean[];
+  /** Neurons of a layer without experts. */
+  readonly dense: number;
+}
+
+/** Low-rank adapters (LoRA) over linear modules of the blocks. */
+export interface Adapter {
+  readonly modules: readonly AdaptedModule[];
+  /** Modules whose own weights belong to the adapter (PEFT's `modules_to_save`): "score", for example. */
+  readonly saved: readonly string[];
+  /** While training: the share of A's inputs that is dropped. */
+  readonly dropout: number;
+}
+
+/** y = W x + scale · B (A x), with A [rank, input] and B [output, rank]. */
+export interface AdaptedModule {
+  /** `layers.3.mlp.down`; its A and B are the modules `layers.3.mlp.down.loraA` and `layers.3.mlp.down.loraB`. */
+  readonly module: string;
+  readonly rank: number;
+  /** alpha / rank, or alpha / √rank (rsLoRA). */
+  readonly scale: number;
+}
+
 /** What the attention of one layer does. */
 export interface LayerAttention {
-  /** Keys that a query sees, its own included; 0 is all before it. */
+  /** Keys that a query sees, its own included; without causality so many to either side. 0 is all. */
   readonly window: number;
   /** Scores are query · key divided by this: √(head size) in most models. */
   readonly divisor: number;
@@ -112,7 +180,7 @@ export interface LayerAttention {
   readonly rotary: number;
 }
 
-export type HeadKind = "causalLM" | "classification" | "choice";
+export type HeadKind = "causalLM" | "maskedLM" | "classification" | "choice";
 export type ComputeType = "float32" | "bfloat16" | "float64";
 export type Device = "cpu" | "cuda";
 

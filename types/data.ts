@@ -32,10 +32,15 @@ export interface Instances {
   readonly rowOffsets: Int32Array;
   /** Instance i owns rows groupOffsets[i] … groupOffsets[i + 1]; length size + 1. */
   readonly groupOffsets: Int32Array;
-  /** Gold class, gold choice, or for a causal LM the gold next token after the row; −1 where unknown. */
+  /** Gold class, gold choice, for a causal LM the gold next token after the row, for a masked LM the gold token at the mask; −1 where unknown. */
   readonly labels: Int32Array;
-  /** Causal LM only: the token that each position must predict, −100 where none counts; same length as `tokens`. Otherwise empty. */
+  /**
+   * Language models only: the token that each position must predict, −100 where none counts; same length as `tokens`. A masked LM's
+   * rows have one such position each, the masked one: its token, or −1 where it is not known. Otherwise empty.
+   */
   readonly targets: Int32Array;
+  /** Encoders: the type of each token, 0 for the first text of a pair and 1 for the second; absent where all are 0. */
+  readonly tokenTypes?: Int32Array;
   /** The ids that `encode` has put before and behind each input; absent where nobody says. */
   readonly added?: AddedIds;
   readonly ids: readonly string[];
@@ -51,6 +56,20 @@ export interface AddedIds {
   readonly end: readonly number[];
 }
 
+/** What a tokenizer's files put around the two texts of a pair, and the type of each part's tokens. */
+export interface PairTemplate {
+  readonly start: readonly number[];
+  readonly middle: readonly number[];
+  readonly end: readonly number[];
+  readonly types: {
+    readonly start: number;
+    readonly first: number;
+    readonly middle: number;
+    readonly second: number;
+    readonly end: number;
+  };
+}
+
 /** Text to ids and back. Asynchronous, because large vocabularies are held by a worker thread so that the event loop stays free. */
 export interface Tokenizer {
   /** Ids of each text; special tokens written in the text become their ids; none are added. */
@@ -61,10 +80,18 @@ export interface Tokenizer {
   /** Number of ids, added tokens included. */
   readonly size: number;
   /** Ids by role, where the checkpoint names them. */
-  readonly special: { readonly bos?: number; readonly eos?: number; readonly pad?: number; readonly unk?: number };
+  readonly special: {
+    readonly bos?: number;
+    readonly eos?: number;
+    readonly pad?: number;
+    readonly unk?: number;
+    readonly mask?: number;
+  };
   /** Ids that the tokenizer's own files ask for before and behind each text (post-processor, add_bos_token, add_eos_token). */
   readonly start: readonly number[];
   readonly end: readonly number[];
+  /** The same of a pair of texts, where the files say it. */
+  readonly pair?: PairTemplate;
   /** The files it was read from, copied by `saveModel`. */
   readonly files: readonly string[];
   close(): void;

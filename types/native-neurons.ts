@@ -1,21 +1,6 @@
-// The addon's surface of neuron attribution, and what all of the surface shares: instances, budgets, targets. See native.ts.
-export interface NativeInstances {
-  readonly tokens: Int32Array;
-  readonly rowOffsets: Int32Array;
-  readonly groupOffsets: Int32Array;
-  readonly labels: Int32Array;
-  readonly targets: Int32Array;
-}
-
-/** Tokens a batch may hold, attention's padding counted; a longer instance is a batch of its own. */
-export interface NativeBatching {
-  readonly batchTokens: number;
-}
-
-/** What a call may take beside the model and its caches, in bytes. */
-export interface NativeBudget extends NativeBatching {
-  readonly memoryBytes: number;
-}
+// Neuron attribution on the addon's side.
+import type { Architecture, ComputeType } from "./architecture";
+import type { NativeBudget, NativeControl, NativeInstances, NativeModel, NativeSite } from "./native-call";
 
 /** Class per instance whose F is attributed, see types/results. */
 export interface NativeTarget {
@@ -24,8 +9,6 @@ export interface NativeTarget {
   /** F becomes F(labels) − F(contrast). */
   readonly contrast?: Int32Array;
 }
-
-export type NativeSite = "neurons" | "heads" | "preActivation";
 
 export interface NativeNeuronParams extends NativeBudget {
   readonly method:
@@ -165,4 +148,53 @@ export interface NativeUnitSetResult {
   readonly changedPredictions: Int32Array;
   /** [instance, set] F with the units changed. */
   readonly changedValues: Float64Array;
+}
+
+/** Jobs of neuron attribution. */
+export interface NativeNeurons {
+  /** Bytes that a batch of such a shape takes: see native/neuron/memory.h. */
+  neuronMemory(
+    p: NativeBatchShape & {
+      readonly architecture: Architecture;
+      readonly dtype: ComputeType;
+      readonly effort: "rows" | "gradients" | "forwards";
+    },
+  ): NativeNeuronMemory;
+  neuronScores(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeNeuronParams,
+    c: NativeControl,
+  ): Promise<NativeNeuronResult>;
+  changeUnits(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeUnitSets,
+    c: NativeControl,
+  ): Promise<NativeUnitSetResult>;
+  /** Greedy continuations [instance, token] with each instance's one set of units changed from the prompt's last token on. */
+  generate(
+    model: NativeModel,
+    d: NativeInstances,
+    p: NativeUnitSets & { readonly tokens: number },
+    c: NativeControl,
+  ): Promise<Int32Array>;
+  inputTokens(
+    model: NativeModel,
+    instances: NativeInstances,
+    p: NativeInputTokenParams,
+    c: NativeControl,
+  ): Promise<NativeInputTokenResult>;
+  patchingScores(
+    model: NativeModel,
+    instances: NativeInstances,
+    p: NativePatchingParams,
+    c: NativeControl,
+  ): Promise<NativePatchingResult>;
+  /** What units' writes say of tokens through the final norm and the head: the best of them, and the rank (from 1) of an asked one. */
+  unitTokens(
+    model: NativeModel,
+    p: NativeUnitWrites,
+    c: NativeControl,
+  ): Promise<{ ids: Int32Array; logits: Float32Array; ranks: Int32Array }>;
 }

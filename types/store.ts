@@ -1,7 +1,9 @@
 import type { ComputeType } from "./architecture";
-import type { Projection, RowType } from "./native";
+import type { Preconditioner, Projection, RowType } from "./native-store";
 import type { Quantity } from "./quantity";
 import type { InstanceAttribution, Provenance } from "./results";
+
+export type { Preconditioner };
 
 /** How gradients become features; two sets of features are comparable where these are equal. */
 export interface FeatureSettings {

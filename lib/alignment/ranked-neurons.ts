@@ -7,30 +7,57 @@ import type { NeuronList } from "./list-scores";
 /** Sorts within buckets that hold so many entries at the root mean square cost more than a radix sort. */
 const mostPerBucket = 16;
 const buckets = 256;
+/** A row's k-th score times this is tried as the next row's threshold, which is right where k scores or more lie above it. */
+const guessShare = 0.9;
 
 /**
  * A function of a row of scores [neuron]. Its list is valid until the next call. Linear in the row where scores are spread out, and
- * never worse than a sort.
+ * never worse than a sort. Rows are alike: few scores lie above a threshold guessed from the row before, and only they are sorted.
+ * Where the guess leaves too few, the row is read again without it. So the list never depends on the guess.
  */
 export function neuronRanker(width: number): (scores: Float32Array, selection: Selection) => NeuronList {
-  const indices = new Int32Array(width);
-  const values = new Float32Array(width);
+  const kept: Kept = {
+    indices: new Int32Array(width),
+    values: new Float32Array(width),
+    count: 0,
+    lowest: 0,
+    highest: 0,
+  };
   const order = new Int32Array(width);
-  const bucketOf = new Uint8Array(width);
+  const work: Buckets = { bucketOf: new Uint8Array(width), next: new Int32Array(buckets + 1) };
   const list = { neurons: new Int32Array(width), scores: new Float32Array(width), length: 0 };
+  let guess = 0;
   return (scores, selection) => {
+    const topK = "topK" in selection ? selection.topK : Infinity;
     const threshold = "fractionOfMaximum" in selection ? selection.fractionOfMaximum * highest(scores) : 0;
-    const kept = keepAbove(scores, threshold, indices, values);
-    list.length = Math.min("topK" in selection ? selection.topK : kept, kept);
-    const isOrdered = bucketOrder(values, kept, list.length, bucketOf, order);
-    if (!isOrdered) order.set(descendingOrder(values.subarray(0, kept)));
+    if (guess > threshold) keepAbove(scores, guess, kept);
+    if (guess <= threshold || kept.count < topK) keepAbove(scores, threshold, kept);
+    list.length = Math.min(topK, kept.count);
+    const isOrdered = bucketOrder(kept, list.length, work, order);
+    if (!isOrdered) order.set(descendingOrder(kept.values.subarray(0, kept.count)));
     for (let rank = 0; rank < list.length; rank++) {
       const at = order[rank];
-      list.neurons[rank] = indices[at];
-      list.scores[rank] = values[at];
+      list.neurons[rank] = kept.indices[at];
+      list.scores[rank] = kept.values[at];
     }
+    guess = list.length === topK ? guessShare * list.scores[topK - 1] : 0;
     return list;
   };
+}
+
+/** The scores of a row that count, in the row's order. The arrays are longer than `count`. */
+interface Kept {
+  readonly indices: Int32Array;
+  readonly values: Float32Array;
+  count: number;
+  lowest: number;
+  highest: number;
+}
+
+/** Working memory of bucketOrder. */
+interface Buckets {
+  readonly bucketOf: Uint8Array;
+  readonly next: Int32Array;
 }
 
 /** The highest score, 0 where none is positive. */
@@ -40,42 +67,38 @@ function highest(scores: Float32Array): number {
   return maximum;
 }
 
-/** Copies the scores above a threshold and their indices; returns how many they are. */
-function keepAbove(scores: Float32Array, threshold: number, indices: Int32Array, values: Float32Array): number {
-  let kept = 0;
+function keepAbove(scores: Float32Array, threshold: number, kept: Kept): void {
+  const { indices, values } = kept;
+  let [count, high, low] = [0, -Infinity, Infinity];
   for (let index = 0; index < scores.length; index++) {
     const score = scores[index];
-    if (score !== score) throw notANumber(index);
-    if (!(score > threshold)) continue;
-    indices[kept] = index;
-    values[kept++] = score;
+    if (score > threshold) {
+      indices[count] = index;
+      values[count++] = score;
+      if (score > high) high = score;
+      if (score < low) low = score;
+    } else if (score !== score) throw notANumber(index);
   }
-  return kept;
+  [kept.count, kept.lowest, kept.highest] = [count, low, high];
 }
 
 /**
- * Puts at least the first `most` of `count` values in descending order, ties by index: into buckets of equal width, highest first,
+ * Puts at least the first `most` of the kept values in descending order, ties by index: into buckets of equal width, highest first,
  * each sorted by insertion as far as it is needed. False, with nothing done, where they crowd into few buckets.
  */
 function bucketOrder(
-  values: Float32Array,
-  count: number,
+  { values, count, lowest, highest: high }: Kept,
   most: number,
-  bucketOf: Uint8Array,
+  { bucketOf, next }: Buckets,
   order: Int32Array,
 ): boolean {
-  let [low, high] = [Infinity, -Infinity];
-  for (let i = 0; i < count; i++) {
-    if (values[i] < low) low = values[i];
-    if (values[i] > high) high = values[i];
-  }
-  const scale = high > low ? (buckets - 1) / (high - low) : 0;
+  const scale = high > lowest ? (buckets - 1) / (high - lowest) : 0;
   if (!(scale < Infinity)) return false; // a width that is no number
-  const next = new Int32Array(buckets + 1);
+  next.fill(0);
   for (let i = 0; i < count; i++) {
-    const bucket = (high - values[i]) * scale;
+    const bucket = ((high - values[i]) * scale) | 0;
     bucketOf[i] = bucket;
-    next[bucketOf[i] + 1]++;
+    next[bucket + 1]++;
   }
   let [used, entries, squares] = [0, 0, 0];
   for (; used < buckets && entries < most; used++) {

@@ -23,6 +23,16 @@ export function addFlags(command: Command, functions: readonly string[], without
   return command;
 }
 
+/** Shows only the named flags in --help, and all of them by --help-all. */
+export function shortenHelp(command: Command, flags: readonly string[]): Command {
+  const others = command.options.filter(({ long }) => !flags.includes(long ?? ""));
+  for (const option of others) option.hideHelp();
+  return command.option("--help-all", `show the ${others.length} other options, too`).on("option:help-all", () => {
+    for (const option of others) option.hideHelp(false);
+    command.help();
+  });
+}
+
 function optionOf(entry: OptionEntry): Option {
   const flag = flagOf(entry.name);
   const words = [firstSentence(entry.text), entry.default === undefined ? "" : `(default: ${entry.default})`];

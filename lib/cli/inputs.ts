@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { Dataset, Instances, Row } from "../../types/data";
 import type { Model } from "../../types/model";
+import { conversationJson, isConversation } from "../data/conversation";
 import { createDataset } from "../data/dataset";
 import { encode, type EncodeOptions } from "../data/encode";
 import { type DatasetName, loadDataset, type LoadDatasetOptions } from "../data/load-dataset";
@@ -129,24 +130,29 @@ export async function openPrompts(
   const first = await encoded(context, model, await createDataset(rows, { name: "prompts", labels }), options);
   const { predictions, probabilities } = await context.step("Predicting", (call) => evaluate(model, first, call));
   const words =
-    kind === "causalLM"
+    kind === "causalLM" || kind === "maskedLM"
       ? await model.tokenizer.tokenTexts(predictions)
       : Array.from(predictions, (label) => (kind === "choice" ? `choice ${label + 1}` : model.labels[label]));
   return { instances: answered(first, predictions), predictions: words, probabilities };
 }
 
-/** The same instances with these labels; a causal LM's last position must predict its label, and nothing else counts. */
-function answered({ kind, tokens, rowOffsets, groupOffsets, ids, texts }: Instances, labels: Int32Array): Instances {
+/** The same instances with these labels; a causal LM's last position and a masked LM's mask must predict theirs, and nothing else counts. */
+function answered(instances: Instances, labels: Int32Array): Instances {
+  const { kind, tokens, rowOffsets, groupOffsets, targets, tokenTypes, ids, texts } = instances;
   const rows = Array.from({ length: rowOffsets.length - 1 }, (_, row) =>
     tokens.subarray(rowOffsets[row], rowOffsets[row + 1]),
   );
   const groups = Array.from({ length: ids.length }, (_, i) => groupOffsets[i + 1] - groupOffsets[i]);
   const lastOnly = (row: Int32Array, at: number): Int32Array =>
     new Int32Array(row.length).fill(noTarget).fill(labels[at], row.length - 1);
+  const maskedOnly = (row: Int32Array, at: number): Int32Array =>
+    targets.slice(rowOffsets[at], rowOffsets[at + 1]).map((target) => (target === noTarget ? target : labels[at]));
+  const types = tokenTypes && rows.map((_, row) => tokenTypes.subarray(rowOffsets[row], rowOffsets[row + 1]));
   return createInstances({
     kind,
     rows,
-    labels,
+    ...(kind === "maskedLM" ? { targets: rows.map(maskedOnly) } : { labels }),
+    ...(types && { tokenTypes: types }),
     ids,
     texts,
     ...(kind === "choice" ? { groups } : {}),
@@ -169,9 +175,12 @@ async function promptRows(prompt: string, like: Dataset | undefined): Promise<Ro
 function fieldsOf(line: string, like: Dataset | undefined): Row["fields"] {
   if (/^\s*\{/.test(line)) {
     const { label: _label, id: _id, ...fields } = parsed(line);
+    const { messages } = fields;
+    if (isConversation(messages)) return { messages: conversationJson("the prompt", 1, messages) };
     return fields as Row["fields"];
   }
   const names = Object.keys(like?.rows[0]?.fields ?? { text: "" }).filter((name) => name !== "answer");
+  if (names.includes("messages")) return { messages: JSON.stringify([{ role: "user", content: line }]) };
   if (names.length === 1) return { [names[0]]: line };
   const known = ["claim", "prompt", "text"].find((name) => names.includes(name));
   if (known !== undefined) return { [known]: line };

@@ -2,22 +2,24 @@
 // cuts what is too long, and turns labels by name into the model's classes, choices or next tokens.
 import type { CallOptions } from "../../types/common";
 import type { Dataset, Instances, Row } from "../../types/data";
-import type { Model } from "../../types/model";
 import { AttributionError, expected } from "../errors";
-import { boolean, integer, oneOf, onlyKnown } from "../options";
+import { boolean, integer, oneOf, onlyKnown, text as textOption } from "../options";
 import { requireDataset } from "./dataset";
+import { encodeChats } from "./encode-chat";
+import { layOut, type LayoutPlan } from "./encode-layout";
+import { draftMasked, finishMasked, type Mask, type MaskedDraft, maskOf } from "./encode-masked";
+import { checkIds, type EncodedRow, type EncodingModel } from "./encoded-row";
 import { layInstances, nextTokens, noTarget } from "./instances";
 import { labelReader } from "./label-reader";
 import { pacedBy } from "../pacing";
 import { type Part, type ResolvedTemplate, resolveTemplate, type Template } from "./templates";
 
-/** What `encode` needs of a model. */
-export type EncodingModel = Pick<Model, "tokenizer" | "architecture" | "labels">;
+export type { EncodingModel };
 
 export interface EncodeOptions extends CallOptions {
-  /** How a row becomes text. @default the paper's template for the rows' fields: "claim", "sentencePair", "choice", "prompt", "instruction" or "text" */
+  /** How a row becomes text. @default the paper's template for the rows' fields: "chat", "claim", "sentencePair", "choice", "prompt", "instruction" or "text" */
   readonly template?: Template;
-  /** Longest input in tokens, the start token included. @default 512 ("choice": 128), at most the model's positions */
+  /** Longest input in tokens, the start token included. @default 512 ("choice": 128, "chat": 2048), at most the model's positions */
   readonly maxLength?: number;
   /**
    * Begin each input with the tokenizer's start tokens, unless it begins with them already. true: also where its files ask for
@@ -38,27 +40,40 @@ export interface EncodeOptions extends CallOptions {
   readonly targets?: "all" | "answer" | "next";
   /** Causal LM: stands between prompt and answer where neither has a space there. @default " " */
   readonly answerSeparator?: string;
+  /** Conversations: a Jinja template. @default the one of the tokenizer's files */
+  readonly chatTemplate?: string;
+  /** Conversations: further variables of the template, such as `{ enable_thinking: false }`. @default {} */
+  readonly templateValues?: Readonly<Record<string, unknown>>;
 }
 
 /**
+/**
  * Encodes a data set for a model. An unknown label stays −1. A blank text, an input that is too long and has no part to cut,
- * a label the model has no class for, and ids the model has no embedding for are refused.
+ * a label the model has no class for, and ids the model has no embedding for are refused. A masked LM's text holds its mask token
+ * once, and the row's answer, of one token, belongs there. Encoders get the texts of a pair with their tokenizer's own separators
+ * and types. Rows with `messages` are conversations:
+ * the tokenizer's chat template writes them, and by default only the assistant's tokens are targets. Its turns are what the template
+ * marks by `{% generation %}`; without marks, what a turn adds to the text of the turns before it with the generation prompt, up to
+ * white space at its end. A conversation that is too long loses its end.
  * @example const instances = await encode(model, dataset, { template: "Review: {text}\nSentiment:" })
  */
 export async function encode(model: EncodingModel, dataset: Dataset, options: EncodeOptions = {}): Promise<Instances> {
-  const plan = planOf(model, dataset, options);
+  const plan = await planOf(model, dataset, options);
+  const batch = plan.template.isChat ? encodeChats : encodeBatch;
   const pace = pacedBy(options.signal);
   const made = {
     rows: [] as Int32Array[],
     groups: [] as number[],
     labels: [] as number[],
     targets: [] as Int32Array[],
+    types: [] as (Int32Array | undefined)[],
     ids: [] as string[],
     texts: [] as string[],
   };
   for (let start = 0; start < dataset.rows.length; start += rowsPerBatch) {
-    for (const encoded of await encodeBatch(plan, dataset.rows.slice(start, start + rowsPerBatch), pace)) {
+    for (const encoded of await batch(plan, dataset.rows.slice(start, start + rowsPerBatch), pace)) {
       made.rows.push(...encoded.rows);
+      made.types.push(...encoded.types);
       made.groups.push(encoded.rows.length);
       made.labels.push(encoded.label);
       if (encoded.targets !== undefined) made.targets.push(encoded.targets);
@@ -69,34 +84,34 @@ export async function encode(model: EncodingModel, dataset: Dataset, options: En
     await pace();
   }
   const added = Object.freeze({ start: plan.start, end: plan.end });
-  return layInstances({ kind: model.architecture.head.kind, added, ...made }, pace);
+  const { types, ...laid } = made;
+  const tokenTypes = types.some((row) => row !== undefined)
+    ? types.map((row, index) => row ?? new Int32Array(made.rows[index].length))
+    : undefined;
+  return layInstances(
+    { kind: model.architecture.head.kind, added, ...laid, ...(tokenTypes !== undefined && { tokenTypes }) },
+    pace,
+  );
 }
 
 const rowsPerBatch = 128;
 type Targets = NonNullable<EncodeOptions["targets"]>;
 
-interface Plan {
+interface Plan extends LayoutPlan {
   readonly model: EncodingModel;
   readonly template: ResolvedTemplate;
-  readonly maxLength: number;
-  readonly start: readonly number[];
-  readonly end: readonly number[];
   readonly targets: Targets;
+  /** Masked LM only. */
+  readonly mask: Mask | undefined;
   readonly separator: string;
+  readonly chatTemplate: string | undefined;
+  readonly templateValues: Readonly<Record<string, unknown>>;
   labelOf(row: Row): number;
   /** Causal LM only: the text that must follow the input. */
   answerOf(row: Row): string | undefined;
 }
 
-interface EncodedRow {
-  readonly id: string;
-  readonly rows: readonly Int32Array[];
-  readonly label: number;
-  readonly targets: Int32Array | undefined;
-  readonly text: string;
-}
-
-function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions): Plan {
+async function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions): Promise<Plan> {
   const bag = onlyKnown(options, [
     "template",
     "maxLength",
@@ -105,6 +120,8 @@ function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions):
     "labels",
     "targets",
     "answerSeparator",
+    "chatTemplate",
+    "templateValues",
     "signal",
     "onProgress",
   ]);
@@ -113,18 +130,20 @@ function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions):
     throw expected("model", "a Model, or what has its tokenizer, architecture and labels", model);
   if (dataset.rows.length === 0) throw new AttributionError("invalid", `The data set "${dataset.name}" has no rows`);
   const { head, positions } = model.architecture;
-  const template = resolveTemplate(options.template, dataset);
+  const template = resolveTemplate(options.template, dataset, model.architecture.causal !== false);
   const causal = head.kind === "causalLM";
-  for (const name of causal ? (["labels"] as const) : (["targets", "answerSeparator"] as const)) {
+  const foreign = { causalLM: ["labels"], maskedLM: ["labels", "targets", "answerSeparator"] } as const;
+  for (const name of foreign[head.kind as "maskedLM"] ?? (["targets", "answerSeparator"] as const)) {
     if (options[name] !== undefined)
       throw new AttributionError("invalid", `"${name}" is not for a model with a ${head.kind} head`);
   }
+  const { isChat } = template;
   const separator = options.answerSeparator ?? " ";
   if (typeof separator !== "string") throw expected("answerSeparator", "a string", separator);
   const answerOf = (row: Row): string | undefined => answerIn(row, template, dataset);
   const completes = causal && dataset.rows.some((row) => completionOf(row) !== undefined);
   const asks = causal && (template.ends === "prompt" || dataset.rows.some((row) => answerOf(row) !== undefined));
-  const targets = oneOf<Targets>(bag, "targets", completes ? "answer" : asks ? "next" : "all", [
+  const targets = oneOf<Targets>(bag, "targets", completes || isChat ? "answer" : asks ? "next" : "all", [
     "all",
     "answer",
     "next",
@@ -135,10 +154,32 @@ function planOf(model: EncodingModel, dataset: Dataset, options: EncodeOptions):
     separator,
     answerOf,
     maxLength: integer(bag, "maxLength", Math.min(template.maxLength, positions), 1, positions),
-    start: startOf(model, options.startToken === undefined ? undefined : boolean(bag, "startToken", true)),
-    end: boolean(bag, "endToken", true) && !(causal && targets === "next") ? model.tokenizer.end : [],
+    ...chatOptions(bag, isChat),
+    start:
+      isChat && options.startToken === undefined
+        ? []
+        : startOf(model, options.startToken === undefined ? undefined : boolean(bag, "startToken", true)),
+    end: boolean(bag, "endToken", true) && !isChat && !(causal && targets === "next") ? model.tokenizer.end : [],
     targets,
-    labelOf: causal ? () => -1 : labelReader(model, dataset, options.labels),
+    mask: head.kind === "maskedLM" ? await maskOf(model.tokenizer) : undefined,
+    labelOf: causal || head.kind === "maskedLM" ? () => -1 : labelReader(model, dataset, options.labels),
+  };
+}
+
+function chatOptions(
+  bag: Readonly<Record<string, unknown>>,
+  isChat: boolean,
+): Pick<Plan, "chatTemplate" | "templateValues"> {
+  const { templateValues = {} } = bag;
+  for (const name of isChat ? [] : ["chatTemplate", "templateValues"]) {
+    if (bag[name] !== undefined)
+      throw new AttributionError("invalid", `"${name}" is for conversations, rows with the field "messages"`);
+  }
+  if (Object.prototype.toString.call(templateValues) !== "[object Object]")
+    throw expected("templateValues", "an object", templateValues);
+  return {
+    chatTemplate: bag["chatTemplate"] === undefined ? undefined : textOption(bag, "chatTemplate"),
+    templateValues: templateValues as Plan["templateValues"],
   };
 }
 
@@ -166,14 +207,17 @@ interface Draft {
   readonly row: Row;
   readonly inputs: readonly (readonly Part[])[];
   readonly answer?: { readonly text: string; readonly whole: string };
+  /** Masked LM: the part with the mask, and where an answer is known the same with the answer in the mask's place. */
+  readonly masked?: MaskedDraft;
 }
 
 async function encodeBatch(plan: Plan, rows: readonly Row[], pace: () => Promise<void>): Promise<EncodedRow[]> {
   const drafts = rows.map((row) => draftOf(plan, row));
   const texts = new Set(
-    drafts.flatMap(({ inputs, answer }) => [
+    drafts.flatMap(({ inputs, answer, masked }) => [
       ...inputs.flat().map((part) => part.text),
       ...(answer === undefined ? [] : [answer.whole]),
+      ...(masked?.filled === undefined ? [] : [masked.filled]),
     ]),
   );
   const distinct = [...texts];
@@ -196,6 +240,8 @@ function draftOf(plan: Plan, row: Row): Draft {
       `Row "${row.id}" has ${inputs.length} choices, but the model has a ${kind} head`,
     );
   if (kind === "choice") requireChoices(row, inputs.length);
+  if (plan.mask !== undefined)
+    return { row, inputs, masked: draftMasked(plan.mask, row, inputs[0], plan.answerOf(row)) };
   const answer = kind === "causalLM" ? plan.answerOf(row) : undefined;
   if (answer === undefined) {
     if (kind === "causalLM" && plan.targets === "answer")
@@ -226,33 +272,37 @@ function requireChoices(row: Row, inputs: number): void {
   );
 }
 
-function finish(plan: Plan, { row, inputs, answer }: Draft, idsOf: (text: string) => Int32Array): EncodedRow {
+function finish(plan: Plan, { row, inputs, answer, masked }: Draft, idsOf: (text: string) => Int32Array): EncodedRow {
   const text = inputs.map((parts) => parts.map((part) => part.text).join("")).join("\n");
   const causal = plan.model.architecture.head.kind === "causalLM";
   const last = inputs[0].at(-1)!;
   const shared = answer === undefined ? undefined : sharedTokens(idsOf(last.text), idsOf(answer.whole));
   const following = answer === undefined ? new Int32Array() : idsOf(answer.whole).subarray(shared);
   const behind = Int32Array.from([...(plan.targets === "next" ? [] : following), ...plan.end]);
-  const rows = inputs.map((parts) => {
+  const inputsLaid = inputs.map((parts) => {
     const encoded = parts.map((part) => ({
       ...part,
       ids: idsOf(part.text).subarray(0, part === last ? shared : undefined),
     }));
-    return joined(inputIds(plan, row, encoded, behind.length), behind);
+    return layOut(plan, row, encoded, behind);
   });
-  for (const ids of rows) checkIds(plan, row, ids);
+  const rows = inputsLaid.map(({ ids }) => ids);
+  const types = inputsLaid.map(({ types }) => types);
+  for (const ids of rows) checkIds(plan.model, row, ids);
+  if (plan.mask !== undefined) return { ...finishMasked(plan.mask, row, rows[0], masked, idsOf), types, text };
   if (answer !== undefined && rows[0].length === behind.length)
     throw new AttributionError(
       "invalid",
       `Row "${row.id}" has no token before its answer: its first token spans prompt and answer. Give a longer prompt, or startToken: true`,
     );
-  if (!causal) return { id: row.id, rows, label: plan.labelOf(row), targets: undefined, text };
+  if (!causal) return { id: row.id, rows, types, label: plan.labelOf(row), targets: undefined, text };
   const label = plan.targets === "next" ? (following[0] ?? -1) : -1;
   const targets = nextTokens(rows[0], label);
   const counted = { all: targets.length, answer: behind.length + 1, next: 1 }[plan.targets];
   return {
     id: row.id,
     rows,
+    types,
     label,
     targets: targets.fill(noTarget, 0, Math.max(0, targets.length - counted)),
     text: plan.targets === "next" ? text : text + (answer?.text ?? ""),
@@ -263,54 +313,4 @@ function finish(plan: Plan, { row, inputs, answer }: Draft, idsOf: (text: string
 function sharedTokens(prompt: Int32Array, whole: Int32Array): number {
   const differs = prompt.findIndex((id, index) => whole[index] !== id);
   return differs < 0 ? prompt.length : differs;
-}
-
-interface EncodedPart extends Part {
-  readonly ids: Int32Array;
-}
-
-/** An input's tokens: the start token, then the parts, cut so that `reserved` more tokens fit behind them. */
-function inputIds(plan: Plan, row: Row, parts: readonly EncodedPart[], reserved: number): Int32Array[] {
-  const first = parts.find((part) => part.ids.length > 0)?.ids[0];
-  const start = plan.start[0] === first ? [] : plan.start;
-  const length = start.length + reserved + parts.reduce((sum, part) => sum + part.ids.length, 0);
-  let excess = length - plan.maxLength;
-  const kept = parts.map((part) => part.ids);
-  for (let index = parts.length - 1; index >= 0 && excess > 0; index--) {
-    if (parts[index].truncate !== true) continue;
-    const dropped = Math.min(excess, kept[index].length);
-    kept[index] = kept[index].subarray(0, kept[index].length - dropped);
-    excess -= dropped;
-  }
-  if (excess > 0) {
-    const cut = parts.some((part) => part.truncate)
-      ? "even without the parts that may be cut"
-      : "and no part of it may be cut (mark one with truncate: true)";
-    throw new AttributionError(
-      "invalid",
-      `Row "${row.id}" has ${length} tokens where ${plan.maxLength} fit (the model takes ${plan.model.architecture.positions}), ${cut}`,
-    );
-  }
-  return [Int32Array.from(start), ...kept];
-}
-
-function joined(parts: readonly Int32Array[], last: Int32Array): Int32Array {
-  const ids = new Int32Array(parts.reduce((sum, part) => sum + part.length, last.length));
-  let at = 0;
-  for (const part of [...parts, last]) {
-    ids.set(part, at);
-    at += part.length;
-  }
-  return ids;
-}
-
-function checkIds({ model }: Plan, row: Row, ids: Int32Array): void {
-  if (ids.length === 0) throw new AttributionError("invalid", `Row "${row.id}" has no tokens`);
-  const { vocabulary } = model.architecture;
-  const outside = ids.find((id) => id >= vocabulary);
-  if (outside === undefined) return;
-  throw new AttributionError(
-    "mismatch",
-    `Row "${row.id}" has the token id ${outside}, but the model's vocabulary ends at ${vocabulary - 1}. Is it the model's own tokenizer?`,
-  );
 }

@@ -18,10 +18,15 @@ export interface InstanceRows {
   readonly rows: readonly ArrayLike<number>[];
   /** "choice" only: rows of each instance. */
   readonly groups?: ArrayLike<number>;
-  /** Per instance: class, choice, or next token. @default −1 each (unknown) */
+  /** Per instance: class, choice, or next token; a masked LM's follow from `targets`. @default −1 each (unknown) */
   readonly labels?: ArrayLike<number>;
-  /** Causal LM only: per row what each position must predict. @default the next token; at the last position the label, if known */
+  /**
+   * Per row what each position must predict. Causal LM: by default the next token; at the last position the label, if known. Masked
+   * LM: −100 at all positions but the masked one, which has its token, or −1 where it is not known; has no default.
+   */
   readonly targets?: readonly ArrayLike<number>[];
+  /** Encoders: per row the type of each token. @default 0 each */
+  readonly tokenTypes?: readonly ArrayLike<number>[];
   /** @default "0", "1", … */
   readonly ids?: readonly string[];
   /** @default "" each */
@@ -34,24 +39,27 @@ export interface InstanceRows {
  */
 export function createInstances(given: InstanceRows): Instances {
   if (given === undefined) throw expected("given", "an object with kind and rows", given);
-  onlyKnown(given, ["kind", "rows", "groups", "labels", "targets", "ids", "texts"]);
-  const kind = oneOf({ ...given }, "kind", "causalLM", ["causalLM", "classification", "choice"]);
+  onlyKnown(given, ["kind", "rows", "groups", "labels", "targets", "tokenTypes", "ids", "texts"]);
+  const kind = oneOf({ ...given }, "kind", "causalLM", ["causalLM", "maskedLM", "classification", "choice"]);
   const rows = checkedRows(given.rows);
   const groups = checkedGroups(kind, given.groups, rows.length);
   const size = groups.length;
+  const known = kind === "maskedLM" ? maskedLabels(given, rows) : given.labels;
   const labels = whole(
     "labels",
-    ofLength("labels", given.labels ?? new Int32Array(size).fill(-1), size),
+    ofLength("labels", known ?? new Int32Array(size).fill(-1), size),
     -1,
     "−1 (unknown), or a class, choice or token",
   );
   checkLabels(kind, labels, groups);
-  const targets = kind === "causalLM" ? checkedTargets(given.targets, rows, labels) : [];
-  if (kind !== "causalLM" && given.targets !== undefined)
-    throw new AttributionError("invalid", `"targets" is for causal language models, not for "${kind}"`);
+  const speaks = kind === "causalLM" || kind === "maskedLM";
+  const targets = speaks ? checkedTargets(given.targets, rows, labels, kind) : [];
+  if (!speaks && given.targets !== undefined)
+    throw new AttributionError("invalid", `"targets" is for language models, not for "${kind}"`);
+  const tokenTypes = checkedTypes(given.tokenTypes, rows);
   const ids = strings("ids", given.ids ?? Array.from({ length: size }, (_, index) => String(index)), size);
   const texts = strings("texts", given.texts ?? new Array<string>(size).fill(""), size);
-  return atOnce(laying({ kind, rows, groups, labels, targets, ids, texts }));
+  return atOnce(laying({ kind, rows, groups, labels, targets, tokenTypes, ids, texts }));
 }
 
 /** Instances in parts: checked rows, not yet laid out. */
@@ -63,6 +71,8 @@ export interface CheckedInstances {
   readonly labels: ArrayLike<number>;
   /** One per row, or none. */
   readonly targets: readonly Int32Array[];
+  /** One per row, or absent where all are 0. */
+  readonly tokenTypes?: readonly Int32Array[];
   readonly added?: AddedIds;
   readonly ids: readonly string[];
   readonly texts: readonly string[];
@@ -73,11 +83,13 @@ export function layInstances(checked: CheckedInstances, pace: Pace): Promise<Ins
   return inSlices(laying(checked), pace);
 }
 
-function* laying({ kind, rows, groups, labels, targets, added, ids, texts }: CheckedInstances): Steps<Instances> {
+function* laying(checked: CheckedInstances): Steps<Instances> {
+  const { kind, rows, groups, labels, targets, tokenTypes, added, ids, texts } = checked;
   const laid = {
     tokens: yield* joining(rows),
     rowOffsets: offsetsOf(rows.map((row) => row.length)),
     targets: yield* joining(targets),
+    ...(tokenTypes === undefined ? {} : { tokenTypes: yield* joining(tokenTypes) }),
   };
   return yield* hashing({
     kind,
@@ -107,7 +119,7 @@ export function selectInstances(instances: Instances, indices: ArrayLike<number>
     for (let row = groupOffsets[index]; row < groupOffsets[index + 1]; row++)
       rows.push([rowOffsets[row], rowOffsets[row + 1]]);
   }
-  const { tokens, targets, labels, added, ids, texts } = instances;
+  const { tokens, targets, tokenTypes, labels, added, ids, texts } = instances;
   return atOnce(
     laying({
       kind: instances.kind,
@@ -115,6 +127,7 @@ export function selectInstances(instances: Instances, indices: ArrayLike<number>
       groups: chosen.map((index) => groupOffsets[index + 1] - groupOffsets[index]),
       labels: chosen.map((index) => labels[index]),
       targets: targets.length === 0 ? [] : rows.map(([start, end]) => targets.subarray(start, end)),
+      ...(tokenTypes === undefined ? {} : { tokenTypes: rows.map(([start, end]) => tokenTypes.subarray(start, end)) }),
       ...(added === undefined ? {} : { added }),
       ids: chosen.map((index) => ids[index]),
       texts: chosen.map((index) => texts[index]),
@@ -145,6 +158,9 @@ export function concatInstances(sets: readonly Instances[]): Instances {
       groupOffsets: joinedOffsets(sets.map((set) => set.groupOffsets)),
       labels: atOnce(joining(sets.map((set) => set.labels))),
       targets: atOnce(joining(sets.map((set) => set.targets))),
+      ...(sets.every(({ tokenTypes }) => tokenTypes === undefined)
+        ? {}
+        : { tokenTypes: atOnce(joining(sets.map(typesOf))) }),
       ...(sets.every(({ added }) => JSON.stringify(added) === JSON.stringify(first.added)) && first.added !== undefined
         ? { added: first.added }
         : {}),
@@ -159,9 +175,10 @@ const tokensPerStep = 1 << 20;
 
 /** Freezes laid-out instances with their fingerprint. */
 function* hashing(instances: Omit<Instances, "hash">): Steps<Instances> {
-  const { kind, tokens, rowOffsets, groupOffsets, labels, targets } = instances;
+  const { kind, tokens, rowOffsets, groupOffsets, labels, targets, tokenTypes } = instances;
   const hash = createHash("sha256").update(kind);
-  for (const part of [tokens, rowOffsets, groupOffsets, labels, targets]) {
+  const types = tokenTypes === undefined ? [] : [tokenTypes];
+  for (const part of [tokens, rowOffsets, groupOffsets, labels, targets, ...types]) {
     hash.update(`\n${part.length}\n`);
     for (let at = 0; at < part.length; at += tokensPerStep) {
       const slice = part.subarray(at, at + tokensPerStep);
@@ -171,6 +188,11 @@ function* hashing(instances: Omit<Instances, "hash">): Steps<Instances> {
   }
   const frozen = { ids: Object.freeze([...instances.ids]), texts: Object.freeze([...instances.texts]) };
   return Object.freeze({ ...instances, ...frozen, hash: hash.digest("hex") });
+}
+
+/** A set's token types, 0 where it has none. */
+function typesOf({ tokens, tokenTypes }: Instances): Int32Array {
+  return tokenTypes ?? new Int32Array(tokens.length);
 }
 
 function* joining(parts: readonly Int32Array[]): Steps<Int32Array> {
@@ -241,16 +263,45 @@ function checkLabels(kind: HeadKind, labels: Int32Array, groups: readonly number
   }
 }
 
+/** The token at each row's masked position, −1 where it is not known. */
+function maskedLabels({ labels, targets }: InstanceRows, rows: readonly Int32Array[]): number[] {
+  if (targets === undefined)
+    throw expected(
+      "targets",
+      "for each row −100 at all positions but the masked one, which has its token or −1",
+      targets,
+    );
+  if (labels !== undefined) throw expected("labels", "left out for a masked LM: they follow from its targets", labels);
+  return Array.from(ofLength("targets", targets, rows.length), (given, index) => {
+    const masked = Array.from(given).filter((target) => target !== noTarget);
+    if (masked.length === 1) return masked[0];
+    throw expected(`targets[${index}]`, `exactly one position other than ${noTarget}, the masked one`, given);
+  });
+}
+
+function checkedTypes(
+  types: readonly ArrayLike<number>[] | undefined,
+  rows: readonly Int32Array[],
+): readonly Int32Array[] | undefined {
+  if (types === undefined) return undefined;
+  return Array.from(ofLength("tokenTypes", types, rows.length), (given, index) => {
+    const name = `tokenTypes[${index}]`;
+    return whole(name, ofLength(name, given, rows[index].length), 0, "token types (whole numbers of at least 0)");
+  });
+}
+
 function checkedTargets(
   targets: readonly ArrayLike<number>[] | undefined,
   rows: readonly Int32Array[],
   labels: Int32Array,
+  kind: HeadKind,
 ): Int32Array[] {
   if (targets === undefined) return rows.map((row, index) => nextTokens(row, labels[index]));
   return Array.from(ofLength("targets", targets, rows.length), (given, index) => {
     const name = `targets[${index}]`;
     const checked = whole(name, ofLength(name, given, rows[index].length), noTarget, `a token id or ${noTarget}`);
-    const bad = checked.find((target) => target < 0 && target !== noTarget);
+    const unknown = kind === "maskedLM" ? -1 : noTarget;
+    const bad = checked.find((target) => target < 0 && target !== noTarget && target !== unknown);
     if (bad !== undefined) throw expected(name, `token ids or ${noTarget}`, bad);
     return checked;
   });

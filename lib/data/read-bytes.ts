@@ -1,76 +1,81 @@
 // The bytes of a file, decompressed where it is compressed by gzip or Zstandard. By its first bytes and not by its name: files in
 // caches have others.
-import { createReadStream } from "node:fs";
-import { open, stat } from "node:fs/promises";
-import { pipeline, type Transform } from "node:stream";
+import type { FileHandle } from "node:fs/promises";
+import { pipeline, Readable, type Transform } from "node:stream";
 import * as zlib from "node:zlib";
 import { Decompress } from "fzstd";
 import { AttributionError } from "../errors";
+import { openRegularFile, unreadable } from "../storage/regular-file";
 
 const pieceBytes = 1 << 16;
 
+/** Refuses a path that is no regular file. */
 export async function requireFile(path: string): Promise<void> {
-  const status = await stat(path).catch((cause: unknown) => {
-    throw new AttributionError("missing", `Cannot read ${path} (${codeOf(cause)}). Give the path of an existing file`, {
-      cause,
-    });
-  });
-  if (!status.isFile()) throw new AttributionError("invalid", `Expected "path" to be a file but ${path} is none`);
+  const { handle } = await openRegularFile(path);
+  await handle.close();
 }
 
-/** Pieces of the file's content; "corrupt" where a compressed file is damaged or cut off. */
+/** Pieces of the file's content, each valid until the next; "corrupt" where a compressed file is damaged or cut off. */
 export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
-  const form = await compressionOf(path);
-  if (form === "gzip") yield* through(path, "gzip", zlib.createGunzip({ chunkSize: pieceBytes }));
-  else if (form === "zstd") yield* readZstd(path);
-  else yield* readPlain(path);
-}
-
-async function compressionOf(path: string): Promise<"gzip" | "zstd" | undefined> {
-  const first = Buffer.alloc(4);
-  const handle = await open(path, "r").catch((cause: unknown) => {
-    throw unreadable(path, cause);
-  });
+  const { handle } = await openRegularFile(path);
   try {
-    await handle.read(first, 0, 4, 0);
-  } catch (cause) {
-    throw unreadable(path, cause);
+    const form = await compressionOf(handle, path);
+    if (form === "gzip") yield* through(handle, path, "gzip", zlib.createGunzip({ chunkSize: pieceBytes }));
+    else if (form === "zstd") yield* readZstd(handle, path);
+    else yield* readPlain(handle, path);
   } finally {
     await handle.close();
   }
+}
+
+async function compressionOf(handle: FileHandle, path: string): Promise<"gzip" | "zstd" | undefined> {
+  const first = Buffer.alloc(4);
+  await handle.read(first, 0, 4, 0).catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
   // Neither begins as a text in UTF-8 may.
   if (first[0] === 0x1f && first[1] === 0x8b) return "gzip";
   return first.equals(Buffer.from([0x28, 0xb5, 0x2f, 0xfd])) ? "zstd" : undefined;
 }
 
-async function* readPlain(path: string, highWaterMark = pieceBytes): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const bytes of createReadStream(path, { highWaterMark })) yield bytes as Uint8Array;
-  } catch (cause) {
-    throw unreadable(path, cause);
+/** `copies`: each piece has memory of its own, for readers that keep it. */
+async function* readPlain(
+  handle: FileHandle,
+  path: string,
+  size = pieceBytes,
+  copies = false,
+): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(size);
+  for (let at = 0; ;) {
+    const { bytesRead } = await handle.read(buffer, 0, size, at).catch((cause: unknown) => {
+      throw unreadable(path, cause);
+    });
+    if (bytesRead === 0) return;
+    yield copies ? Uint8Array.prototype.slice.call(buffer, 0, bytesRead) : buffer.subarray(0, bytesRead);
+    at += bytesRead;
   }
 }
 
-async function* through(path: string, what: string, transform: Transform): AsyncGenerator<Uint8Array> {
-  const source = createReadStream(path, { highWaterMark: pieceBytes });
-  let failed: unknown;
-  source.once("error", (cause) => {
-    failed = cause;
-  });
+async function* through(
+  handle: FileHandle,
+  path: string,
+  what: string,
+  transform: Transform,
+): AsyncGenerator<Uint8Array> {
+  const source = Readable.from(readPlain(handle, path, pieceBytes, true), { objectMode: false });
   pipeline(source, transform, () => undefined);
   try {
     for await (const bytes of transform) yield bytes as Uint8Array;
   } catch (cause) {
-    if (failed !== undefined) throw unreadable(path, failed);
-    throw damaged(path, what, cause);
+    throw cause instanceof AttributionError ? cause : damaged(path, what, cause);
   }
 }
 
 /** Node has Zstandard of its own from 22.15 on. */
-async function* readZstd(path: string): AsyncGenerator<Uint8Array> {
+async function* readZstd(handle: FileHandle, path: string): AsyncGenerator<Uint8Array> {
   const { createZstdDecompress } = zlib as { createZstdDecompress?: () => Transform };
   if (createZstdDecompress !== undefined) {
-    yield* through(path, "Zstandard", createZstdDecompress());
+    yield* through(handle, path, "Zstandard", createZstdDecompress());
     return;
   }
   const ready: Uint8Array[] = [];
@@ -83,7 +88,7 @@ async function* readZstd(path: string): AsyncGenerator<Uint8Array> {
     }
   };
   // Small pieces: each is decompressed at once, and may hold much.
-  for await (const bytes of readPlain(path, 4096)) {
+  for await (const bytes of readPlain(handle, path, 4096, true)) {
     push(bytes, false);
     yield* ready.splice(0);
   }
@@ -96,11 +101,4 @@ function damaged(path: string, what: string, cause: unknown): AttributionError {
   const isCut = code === "Z_BUF_ERROR" || code === 5 || code === "ZSTD_error_srcSize_wrong";
   const words = isCut ? "is cut off" : `is damaged (${message ?? String(cause)})`;
   return new AttributionError("corrupt", `${path}: its ${what} data ${words}. Fetch the file again`, { cause });
-}
-
-const unreadable = (path: string, cause: unknown): AttributionError =>
-  new AttributionError("missing", `Cannot read ${path} (${codeOf(cause)})`, { cause });
-
-function codeOf(error: unknown): string {
-  return (error as { code?: string }).code ?? String(error);
 }

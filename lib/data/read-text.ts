@@ -1,7 +1,7 @@
 // Streams of text from a file: decoded pieces, and lines with their numbers. Never the whole file at once.
 // Refuses what is no UTF-8, and records so long that parsing one would hold the event loop.
 import { AttributionError } from "../errors";
-import { readBytes, requireFile } from "./read-bytes";
+import { readBytes } from "./read-bytes";
 
 export interface Line {
   readonly text: string;
@@ -18,7 +18,6 @@ export function corruptAt(path: string, line: number, what: string, cause?: unkn
 
 /** Decoded pieces of the file, without its byte order mark. */
 export async function* readPieces(path: string): AsyncGenerator<string> {
-  await requireFile(path);
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let line = 1;
   const decode = (bytes?: Uint8Array): string => {

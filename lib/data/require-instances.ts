@@ -4,7 +4,7 @@ import type { Instances } from "../../types/data";
 import { AttributionError, expected, shown } from "../errors";
 import { isTyped } from "../options";
 
-const kinds: readonly unknown[] = ["causalLM", "classification", "choice"];
+const kinds: readonly unknown[] = ["causalLM", "maskedLM", "classification", "choice"];
 
 /** "invalid" for anything whose parts do not have the lengths that they must have. */
 export function requireInstances(value: unknown, name: string): asserts value is Instances {
@@ -71,6 +71,7 @@ function faultOf({
   groupOffsets,
   labels,
   targets,
+  tokenTypes,
   ids,
   texts,
   hash,
@@ -86,6 +87,10 @@ function faultOf({
     ["labels and size", labels?.length === size],
     ["rowOffsets and groupOffsets", rowOffsets?.length === (groupOffsets?.[size] ?? NaN) + 1],
     ["tokens and rowOffsets", tokens?.length === rowOffsets?.[rowOffsets.length - 1]],
+    [
+      "tokenTypes and tokens",
+      tokenTypes === undefined || (isTyped(tokenTypes, "Int32Array") && tokenTypes.length === tokens?.length),
+    ],
     ["targets and tokens", targets?.length === 0 || targets?.length === tokens?.length],
     [
       "ids, texts and size",

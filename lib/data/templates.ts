@@ -7,11 +7,13 @@ export interface Part {
   readonly text: string;
   /** Tokens may be dropped from its end when the input is too long; of several such parts the last one gives first. @default false */
   readonly truncate?: boolean;
+  /** Encoders: with this part begins the second text of a pair; the tokenizer's own separator stands before it. @default false */
+  readonly second?: boolean;
 }
 
 /** A row's parts; for listwise choice the parts of each choice. */
 export type TemplateFunction = (row: Row) => readonly Part[] | readonly (readonly Part[])[];
-export type TemplateName = "claim" | "sentencePair" | "choice" | "prompt" | "instruction" | "text";
+export type TemplateName = "chat" | "claim" | "sentencePair" | "choice" | "prompt" | "instruction" | "text";
 /** A name, a function, or a text with {fields} (`{{` for a brace; `{choice}` makes one input per choice; one part, never truncated). */
 export type Template = TemplateName | TemplateFunction | (string & {});
 
@@ -24,12 +26,16 @@ export interface ResolvedTemplate {
   readonly asksForLabel: boolean;
   /** Causal LM: the input is a text of its own, or one that something must follow. */
   readonly ends: "text" | "prompt";
+  /** The rows are conversations: the tokenizer's own template writes them. */
+  readonly isChat: boolean;
 }
 
 interface Named {
   /** Fields a row must have, `choices` apart. */
   readonly fields: readonly string[];
   readonly parts: (field: (name: string) => string, choice: string) => readonly Part[];
+  /** The same for encoders: their own texts, as a pair where there are two. @default parts */
+  readonly pair?: (field: (name: string) => string, choice: string) => readonly Part[];
   readonly listwise?: boolean;
   readonly optional?: string;
   readonly maxLength: number;
@@ -40,6 +46,8 @@ interface Named {
 const answer: Part = { text: "/ Answer :" };
 
 const named: Readonly<Record<TemplateName, Named>> = {
+  // Written by the tokenizer's template: see encode-chat.ts.
+  chat: { fields: ["messages"], maxLength: 2048, parts: (field) => [{ text: field("messages") }] },
   claim: {
     fields: ["claim"],
     optional: "evidence",
@@ -51,6 +59,7 @@ const named: Readonly<Record<TemplateName, Named>> = {
       { text: `/ Evidence : ${field("evidence")}`, truncate: true },
       answer,
     ],
+    pair: (field) => [{ text: field("claim") }, { text: field("evidence"), truncate: true, second: true }],
   },
   // The premise is what the hypothesis is judged by, so it stands where the evidence stands: it is the part that is cut.
   sentencePair: {
@@ -63,6 +72,10 @@ const named: Readonly<Record<TemplateName, Named>> = {
       { text: `/ Hypothesis : ${field("hypothesis")}` },
       answer,
     ],
+    pair: (field) => [
+      { text: field("premise"), truncate: true },
+      { text: field("hypothesis"), second: true },
+    ],
   },
   choice: {
     fields: ["question"],
@@ -73,6 +86,10 @@ const named: Readonly<Record<TemplateName, Named>> = {
       { text: `Question : ${field("question")}`, truncate: true },
       { text: `/ Choice : ${choice}` },
       answer,
+    ],
+    pair: (field, choice) => [
+      { text: field("question"), truncate: true },
+      { text: choice, second: true },
     ],
   },
   prompt: { fields: ["prompt"], maxLength: 512, ends: "prompt", parts: (field) => [{ text: field("prompt") }] },
@@ -89,13 +106,13 @@ const named: Readonly<Record<TemplateName, Named>> = {
 
 const templateNames = Object.keys(named) as TemplateName[];
 
-/** The template asked for, or the named one whose fields the data set's rows have. */
-export function resolveTemplate(template: Template | undefined, dataset: Dataset): ResolvedTemplate {
+/** The template asked for, or the named one whose fields the data set's rows have; encoders get the fields as they are. */
+export function resolveTemplate(template: Template | undefined, dataset: Dataset, isCausal = true): ResolvedTemplate {
   if (typeof template === "function") return fromFunction(template);
-  if (template === undefined) return fromName(suitable(dataset));
+  if (template === undefined) return fromName(suitable(dataset), isCausal);
   if (typeof template !== "string" || template === "")
     throw expected("template", "a name, a text with {fields}, or a function", template);
-  if ((templateNames as string[]).includes(template)) return fromName(template as TemplateName);
+  if ((templateNames as string[]).includes(template)) return fromName(template as TemplateName, isCausal);
   if (template.includes("{")) return fromFormat(template);
   throw new AttributionError(
     "unknown",
@@ -115,18 +132,29 @@ function suitable(dataset: Dataset): TemplateName {
   );
 }
 
-function fromName(name: TemplateName): ResolvedTemplate {
-  const { fields, parts, listwise, optional, maxLength, asksForLabel = false, ends = "text" } = named[name];
+function fromName(name: TemplateName, isCausal: boolean): ResolvedTemplate {
+  const {
+    fields,
+    parts,
+    pair = parts,
+    listwise,
+    optional,
+    maxLength,
+    asksForLabel = false,
+    ends = "text",
+  } = named[name];
   const inputs = (row: Row): readonly (readonly Part[])[] => {
     const without = optional !== undefined && row.fields[optional] === undefined;
     const used = optional === undefined || without ? fields : [...fields, optional];
     const texts = new Map(used.map((field) => [field, fieldOf(row, field)]));
     requireText(row, [...texts.values()], used);
     const made = (choice: string): readonly Part[] =>
-      parts((field) => texts.get(field) ?? "", choice).filter((part) => !(without && part.truncate));
+      (isCausal ? parts : pair)((field) => texts.get(field) ?? "", choice).filter(
+        (part) => !(without && part.truncate),
+      );
     return listwise ? choicesOf(row).map(made) : [made("")];
   };
-  return { inputs, maxLength, asksForLabel, ends };
+  return { inputs, maxLength, asksForLabel, ends, isChat: name === "chat" };
 }
 
 /** A text with {fields}: one part, tokenised as one. */
@@ -152,7 +180,7 @@ function fromFormat(format: string): ResolvedTemplate {
     requireText(row, perChoice ? [...texts.values(), ...choicesOf(row)] : [...texts.values()], [...names]);
     return perChoice ? choicesOf(row).map(fill) : [fill()];
   };
-  return { inputs, maxLength: 512, asksForLabel: false, ends: "text" };
+  return { inputs, maxLength: 512, asksForLabel: false, ends: "text", isChat: false };
 }
 
 function fromFunction(template: TemplateFunction): ResolvedTemplate {
@@ -161,7 +189,7 @@ function fromFunction(template: TemplateFunction): ResolvedTemplate {
     const listed = Array.isArray(made) && made.length > 0 && made.every(Array.isArray) ? (made as unknown[][]) : [made];
     const checked = listed.map((parts) => {
       if (Array.isArray(parts) && parts.length > 0 && parts.every(isPart)) return parts;
-      throw expected("template", `a function that gives parts {text, truncate?} (row "${row.id}")`, parts);
+      throw expected("template", `a function that gives parts {text, truncate?, second?} (row "${row.id}")`, parts);
     });
     requireText(
       row,
@@ -170,7 +198,7 @@ function fromFunction(template: TemplateFunction): ResolvedTemplate {
     );
     return checked;
   };
-  return { inputs, maxLength: 512, asksForLabel: false, ends: "text" };
+  return { inputs, maxLength: 512, asksForLabel: false, ends: "text", isChat: false };
 }
 
 function isPart(value: unknown): value is Part {
@@ -179,7 +207,7 @@ function isPart(value: unknown): value is Part {
     typeof part === "object" &&
     part !== null &&
     typeof part.text === "string" &&
-    (part.truncate === undefined || typeof part.truncate === "boolean")
+    [part.truncate, part.second].every((flag) => flag === undefined || typeof flag === "boolean")
   );
 }
 

@@ -5,6 +5,7 @@ import { AttributionError, expected } from "../errors";
 import { listOf, pathOf } from "../options";
 import { pacedBy } from "../pacing";
 import { ask, end, startThread, type TokenizerThread } from "./tokenizers/thread";
+import type { Chat, ChatRequest } from "./tokenizers/chat";
 import type { Encoded, Opened } from "./tokenizers/worker";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -74,6 +75,32 @@ export async function saveTokenizer(tokenizer: Tokenizer, directory: string): Pr
   return ask<string[]>(thread, { kind: "save", handle, directory: pathOf("directory", "a path", directory) });
 }
 
+/** Conversations as the tokenizer's chat template writes them; a few at a time. */
+export async function renderChats(tokenizer: Tokenizer, request: ChatRequest): Promise<Chat[]> {
+  await tokenizer.encode([]); // one that is absent or closed says so
+  const { thread, handle } = ownerOf(tokenizer);
+  const values = plain("templateValues", request.values);
+  const chats: Chat[] = [];
+  for (const [first, last] of slices(request.conversations)) {
+    const conversations = request.conversations.slice(first, last);
+    chats.push(...(await ask<Chat[]>(thread, { ...request, kind: "chat", handle, values, conversations })));
+  }
+  return chats.map((chat) => ({ ...chat, ids: new Int32Array(chat.ids) }));
+}
+
+/** Beginnings and ends of batches: small enough that neither side is busy for long with one. */
+function slices(conversations: ChatRequest["conversations"]): [number, number][] {
+  const found: [number, number][] = [];
+  for (let first = 0; first < conversations.length;) {
+    let [last, characters] = [first, 0];
+    while (last < conversations.length && last - first < 16 && characters < mostCharacters)
+      characters += conversations[last++].reduce((sum, { content }) => sum + content.length, 0);
+    found.push([first, last]);
+    first = last;
+  }
+  return found;
+}
+
 interface Owner {
   readonly thread: TokenizerThread;
   readonly handle: number;
@@ -106,7 +133,8 @@ async function inNewThread(open: (thread: TokenizerThread) => Promise<Opened>): 
   }
 }
 
-function tokenizerOf(thread: TokenizerThread, { handle, size, special, start, end: behind, files }: Opened): Tokenizer {
+function tokenizerOf(thread: TokenizerThread, opened: Opened): Tokenizer {
+  const { handle, size, special, start, end: behind, pair, files } = opened;
   const owner = { thread, handle };
   thread.tokenizers++;
   let closed = false;
@@ -122,6 +150,7 @@ function tokenizerOf(thread: TokenizerThread, { handle, size, special, start, en
     special: Object.freeze({ ...special }),
     start: Object.freeze([...start]),
     end: Object.freeze([...behind]),
+    ...(pair !== undefined && { pair: Object.freeze(pair) }),
     files: Object.freeze([...files]),
     close: () => {
       if (closed) return;

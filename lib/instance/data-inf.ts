@@ -32,5 +32,5 @@ export function dataInf(
   queries: Instances,
   options?: ProjectedOptions,
 ): Promise<InstanceAttribution | TopInstances> {
-  return preconditioned("dataInf", "dataInf", model, train, queries, options);
+  return preconditioned("dataInf", model, train, queries, options);
 }

@@ -226,7 +226,7 @@ async function withFactors(
   given: Readonly<Record<string, unknown>>,
   features: Features,
 ): Promise<Features & Pick<NativeInfluenceParams, "factors">> {
-  const asked: FactorsRequest = {
+  const factorsRequest: FactorsRequest = {
     modelHash: model.hash,
     dtype: model.dtype,
     dataHash: train.hash,
@@ -235,7 +235,7 @@ async function withFactors(
     ...(given["fisher"] === undefined ? {} : { fisher: features.fisher }),
     ...(given["seed"] === undefined ? {} : { seed: features.seed }),
   };
-  const { stored, sources } = await openFactors(given["factors"], asked);
+  const { stored, sources } = await openFactors(given["factors"], factorsRequest);
   return {
     ...features,
     modules: stored.modules,

@@ -88,10 +88,12 @@ function requireOneModel(
 }
 
 function allPairs({ queries, train }: InstanceAttribution): JointRequest["pairs"] {
-  return {
-    queries: Int32Array.from({ length: queries * train }, (_, pair) => Math.floor(pair / train)),
-    trains: Int32Array.from({ length: queries * train }, (_, pair) => pair % train),
-  };
+  const pairs = { queries: new Int32Array(queries * train), trains: new Int32Array(queries * train) };
+  for (let query = 0; query < queries; query++) {
+    pairs.queries.fill(query, query * train, (query + 1) * train);
+    for (let at = 0; at < train; at++) pairs.trains[query * train + at] = at;
+  }
+  return pairs;
 }
 
 function jointResult(

@@ -32,5 +32,5 @@ export function projectedGaussNewton(
   queries: Instances,
   options?: ProjectedOptions,
 ): Promise<InstanceAttribution | TopInstances> {
-  return preconditioned("projectedGaussNewton", "gaussNewton", model, train, queries, options);
+  return preconditioned("gaussNewton", model, train, queries, options);
 }

@@ -162,11 +162,14 @@ function labelsOf(label: unknown, name: string, queries: Instances, chosen: read
   return Int32Array.from(chosen, (query) => all[query]);
 }
 
+/** Stands for the position that the head reads; native/instance/gradients/quantity.cpp knows it. */
+const readoutPosition = -(2 ** 31);
+
 function positionsOf({ positions }: Quantity, kind: Kind, queries: Instances): Int32Array {
   const isOutput = kind === "logit" || kind === "probability" || kind === "logProbability" || kind === "contrast";
   if (isOutput && queries.kind !== "causalLM" && positions !== undefined)
     throw new AttributionError("invalid", `A classifier's ${kind} is at its readout: leave "positions" out`);
-  if (positions === undefined || positions === "readout") return Int32Array.of(-1);
+  if (positions === undefined || positions === "readout") return Int32Array.of(readoutPosition);
   if (positions === "all") return new Int32Array(0);
   const isList = Array.isArray(positions) && positions.length > 0 && positions.every(Number.isInteger);
   if (!isList) throw expected("of.positions", `"readout", "all" or a list of token positions`, positions);

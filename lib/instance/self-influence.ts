@@ -14,17 +14,9 @@ import {
   influenceUnit,
   resolvedInfluence,
 } from "./influence";
-import {
-  nativeStoreOf,
-  noDoubts,
-  originOf,
-  preconditionerOf,
-  requireStore,
-  type ScoreOptions,
-  type StoreSimilarityOptions,
-  trakDoubts,
-  unitOf,
-} from "./store/scores";
+import { doubtsFor, nativeStoreOf } from "./store/native-store";
+import { preconditionerOf, shownDamping, unitOf } from "./store/preconditioners";
+import { originOf, requireStore, type ScoreOptions, type StoreSimilarityOptions } from "./store/scores";
 
 export type StoreSelfInfluenceOptions = Omit<ScoreOptions, "similarity" | "topK"> &
   Pick<StoreSimilarityOptions, "preconditioner">;
@@ -88,7 +80,7 @@ async function ofStore(store: GradientStore, options?: StoreSelfInfluenceOptions
   const given = onlyKnown(options, ["signal", "onProgress", "damping", "memory", "preconditioner"]);
   requireStore(store);
   const { kind, damping, memoryBytes } = preconditionerOf(given);
-  const doubts = kind === "trak" ? await trakDoubts(store, { losses: new Float32Array(0) }) : noDoubts;
+  const doubts = await doubtsFor(kind, store, { losses: new Float32Array(0) });
   const params = {
     ...doubts,
     preconditioner: kind,
@@ -100,7 +92,7 @@ async function ofStore(store: GradientStore, options?: StoreSelfInfluenceOptions
   const scores = await runNative((control) => native().storeSelfScores(nativeStoreOf(store), params, control), options);
   const resolved = {
     preconditioner: kind,
-    damping: kind === "none" ? null : damping,
+    damping: shownDamping(kind, damping),
     precision: store.precision,
     ...store.settings,
   };

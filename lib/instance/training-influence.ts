@@ -4,7 +4,7 @@ import type { Model } from "../../types/model";
 import type { InstanceAttribution } from "../../types/results";
 import type { CallOptions } from "../../types/common";
 import { AttributionError, expected } from "../errors";
-import { type FineTuneOptions, fineTuneParams } from "../model/fine-tune";
+import { type FineTuneOptions, fineTuneParams, withAdapter } from "../model/fine-tune";
 import { handleOf } from "../model/model";
 import { libtorchVersion, native, runNative } from "../native";
 import { boolean, leastAboveZero, memoryOf, number, oneOf, onlyKnown, seedOf } from "../options";
@@ -73,10 +73,19 @@ export async function trainingInfluence(
   options: TrainingInfluenceOptions = {},
 ): Promise<TrainingInfluence> {
   const given = onlyKnown(options, names);
-  const { model, train, options: training = {} } = requireRun(run);
+  const { model, options: training = {} } = requireRun(run);
+  return withAdapter(model, training, (learning) => replay({ ...run, model: learning }, queries, given));
+}
+
+async function replay(
+  run: TrainingRun,
+  queries: Instances,
+  given: Readonly<Record<string, unknown>>,
+): Promise<TrainingInfluence> {
+  const { model, train, options: training = {} } = run;
   checkPair(model, train, queries);
   const params = {
-    training: fineTuneParams(training, train),
+    training: fineTuneParams(training, train, model),
     reduction: oneOf(given, "reduction", "sum", ["sum", "mean"]),
     memoryBytes: memoryOf(given, "1 GB"),
     metasmoothness: boolean(given, "metasmoothness", true),
@@ -85,7 +94,7 @@ export async function trainingInfluence(
   };
   const { hash, scores, losses, queryLosses, metasmoothness, stepsMade } = await runNative(
     (control) => native().trainingInfluence(handleOf(model), train, queries, params, control),
-    options,
+    given as TrainingInfluenceOptions,
   );
   requireTrained(run, hash);
   return Object.freeze({

@@ -33,5 +33,5 @@ export function trak(
   queries: Instances,
   options?: ProjectedOptions,
 ): Promise<InstanceAttribution | TopInstances> {
-  return preconditioned("trak", "trak", model, train, queries, options);
+  return preconditioned("trak", model, train, queries, options);
 }

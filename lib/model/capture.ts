@@ -9,7 +9,7 @@ import { layersOf } from "./config/layers";
 import { handleOf } from "./model";
 
 /**
- * The hidden state that the head reads (after the final norm) at the readout position.
+ * The hidden state that the head reads (after the final norm) at the readout position; of encoders before the head's own transform.
  * @returns [row, hidden], row-major; a listwise instance has one row per choice.
  * @example const { meanPairwiseCosine } = await diversity(train, [0, 1, 2], { states: await readoutStates(model, train) });
  */

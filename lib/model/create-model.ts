@@ -1,8 +1,7 @@
 // createModel: a randomly initialised model of any family, from the config.json object that would describe it.
-import { openTokenizer } from "../data/tokenizer";
 import { AttributionError, expected } from "../errors";
 import { callNative, native, nativeLoaded, runNative } from "../native";
-import { onlyKnown, oneOf, pathOf, seedOf } from "../options";
+import { onlyKnown, oneOf, seedOf } from "../options";
 import type { Architecture, ComputeType, Device } from "../../types/architecture";
 import type { CallOptions } from "../../types/common";
 import type { Tokenizer } from "../../types/data";
@@ -10,6 +9,7 @@ import type { Model } from "../../types/model";
 import { absentTokenizer } from "./absent-tokenizer";
 import { planModel } from "./config/architecture";
 import { describeHead, type HeadRequest } from "./config/head";
+import { givenTokenizer } from "./given-tokenizer";
 import { computeTypes, devices } from "./load-model";
 import { wrapModel } from "./model";
 import { initialDeviation, type Config } from "./config/config-reader";
@@ -25,7 +25,7 @@ export interface CreateModelOptions extends CallOptions {
   readonly head?: HeadRequest;
   /** Short for head: { kind: "classification", labels }. */
   readonly labels?: readonly string[];
-  /** A tokenizer, or the directory of one. @default none: tokens are given by hand */
+  /** A tokenizer, its directory, or the path of its tokenizer.json. @default none: tokens are given by hand */
   readonly tokenizer?: Tokenizer | string;
 }
 
@@ -45,7 +45,10 @@ export async function createModel(config: Config, options: CreateModelOptions = 
   const device = oneOf(bag, "device", "cpu", devices);
   const plan = planModel(config, headOf(options));
   const deviation = initialDeviation(config);
-  const tokenizer = await givenTokenizer(options.tokenizer);
+  const tokenizer =
+    options.tokenizer === undefined
+      ? absentTokenizer("A model made by createModel without a tokenizer")
+      : await givenTokenizer(options.tokenizer);
   const { architecture } = plan;
   await nativeLoaded();
   requireMemory(architecture, dtype);
@@ -82,11 +85,4 @@ function headOf({ head, labels }: CreateModelOptions): HeadRequest | undefined {
   if (labels === undefined) return head;
   if (head !== undefined) throw expected("labels", "left out where head is given", labels);
   return { kind: "classification", labels };
-}
-
-async function givenTokenizer(tokenizer: CreateModelOptions["tokenizer"]): Promise<Tokenizer> {
-  if (tokenizer === undefined) return absentTokenizer("A model made by createModel without a tokenizer");
-  if (typeof tokenizer === "string") return openTokenizer(pathOf("tokenizer", "a Tokenizer or a directory", tokenizer));
-  if (typeof tokenizer?.encode !== "function") throw expected("tokenizer", "a Tokenizer or a directory", tokenizer);
-  return tokenizer;
 }

@@ -8,7 +8,7 @@ import { checkFit } from "./fit";
 import { handleOf } from "./model";
 
 export interface EvaluateOptions extends BatchOptions {
-  /** Return logits, [row, label] (causal LM: [row, vocabulary], at the readout position). @default false */
+  /** Return logits, [row, label] (language models: [row, vocabulary], at the readout position). @default false */
   readonly logits?: boolean;
 }
 
@@ -30,8 +30,8 @@ export interface Evaluation {
 }
 
 /**
- * Runs the model on every instance. The class scores are read at the readout position, the last token of a row; a listwise
- * instance takes the softmax over its rows.
+ * Runs the model on every instance. The class scores are read at the readout position: the last token of a row; in encoders the mask or
+ * the first token. A listwise instance takes the softmax over its rows.
  * @example const { accuracy } = await evaluate(model, await encode(model, dataset));
  */
 export async function evaluate(model: Model, instances: Instances, options?: EvaluateOptions): Promise<Evaluation> {

@@ -1,20 +1,16 @@
 // Fine-tuning: the native AdamW loop. The given model is untouched; a new one comes back.
-import { readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NativeFineTuneParams } from "../../types/native";
 import { AttributionError, expected } from "../errors";
 import { native, runNative } from "../native";
 import { boolean, integer, leastAboveZero, number, oneOf, onlyKnown, pathOf, seedOf } from "../options";
-import { fileExists, makeFolder, unwritable } from "../storage/files";
-import { withLock } from "../storage/lock";
-import { besideName, publishFolder } from "../storage/partial";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "./batching";
+import { newAdapter } from "./adapters/open";
+import { requestedAdapter, type AdapterRequest } from "./adapters/request";
+import { withCheckpoints } from "./checkpoint-folders";
 import { checkLosses } from "./fit";
 import { handleOf, wrapLike } from "./model";
-import { saveModel, weightFile } from "./save-model";
-import { momentFiles, writeTrainingState } from "./training-state";
 
 export interface FineTuneOptions extends BatchOptions {
   /** Passes over the training instances. @default 3 (paper: 5) */
@@ -49,8 +45,10 @@ export interface FineTuneOptions extends BatchOptions {
   readonly dropout?: boolean;
   /** Batches of like lengths in a seeded order; all shuffled; or as given. @default "lengthSorted" */
   readonly order?: "lengthSorted" | "shuffled" | "given";
-  /** Weights that learn. @default "all" */
+  /** Weights that learn; of a model with an adapter it is the adapter. @default "all" */
   readonly trainable?: "all" | "head";
+  /** Trains a new low-rank adapter (LoRA) in place of the weights, which stay the base's; a head of classes learns with it. @default none */
+  readonly adapter?: AdapterRequest;
   /** @default 42 */
   readonly seed?: number;
   /** Held-out instances, evaluated after each epoch. */
@@ -97,6 +95,7 @@ const names = [
   "dropout",
   "order",
   "trainable",
+  "adapter",
   "seed",
   "evaluation",
   "keep",
@@ -114,12 +113,21 @@ export async function fineTuneWithHistory(
   instances: Instances,
   options: FineTuneOptions = {},
 ): Promise<FineTuned> {
-  const params = fineTuneParams(options, instances);
+  return withAdapter(model, options, (learning) => tune(learning, instances, options));
+}
+
+async function tune(model: Model, instances: Instances, options: FineTuneOptions): Promise<FineTuned> {
+  const params = fineTuneParams(options, instances, model);
   const { evaluation = null, checkpoints } = options;
   if (checkpoints !== undefined) pathOf("checkpoints", "a folder's path", checkpoints);
   const keepsState = boolean({ ...options }, "optimizerState", false);
   if (keepsState && checkpoints === undefined)
     throw new AttributionError("invalid", '"optimizerState" lies in the folders of "checkpoints": name their folder');
+  if (keepsState && params.trainable === "adapter")
+    throw new AttributionError(
+      "unsupported",
+      '"optimizerState" is kept of whole models, and only the adapter learns here',
+    );
   checkLosses(model, instances, "instances");
   if (evaluation !== null) checkLosses(model, evaluation, "evaluation");
   if (checkpoints === undefined) return run(model, instances, evaluation, params, options);
@@ -129,8 +137,8 @@ export async function fineTuneWithHistory(
 }
 
 /**
- * Fine-tunes all weights (or the head) on the instances and returns a new model; the given one is untouched. Close both.
- * Cost: epochs × (forward + backward) over the instances, and four copies of the weights.
+ * Fine-tunes all weights (or the head, or an adapter) on the instances and returns a new model; the given one is untouched. Close both.
+ * Cost: epochs × (forward + backward) over the instances, and four copies of the weights that learn.
  * @example const tuned = await fineTune(base, train, { epochs: 3, learningRate: 5e-5, evaluation: heldOut });
  */
 export async function fineTune(model: Model, instances: Instances, options: FineTuneOptions = {}): Promise<Model> {
@@ -138,7 +146,7 @@ export async function fineTune(model: Model, instances: Instances, options: Fine
 }
 
 /** The options for the core, checked; without the files of checkpoints. */
-export function fineTuneParams(options: FineTuneOptions, instances: Instances): NativeFineTuneParams {
+export function fineTuneParams(options: FineTuneOptions, instances: Instances, model: Model): NativeFineTuneParams {
   const given = onlyKnown(options, names);
   const optimizer = oneOf(given, "optimizer", "adamw", ["adamw", "sgd"]);
   requireOptimizersOwn(given, optimizer);
@@ -163,7 +171,7 @@ export function fineTuneParams(options: FineTuneOptions, instances: Instances): 
     clip: number(given, "clip", 1, 0),
     dropout: boolean(given, "dropout", true),
     order: oneOf(given, "order", "lengthSorted", ["lengthSorted", "shuffled", "given"]),
-    trainable: oneOf(given, "trainable", "all", ["all", "head"]),
+    trainable: trainableOf(given, model),
     seed: seedOf(given),
     keep: oneOf(given, "keep", "best", ["best", "last"]),
     checkpointFiles: [],
@@ -172,6 +180,26 @@ export function fineTuneParams(options: FineTuneOptions, instances: Instances): 
     firstMomentFiles: [],
     secondMomentFiles: [],
   };
+}
+
+function trainableOf(given: Readonly<Record<string, unknown>>, { architecture }: Model): "all" | "head" | "adapter" {
+  const trainable = oneOf(given, "trainable", "all", ["all", "head"]);
+  if (architecture.adapter === undefined) return trainable;
+  if (given["trainable"] !== undefined)
+    throw new AttributionError("invalid", `Of a model with an adapter the adapter learns: leave "trainable" out`);
+  return "adapter";
+}
+
+/** Runs `use` on the model, or with `adapter` on one with a new adapter. */
+export async function withAdapter<T>(
+  model: Model,
+  options: FineTuneOptions,
+  use: (model: Model) => Promise<T>,
+): Promise<T> {
+  if (options?.adapter === undefined) return use(model);
+  const { architecture, seed } = requestedAdapter(model.architecture, options.adapter);
+  using adapted = await newAdapter(model, architecture, seed, { signal: options.signal });
+  return await use(adapted);
 }
 
 /** Refuses what the other optimizer has. */
@@ -220,70 +248,4 @@ async function run(
     evaluationAccuracies,
     keptEpoch,
   });
-}
-
-/** Each epoch's folder is complete (configuration, tokenizer) before its weights are written, and renamed to its name at the end. */
-function withCheckpoints(
-  model: Model,
-  request: { readonly folder: string; readonly keepsState: boolean },
-  params: NativeFineTuneParams,
-  train: (full: NativeFineTuneParams) => Promise<FineTuned>,
-): Promise<FineTuned> {
-  return withLock(request.folder, "checkpoints", () => writingCheckpoints(model, request, params, train));
-}
-
-async function writingCheckpoints(
-  model: Model,
-  { folder, keepsState }: { readonly folder: string; readonly keepsState: boolean },
-  params: NativeFineTuneParams,
-  train: (full: NativeFineTuneParams) => Promise<FineTuned>,
-): Promise<FineTuned> {
-  const { header, weights } = weightFile(model, model.dtype);
-  const unfinished = Array.from({ length: params.epochs }, (_, epoch) =>
-    join(folder, `.epoch-${epoch + 1}.unfinished`),
-  );
-  for (const directory of unfinished) {
-    await rm(directory, { recursive: true, force: true });
-    await saveModel(model, directory, { dtype: model.dtype });
-  }
-  const files = (name: string): string[] => unfinished.map((directory) => join(directory, name));
-  const moments = keepsState
-    ? { firstMomentFiles: files(momentFiles.first), secondMomentFiles: files(momentFiles.second) }
-    : {};
-  try {
-    const tuned = await train({
-      ...params,
-      checkpointFiles: files("model.safetensors"),
-      checkpointHeader: header,
-      checkpointWeights: weights,
-      ...moments,
-    });
-    for (const [epoch, directory] of unfinished.entries())
-      await writeTrainingState(directory, epoch, params, tuned.learningRates);
-    await replaceCheckpoints(folder, unfinished);
-    return tuned;
-  } finally {
-    for (const directory of unfinished) await rm(directory, { recursive: true, force: true });
-  }
-}
-
-/**
- * Names the finished epochs. The checkpoints of an earlier run go first, all of them: a folder never holds those of two runs, and a longer
- * run's last epochs do not stay beside a shorter one's.
- */
-async function replaceCheckpoints(folder: string, finished: readonly string[]): Promise<void> {
-  const earlier = besideName(join(folder, "earlier"));
-  try {
-    for (const name of await readdir(folder)) {
-      const isCheckpoint = /^epoch-[1-9]\d*$/.test(name) && (await fileExists(join(folder, name, "config.json")));
-      if (!isCheckpoint) continue;
-      await makeFolder(earlier);
-      await rename(join(folder, name), join(earlier, name));
-    }
-    for (const [epoch, directory] of finished.entries())
-      await publishFolder(directory, join(folder, `epoch-${epoch + 1}`));
-  } catch (cause) {
-    throw unwritable(folder, cause);
-  }
-  await rm(earlier, { recursive: true, force: true });
 }

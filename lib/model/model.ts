@@ -17,6 +17,8 @@ export interface ModelDescription {
   readonly device: Device;
   /** Where the weights were fetched from. */
   readonly source?: ModelSource;
+  /** Where it was loaded from, an absolute path or a hub id; absent where it was made. */
+  readonly location?: string;
 }
 
 interface Owned {
@@ -75,6 +77,11 @@ function ownedOf(model: Model): Owned {
 /** The native handle; "invalid" for a closed model and for anything that is no Model. */
 export function handleOf(model: Model): NativeModel {
   return ownedOf(model).native;
+}
+
+/** Everything of a model but its weights. */
+export function descriptionOf(model: Model): ModelDescription {
+  return ownedOf(model).description;
 }
 
 /** A model with other weights and otherwise as `model`, for example its fine-tuned copy. */

@@ -1,6 +1,5 @@
 // Opens a stored model: a directory in Hugging Face's form, or a GGUF file.
 import { join } from "node:path";
-import type { CallOptions } from "../../types/common";
 import { openTokenizer } from "../data/tokenizer";
 import { fileExists, readJsonObject } from "../storage/files";
 import type { Tokenizer } from "../../types/data";
@@ -8,16 +7,11 @@ import { absentTokenizer } from "./absent-tokenizer";
 import { openGguf } from "./gguf/open";
 import { listCheckpoint } from "./weights/checkpoint";
 import { mapWeights } from "./weights/checkpoint-weights";
-import { findModel } from "./weights/source";
+import type { FoundModel } from "./weights/hub-model";
 import type { StoredModel } from "./weights/stored-model";
 
-/** What `source` means: a directory, a GGUF file, or a hub id. */
-export async function openStored(
-  source: string,
-  revision: string | undefined,
-  call: CallOptions,
-): Promise<StoredModel> {
-  const { path, form, hub } = await findModel(source, revision, call);
+/** A directory or a GGUF file, found before. */
+export async function openStored({ path, form, hub }: FoundModel): Promise<StoredModel> {
   const stored = await (form === "gguf" ? openGguf(path) : openDirectory(path));
   return hub === undefined ? stored : { ...stored, source: hub };
 }
@@ -26,7 +20,13 @@ async function openDirectory(directory: string): Promise<StoredModel> {
   return {
     config: await readJsonObject(join(directory, "config.json")),
     weights: async ({ family, architecture, head }, expected) =>
-      mapWeights(family, architecture, await listCheckpoint(directory), expected, head.kind !== "causalLM"),
+      mapWeights(
+        family,
+        architecture,
+        await listCheckpoint(directory),
+        expected,
+        head.kind === "classification" || head.kind === "choice",
+      ),
     openTokenizer: () => tokenizerOf(directory),
   };
 }

@@ -27,7 +27,7 @@ export interface AttributionPatchingOptions extends NeuronOptions, PositionOptio
   /**
    * What ρ, the slope of F, is. "gradient": ∂F/∂w. "relp": norm scales are constants, an activation's slope is f(x)/x, and each branch
    * of a gated MLP gets half. "gim": norm statistics are constants, a softmax is differentiated at twice its temperature, query and
-   * key get ¼, value, gate and up ½. At the readout position only, where it is not "gradient".
+   * key get ¼, value, gate and up ½. At the readout position only, where it is not "gradient". Mixtures take "gradient" only.
    * @default "gradient"
    */
   readonly rule?: "gradient" | "relp" | "gim";

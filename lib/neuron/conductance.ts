@@ -16,6 +16,7 @@ export interface ConductanceOptions extends NeuronOptions, PositionOptions {
  * head the sum over its features. A ReLU makes ∂F/∂wᵢ jump along the path, so the error falls only with 1 / nodes. Positive: the unit carries evidence for F. One sweep gives all layers.
  * With an embedding norm (BLOOM) the path starts behind that norm, from zero to what leaves it: before it, scaling changes nothing.
  * Near the zero input a norm turns every bit of signal into a full one: check with more nodes before trusting small differences.
+ * In a mixture each token keeps, along the path, the experts that it goes to at its end; their weights follow the path.
  * Source: Dhamdhere et al. 2019. Cost: nodes × (forward + backward) per instance, whatever the number of layers.
  * @returns scores [instance, layer, unit]
  * @example const na = await conductance(model, queries, { nodes: 50 });

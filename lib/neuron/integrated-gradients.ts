@@ -41,8 +41,11 @@ export interface IntegratedGradientsOptions extends NeuronOptions, PositionOptio
  * F of a trained model is smooth along the paths of nearly all layers, where 6 nodes do; along those of its first layers it is not,
  * and they are bisected (benchmarks/README.md has the measurements). Paths below a ReLU are always bisected: ∂F/∂w jumps there, and
  * the gap, one sum over all units, does not bound a single one.
+ * In a mixture the routers above the layer choose anew at every point. Where a choice changes, F jumps; a gradient does not see the
+ * jump, and the completeness gap holds it. The layer's own router reads nothing of its neurons, so it stays as it is.
+ * On a masked language model with `of: "gold"` these are the knowledge neurons of Dai et al. 2022, with their sum taken to its limit.
  * Cost: one forward, and layers × nodes one-token rows forward and backward through the layers above theirs. A bisected path takes
- * 19 to 1,073 rows more, on random ReLU models.
+ * 19 to 1,073 rows more, on random ReLU models. In encoders a row is as long as the text.
  * @returns scores [instance, layer, unit]
  * @example const na = await integratedGradients(model, queries); top(na, 0, 10);
  */

@@ -24,7 +24,10 @@ export interface NeuronOptions extends BatchOptions, TargetOptions {
    * such as "2 GB"; see `estimateNeuronMemory`. Less is refused (code "memory"). @default "1 GB"
    */
   readonly memory?: number | string;
-  /** "cache": one-token rows over the prefix's keys and values; "full": full forwards, the slow reference. @default "cache" */
+  /**
+   * "cache": one-token rows over the prefix's keys and values, in encoders copies of the row that enter at their layer; "full": full
+   * forwards, the slow reference. @default "cache"
+   */
   readonly engine?: "cache" | "full";
 }
 

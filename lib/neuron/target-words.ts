@@ -26,7 +26,7 @@ export async function wordTargets(
   const texts = list as readonly string[];
   const distinct = [...new Set(texts)];
   const classes = new Map(
-    model.architecture.head.kind === "causalLM"
+    model.architecture.head.kind === "causalLM" || model.architecture.head.kind === "maskedLM"
       ? await tokensOf(model, distinct)
       : distinct.map((text) => [text, labelOf(model, text)] as const),
   );

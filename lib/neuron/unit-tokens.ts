@@ -37,7 +37,7 @@ const names = ["site", "top", "signal", "onProgress"] as const satisfies readonl
 /**
  * The tokens that each unit writes: the logits of head(norm(value · v)), v the unit's column of the output projection, read alone
  * through the final norm and the head, whatever later layers make of it. Causal language models with pre-norm blocks.
- * Positive: the unit raises the token. Unit: logit. Source: Geva et al. 2022. Cost: one head product per unit.
+ * Of an expert's neuron without the router's weight. Positive: the unit raises the token. Unit: logit. Source: Geva et al. 2022. Cost: one head product per unit.
  * @returns one entry per unit, in their order
  * @example const [{ tokens }] = await unitTokens(model, [{ layer: 3, unit: 17 }], { top: 5 });
  */

@@ -27,6 +27,8 @@ export function firstIndices(scores: Scores, k: number, direction: Direction): I
 /** Keeps the best entries of those offered, in the two arrays that it is given; `sort` puts them in order. */
 export interface BestEntries {
   readonly offer: (index: number, score: number) => void;
+  /** Scores below it are not kept: a loop need not offer them. */
+  readonly least: () => number;
   readonly sort: () => void;
 }
 
@@ -38,6 +40,7 @@ export function bestOf(indices: Int32Array, scores: Scores): BestEntries {
       if (filled < size) raise(indices, scores, filled++, index, score);
       else if (size > 0 && isBehind(scores[0], indices[0], score, index)) lower(indices, scores, index, score);
     },
+    least: () => (filled < size || size === 0 ? -Infinity : scores[0]),
     sort: () => sortEntries(indices, scores),
   };
 }

@@ -40,10 +40,14 @@ function bestOfRows(labels: ScoreLabels, topK: number): ScoreRows<TopInstances> 
   );
   return {
     add(query, first, row) {
+      const entries = best[query];
+      let least = entries.least();
       for (let at = 0; at < row.length; at++) {
         const score = Math.fround(row[at]);
+        if (score < least) continue;
         if (score !== score) throw notRanked(labels, query, first + at);
-        best[query].offer(first + at, score);
+        entries.offer(first + at, score);
+        least = entries.least();
       }
     },
     result() {

@@ -25,6 +25,8 @@ export const elementBytes: ReadonlyMap<string, number> = new Map([
   ["I8", 1],
   ["U8", 1],
   ["BOOL", 1],
+  ["C64", 8],
+  ["C128", 16],
 ]);
 
 /** What the native core can turn into weights. */

@@ -85,11 +85,16 @@ async function syncFile(path: string): Promise<void> {
   }
 }
 
+/** Brings a folder's files to the disk, then its list of names. */
+export async function syncFiles(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true }))
+    if (entry.isFile()) await syncFile(join(folder, entry.name));
+  await syncFolder(folder);
+}
+
 /** Gives a finished folder its name: first its files reach the disk, then it is renamed, then the new name does. */
 export async function publishFolder(partial: string, target: string): Promise<void> {
-  for (const entry of await readdir(partial, { withFileTypes: true }))
-    if (entry.isFile()) await syncFile(join(partial, entry.name));
-  await syncFolder(partial);
+  await syncFiles(partial);
   await rename(partial, target);
   await syncFolder(dirname(target));
 }

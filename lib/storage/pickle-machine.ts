@@ -7,6 +7,8 @@ export interface PickledStorage {
   readonly dtype: string;
   readonly key: string;
   readonly elements: number;
+  /** Its first element within the stored one of that key. */
+  readonly first: number;
 }
 export interface PickledTensor {
   readonly kind: "tensor";
@@ -31,6 +33,12 @@ export const longestText = 1 << 16;
 export const longestName = 256;
 /** Bounds the memory that a small hostile pickle can ask for; a tensor takes eight. */
 export const mostObjects = 1_000_000;
+/** Bounds what one operation does, and with it the time for which it holds the event loop. Python fills a thousand entries at once. */
+export const mostAtOnce = 1 << 16;
+/** Numbers under which values are kept; a tensor takes about ten. */
+export const mostKept = 1 << 19;
+/** Entries of a dictionary: its table grows at once. */
+export const mostEntries = 1 << 16;
 export const deepestMark = 1_000;
 
 export interface Machine {
@@ -39,7 +47,7 @@ export interface Machine {
   at: number;
   stack: Pickled[];
   readonly outer: Pickled[][];
-  readonly memo: Map<number, Pickled>;
+  readonly memo: (Pickled | undefined)[];
   objects: number;
 }
 
@@ -73,7 +81,28 @@ export function pop(machine: Machine): Pickled {
 export function push(machine: Machine, value: Pickled): void {
   if (typeof value === "object" && ++machine.objects > mostObjects)
     throw unsupported(machine.file, `its pickle makes more than ${mostObjects} objects`);
+  if (machine.stack.length >= mostAtOnce)
+    throw unsupported(machine.file, `its pickle puts more than ${mostAtOnce} values together`);
   machine.stack.push(value);
+}
+
+/** Remembers the newest value under a number. */
+export function keep(machine: Machine, index: number): void {
+  const value = machine.stack.at(-1);
+  if (value === undefined) throw corrupt(machine.file, "its pickle keeps what it does not have");
+  if (index >= mostKept) throw unsupported(machine.file, `its pickle keeps more than ${mostKept} values`);
+  while (machine.memo.length < index) machine.memo.push(undefined); // an array without holes
+  machine.memo[index] = value;
+}
+
+/** Sets entries of the newest dictionary: a key, its value, and so on. */
+export function setItems(machine: Machine, items: readonly Pickled[]): void {
+  const target = machine.stack.at(-1);
+  if (!isKind(target, "dict") || items.length % 2 !== 0)
+    throw unsupported(machine.file, "its pickle fills something that is no dictionary");
+  for (let i = 0; i < items.length; i += 2) target.entries.set(items[i], items[i + 1]);
+  if (target.entries.size > mostEntries)
+    throw unsupported(machine.file, `its pickle fills a dictionary with more than ${mostEntries} entries`);
 }
 
 export function mark(machine: Machine): void {

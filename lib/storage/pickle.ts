@@ -9,17 +9,21 @@ import {
   type Pickled,
   type PickledTensor,
   isKind,
+  keep,
   longestName,
   mark,
   pop,
   popMark,
   push,
+  setItems,
   take,
   takeLength,
   takeLine,
   takeText,
   unsupported,
 } from "./pickle-machine";
+
+const mostDimensions = 8;
 
 const storageTypes: ReadonlyMap<string, string> = new Map([
   ["torch.DoubleStorage", "F64"],
@@ -32,6 +36,8 @@ const storageTypes: ReadonlyMap<string, string> = new Map([
   ["torch.ByteStorage", "U8"],
   ["torch.CharStorage", "I8"],
   ["torch.ShortStorage", "I16"],
+  ["torch.ComplexFloatStorage", "C64"],
+  ["torch.ComplexDoubleStorage", "C128"],
 ]);
 const rebuildTensor = "torch._utils._rebuild_tensor_v2";
 const rebuildParameter = "torch._utils._rebuild_parameter";
@@ -40,9 +46,18 @@ const knownGlobals: readonly string[] = [rebuildTensor, rebuildParameter, ordere
 /** What Python's pickle module knows beyond the operations below, by its names in pickletools. */
 const otherOperations = "FILPSTUVdgilopBC\x81\x82\x83\x84\x8e\x8f\x90\x91\x92\x96\x97";
 
-/** Runs a pickle that makes a dictionary of tensors and lists it; "corrupt" for anything else. */
+/** Runs a pickle that makes a dictionary of tensors and lists it. */
 export async function unpickleTensors(file: string, bytes: Buffer): Promise<Map<string, PickledTensor>> {
-  const machine: Machine = { file, bytes, at: 0, stack: [], outer: [], memo: new Map(), objects: 0 };
+  return tensorsOf(file, (await unpickle(file, bytes, 0)).value);
+}
+
+/** Runs the pickle that begins at a byte: what it makes, and the byte after it. */
+export async function unpickle(
+  file: string,
+  bytes: Buffer,
+  at: number,
+): Promise<{ readonly value: Pickled; readonly end: number }> {
+  const machine: Machine = { file, bytes, at, stack: [], outer: [], memo: [], objects: 0 };
   const pace = pacer();
   for (let steps = 1; ; steps++) {
     const code = take(machine, 1)[0];
@@ -52,7 +67,7 @@ export async function unpickleTensors(file: string, bytes: Buffer): Promise<Map<
     operation(machine);
     if ((steps & 0x3ff) === 0) await pace();
   }
-  return tensorsOf(file, pop(machine));
+  return { value: pop(machine), end: machine.at };
 }
 
 function unknownOperation(file: string, code: number): AttributionError {
@@ -62,7 +77,9 @@ function unknownOperation(file: string, code: number): AttributionError {
     : corrupt(file, `its pickle has the operation ${name}, which no pickle has`);
 }
 
-function tensorsOf(file: string, value: Pickled): Map<string, PickledTensor> {
+/** The tensors of a dictionary by name; "unsupported" for anything else. */
+export async function tensorsOf(file: string, value: Pickled): Promise<Map<string, PickledTensor>> {
+  const pace = pacer();
   const tensors = new Map<string, PickledTensor>();
   if (!isKind(value, "dict")) throw unsupported(file, "its pickle is no dictionary of tensors");
   for (const [name, tensor] of value.entries) {
@@ -70,6 +87,7 @@ function tensorsOf(file: string, value: Pickled): Map<string, PickledTensor> {
     if (!isKind(tensor, "tensor"))
       throw unsupported(file, `its pickle holds "${name.slice(0, 80)}", which is ${describe(tensor)} and no tensor`);
     tensors.set(name, tensor);
+    if ((tensors.size & 0x3ff) === 0) await pace();
   }
   return tensors;
 }
@@ -95,22 +113,9 @@ function stackGlobal(machine: Machine): void {
 }
 
 function recall(machine: Machine, index: number): void {
-  const value = machine.memo.get(index);
+  const value = machine.memo[index];
   if (value === undefined) throw corrupt(machine.file, "its pickle recalls what it never kept");
   push(machine, value);
-}
-
-function keep(machine: Machine, index: number): void {
-  const value = machine.stack.at(-1);
-  if (value === undefined) throw corrupt(machine.file, "its pickle keeps what it does not have");
-  machine.memo.set(index, value);
-}
-
-function setItems(machine: Machine, items: readonly Pickled[]): void {
-  const target = machine.stack.at(-1);
-  if (!isKind(target, "dict") || items.length % 2 !== 0)
-    throw unsupported(machine.file, "its pickle fills something that is no dictionary");
-  for (let i = 0; i < items.length; i += 2) target.entries.set(items[i], items[i + 1]);
 }
 
 function append(machine: Machine, items: readonly Pickled[]): void {
@@ -133,7 +138,7 @@ function reduce(machine: Machine): void {
 function tensorOf(machine: Machine, [storage, offset, shape, strides]: readonly Pickled[]): PickledTensor {
   const isSizes = (value: Pickled | undefined): value is number[] =>
     Array.isArray(value) &&
-    value.length <= 8 &&
+    value.length <= mostDimensions &&
     value.every((size) => typeof size === "number" && Number.isSafeInteger(size) && size >= 0);
   if (
     !isKind(storage, "storage") ||
@@ -142,18 +147,24 @@ function tensorOf(machine: Machine, [storage, offset, shape, strides]: readonly 
     !isSizes(strides) ||
     shape.length !== strides.length
   ) {
+    if (Array.isArray(shape) && shape.length > mostDimensions)
+      throw unsupported(machine.file, `its pickle rebuilds a tensor of ${shape.length} dimensions`);
     throw corrupt(
       machine.file,
       "its pickle rebuilds a tensor from something else than a storage, an offset, sizes and strides",
     );
   }
-  return { kind: "tensor", storage, offset: offset as number, shape, strides };
+  return { kind: "tensor", storage, offset: (offset as number) + storage.first, shape, strides };
 }
 
-/** Persistent ids name storages: ("storage", type, key, place, elements). */
+/**
+ * Persistent ids name storages: ("storage", type, key, place, elements). Files of before PyTorch 1.6 may add the part of the
+ * storage that is meant: (key of the part, first element, elements).
+ */
 function persistent(machine: Machine): void {
   const id = pop(machine);
-  const [word, type, key, , elements] = Array.isArray(id) ? id : [];
+  const [word, type, key, , elements, part = null] = Array.isArray(id) ? id : [];
+  const first = Array.isArray(part) ? part[1] : 0;
   const dtype = isKind(type, "global") ? storageTypes.get(type.name) : undefined;
   if (
     word !== "storage" ||
@@ -161,11 +172,14 @@ function persistent(machine: Machine): void {
     typeof key !== "string" ||
     typeof elements !== "number" ||
     !Number.isSafeInteger(elements) ||
-    elements < 0
+    elements < 0 ||
+    typeof first !== "number" ||
+    !Number.isSafeInteger(first) ||
+    first < 0
   ) {
     throw unsupported(machine.file, "its pickle refers to something that is no storage of known numbers");
   }
-  push(machine, { kind: "storage", dtype, key, elements });
+  push(machine, { kind: "storage", dtype, key, elements, first });
 }
 
 const longestLong = 255; // bytes
@@ -221,7 +235,7 @@ const operations: ReadonlyMap<number, (machine: Machine) => void> = new Map<numb
   [code("2"), (m) => push(m, m.stack.at(-1) ?? pop(m))],
   [code("c"), (m) => pushGlobal(m, takeLine(m), takeLine(m))],
   [0x93, stackGlobal],
-  [0x94, (m) => keep(m, m.memo.size)],
+  [0x94, (m) => keep(m, m.memo.length)],
   [code("q"), (m) => keep(m, take(m, 1)[0])],
   [code("r"), (m) => keep(m, take(m, 4).readUInt32LE())],
   [code("h"), (m) => recall(m, take(m, 1)[0])],

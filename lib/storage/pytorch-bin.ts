@@ -1,11 +1,14 @@
 // pytorch_model.bin: a zip of one pickle that describes the tensors and one stored member per storage. The pickle is read
-// by a machine that can only describe tensors (pickle.ts); the tensors are handed on as places in the file.
+// by a machine that can only describe tensors (pickle.ts); the tensors are handed on as places in the file. Files of before
+// PyTorch 1.6 are read by pytorch-legacy.ts.
 import { AttributionError } from "../errors";
 import { withFile, type OpenFile } from "./files";
-import { corrupt, elementBytes, elementsOf, type ListedTensor } from "./listing";
+import { corrupt, type ListedTensor } from "./listing";
 import { pacer } from "../pacing";
 import { unpickleTensors } from "./pickle";
 import type { PickledTensor } from "./pickle-machine";
+import { readLegacyBin } from "./pytorch-legacy";
+import { placedTensor } from "./pytorch-tensor";
 import { memberData, zipMembers, type ZipMember } from "./zip";
 
 const longestPickle = 16 << 20;
@@ -13,7 +16,7 @@ const longestPickle = 16 << 20;
 /** Lists the tensors of a file that torch.save wrote; "unsupported" where it holds anything but tensors, "corrupt" where it is damaged. */
 export async function readPytorchBin(path: string): Promise<ListedTensor[]> {
   return withFile(path, async (file) => {
-    await requireZip(file);
+    if (!(await isZip(file))) return readLegacyBin(file);
     const members = await zipMembers(file);
     const root = rootOf(file, members);
     await requireLittleEndian(file, members.get(`${root}byteorder`));
@@ -29,16 +32,9 @@ export async function readPytorchBin(path: string): Promise<ListedTensor[]> {
   });
 }
 
-async function requireZip(file: OpenFile): Promise<void> {
-  const start = file.size >= 4 ? (await file.read(0, 4)).toString("latin1") : "";
-  if (start === "PK\x03\x04") return;
-  if (["\x80\x02", "\x80\x03", "\x80\x04", "\x80\x05"].includes(start.slice(0, 2))) {
-    throw new AttributionError(
-      "unsupported",
-      `${file.path} is in PyTorch's format of before 1.6. Load it in Python and save it again, best with safetensors`,
-    );
-  }
-  throw corrupt(file.path, "is no archive as torch.save writes it");
+/** Archives are what torch.save writes since 1.6. */
+async function isZip(file: OpenFile): Promise<boolean> {
+  return file.size >= 4 && (await file.read(0, 4)).toString("latin1") === "PK\x03\x04";
 }
 
 function rootOf(file: OpenFile, members: ReadonlyMap<string, ZipMember>): string {
@@ -70,48 +66,13 @@ async function place(
   const pace = pacer();
   const listed: ListedTensor[] = [];
   for (const [name, tensor] of tensors) {
-    const { key, dtype } = tensor.storage;
+    const { key } = tensor.storage;
     const member = members.get(`${root}data/${key}`);
     if (member === undefined) throw corrupt(file.path, `has no storage for "${name}"`);
     const start = starts.get(key) ?? (await memberData(file, member));
     starts.set(key, start);
-    listed.push({ name, dtype, shape: tensor.shape, file: file.path, ...rangeOf(file, name, tensor, start, member) });
+    listed.push(placedTensor(file.path, name, tensor, { start, bytes: member.bytes }));
     await pace();
   }
   return listed;
-}
-
-function rangeOf(
-  file: OpenFile,
-  name: string,
-  tensor: PickledTensor,
-  start: number,
-  member: ZipMember,
-): { offset: number; bytes: number } {
-  const size = elementBytes.get(tensor.storage.dtype) as number;
-  const elements = elementsOf(tensor.shape);
-  if (
-    elements === undefined ||
-    tensor.storage.elements * size > member.bytes ||
-    tensor.offset + elements > tensor.storage.elements
-  ) {
-    throw corrupt(file.path, `"${name}" ([${tensor.shape.join(", ")}]) goes beyond its storage`);
-  }
-  if (!isContiguous(tensor)) {
-    throw new AttributionError(
-      "unsupported",
-      `${file.path}: "${name}" is stored with strides [${tensor.strides.join(", ")}]. Save it contiguously, best with safetensors`,
-    );
-  }
-  return { offset: start + tensor.offset * size, bytes: elements * size };
-}
-
-/** Row-major without gaps; the stride of a size of one does not matter. */
-function isContiguous({ shape, strides }: PickledTensor): boolean {
-  let expected = 1;
-  for (let i = shape.length - 1; i >= 0; i--) {
-    if (shape[i] !== 1 && strides[i] !== expected) return shape.includes(0);
-    expected *= shape[i];
-  }
-  return true;
 }

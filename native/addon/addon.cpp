@@ -34,6 +34,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add<unlock_file_export>(exports, "unlockFile");
   add<open_model_export>(exports, "openModel");
   add<create_model_export>(exports, "createModel");
+  add<add_adapter_export>(exports, "addAdapter");
+  add<merge_adapter_export>(exports, "mergeAdapter");
   add<close_model_export>(exports, "closeModel");
   add<expected_weights_export>(exports, "expectedWeights");
   add<module_names_export>(exports, "moduleNames");

@@ -16,6 +16,8 @@ Napi::Value lock_file_export(const Napi::CallbackInfo& info);
 Napi::Value unlock_file_export(const Napi::CallbackInfo& info);
 Napi::Value open_model_export(const Napi::CallbackInfo& info);
 Napi::Value create_model_export(const Napi::CallbackInfo& info);
+Napi::Value add_adapter_export(const Napi::CallbackInfo& info);
+Napi::Value merge_adapter_export(const Napi::CallbackInfo& info);
 Napi::Value close_model_export(const Napi::CallbackInfo& info);
 Napi::Value expected_weights_export(const Napi::CallbackInfo& info);
 Napi::Value module_names_export(const Napi::CallbackInfo& info);

@@ -3,7 +3,7 @@
 #include "addon/job.h"
 #include "addon/values.h"
 #include "core/error.h"
-#include "model/checkpoint.h"
+#include "model/adapter.h"
 #include "neuron/change_units.h"
 #include "neuron/generate.h"
 #include "neuron/input_tokens.h"
@@ -70,7 +70,7 @@ Napi::Value neuron_scores_export(const Napi::CallbackInfo& info) {
   const Instances instances = instances_of(info[1]);
   const NeuronOptions options = neuron_options(*model, info[2].As<Napi::Object>());
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const NeuronScores s = neuron_scores(*model, instances, options, control);
+    const NeuronScores s = neuron_scores(merged(*model), instances, options, control);
     return [s](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
       result.Set("scores", float32_array(env, s.scores));
@@ -103,7 +103,7 @@ Napi::Value change_units_export(const Napi::CallbackInfo& info) {
   const Instances instances = instances_of(info[1]);
   const UnitSets sets = unit_sets(*model, info[2].As<Napi::Object>());
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const ChangedPredictions c = change_units(*model, instances, sets, control);
+    const ChangedPredictions c = change_units(merged(*model), instances, sets, control);
     return [c](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
       result.Set("predictions", int32_array(env, c.predictions));
@@ -123,7 +123,7 @@ Napi::Value generate_export(const Napi::CallbackInfo& info) {
   const UnitSets sets = unit_sets(*model, p);
   const int64_t tokens = integer_field(p, "tokens");
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const at::Tensor made = generate(*model, prompts, sets, tokens, control);
+    const at::Tensor made = generate(merged(*model), prompts, sets, tokens, control);
     return [made](Napi::Env env) -> Napi::Value { return int32_array(env, made); };
   });
 }
@@ -139,7 +139,7 @@ Napi::Value input_tokens_export(const Napi::CallbackInfo& info) {
   o.mean_baseline = choice_field<bool>(p, "baseline", {{"zero", false}, {"mean", true}});
   o.batch_tokens = integer_field(p, "batchTokens");
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const InputTokenScores s = input_tokens(*model, instances, o, control);
+    const InputTokenScores s = input_tokens(merged(*model), instances, o, control);
     return [s](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
       result.Set("scores", float64_array(env, s.scores));
@@ -174,7 +174,7 @@ Napi::Value patching_scores_export(const Napi::CallbackInfo& info) {
   o.memory_bytes = integer_field(p, "memoryBytes");
   if (p.Get("counterfactual").IsObject()) o.counterfactual = instances_of(p.Get("counterfactual"));
   return start_job(info, info[3].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const PatchingScores s = patching_scores(*model, instances, o, control);
+    const PatchingScores s = patching_scores(merged(*model), instances, o, control);
     return [s](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
       result.Set("scores", float32_array(env, s.scores));
@@ -196,7 +196,7 @@ Napi::Value unit_tokens_export(const Napi::CallbackInfo& info) {
   writes.rank_of = integers_of(field(p, "rankOf"), "rankOf");
   writes.top = integer_field(p, "top");
   return start_job(info, info[2].As<Napi::Object>(), [=](const Control& control) -> Build {
-    const UnitTokens t = unit_tokens(*model, writes, control);
+    const UnitTokens t = unit_tokens(merged(*model), writes, control);
     return [t](Napi::Env env) -> Napi::Value {
       Napi::Object result = Napi::Object::New(env);
       result.Set("ids", int32_array(env, t.ids));

@@ -9,6 +9,7 @@
 #include "core/file_lock.h"
 #include "engine/engine.h"
 #include "instance/gradients/modules.h"
+#include "model/adapter.h"
 #include "model/checkpoint.h"
 #include "model/evaluate.h"
 
@@ -51,6 +52,23 @@ Napi::Value create_model_export(const Napi::CallbackInfo& info) {
     return model_result(
         std::make_shared<const Model>(create_model(architecture, dtype, device, seed, deviation, control)));
   });
+}
+
+Napi::Value add_adapter_export(const Napi::CallbackInfo& info) {
+  const auto base = model_of(info[0]);
+  const auto p = info[1].As<Napi::Object>();
+  const Architecture architecture = architecture_of(object_field(p, "architecture"));
+  const auto weights = weights_of(field(p, "weights"));
+  const int64_t seed = integer_field(p, "seed");
+  return start_job(info, info[2].As<Napi::Object>(), [=](const Control& control) {
+    return model_result(std::make_shared<const Model>(add_adapter(*base, architecture, weights, seed, control)));
+  });
+}
+
+Napi::Value merge_adapter_export(const Napi::CallbackInfo& info) {
+  const auto model = model_of(info[0]);
+  return start_job(info, info[1].As<Napi::Object>(),
+                   [=](const Control&) { return model_result(std::make_shared<const Model>(merged(*model))); });
 }
 
 Napi::Value close_model_export(const Napi::CallbackInfo& info) {

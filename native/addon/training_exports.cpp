@@ -30,7 +30,8 @@ FineTuneOptions fine_tune_options(const Napi::Object& p) {
   o.dropout = boolean_field(p, "dropout");
   o.order = choice_field<Order>(
       p, "order", {{"lengthSorted", Order::length_sorted}, {"shuffled", Order::shuffled}, {"given", Order::given}});
-  o.head_only = choice_field<bool>(p, "trainable", {{"all", false}, {"head", true}});
+  o.trainable = choice_field<Trainable>(
+      p, "trainable", {{"all", Trainable::all}, {"head", Trainable::head}, {"adapter", Trainable::adapter}});
   o.seed = integer_field(p, "seed");
   o.keep_best = choice_field<bool>(p, "keep", {{"best", true}, {"last", false}});
   o.batch_tokens = integer_field(p, "batchTokens");

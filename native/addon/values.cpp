@@ -155,6 +155,40 @@ std::vector<LayerAttention> attention_of(const Napi::Value& value) {
   return attention;
 }
 
+Mixture mixture_of(const Napi::Object& o) {
+  Mixture m;
+  m.experts = integer_field(o, "experts");
+  m.chosen = integer_field(o, "chosen");
+  m.width = integer_field(o, "width");
+  m.shared = integer_field(o, "shared");
+  m.renormalised = boolean_field(o, "renormalised");
+  const Napi::Array layers = list_of(field(o, "layers"), "mixture.layers");
+  for (uint32_t i = 0; i < layers.Length(); ++i) m.layers.push_back(layers.Get(i).ToBoolean());
+  m.dense = integer_field(o, "dense");
+  return m;
+}
+
+void read_adapter(Architecture& a, const Napi::Object& o) {
+  a.adapter_saved = strings_field(o, "saved");
+  a.adapter_dropout = number_field(o, "dropout");
+  const auto modules = field(o, "modules").As<Napi::Array>();
+  for (uint32_t i = 0; i < modules.Length(); ++i) {
+    const auto one = modules.Get(i).As<Napi::Object>();
+    a.adapters.push_back({string_field(one, "module"), integer_field(one, "rank"), number_field(one, "scale")});
+  }
+}
+
+Activation activation_field(const Napi::Object& o) {
+  return choice_field<Activation>(o, "activation",
+                                  {{"relu", Activation::relu},
+                                   {"gelu", Activation::gelu},
+                                   {"gelu-tanh", Activation::gelu_tanh},
+                                   {"silu", Activation::silu},
+                                   {"quick-gelu", Activation::quick_gelu},
+                                   {"squared-relu", Activation::squared_relu},
+                                   {"tanh", Activation::tanh}});
+}
+
 }  // namespace
 
 Architecture architecture_of(const Napi::Object& o) {
@@ -179,6 +213,9 @@ Architecture architecture_of(const Napi::Object& o) {
       {{"pre", NormOrder::pre}, {"output", NormOrder::output}, {"both", NormOrder::both}, {"post", NormOrder::post}});
   a.final_norm = boolean_field(o, "finalNorm");
   a.embedding_norm = boolean_field(o, "embeddingNorm");
+  a.token_types = integer_field(o, "tokenTypes");
+  a.first_attention_norm = boolean_field(o, "firstAttentionNorm");
+  a.causal = boolean_field(o, "causal");
   a.position = choice_field<PositionKind>(
       o, "position",
       {{"learned", PositionKind::learned}, {"rotary", PositionKind::rotary}, {"alibi", PositionKind::alibi}});
@@ -192,15 +229,11 @@ Architecture architecture_of(const Napi::Object& o) {
   a.residual_scale = number_field(o, "residualScale");
   a.logit_scale = number_field(o, "logitScale");
   a.logit_cap = number_field(o, "logitCap");
-  a.activation = choice_field<Activation>(o, "activation",
-                                          {{"relu", Activation::relu},
-                                           {"gelu", Activation::gelu},
-                                           {"gelu-tanh", Activation::gelu_tanh},
-                                           {"silu", Activation::silu},
-                                           {"quick-gelu", Activation::quick_gelu},
-                                           {"squared-relu", Activation::squared_relu}});
+  a.activation = activation_field(o);
   a.gated = boolean_field(o, "gated");
   a.fused_gate = boolean_field(o, "fusedGate");
+  if (const Napi::Value mixture = o.Get("mixture"); mixture.IsObject())
+    a.mixture = mixture_of(mixture.As<Napi::Object>());
   a.qkv = choice_field<QkvLayout>(o, "queryKeyValue",
                                   {{"separate", QkvLayout::separate},
                                    {"concatenated", QkvLayout::concatenated},
@@ -220,10 +253,23 @@ Architecture architecture_of(const Napi::Object& o) {
   a.attention_dropout = number_field(dropout, "attention");
   a.residual_dropout = number_field(dropout, "residual");
   const Napi::Object head = object_field(o, "head");
-  a.head = choice_field<HeadKind>(
-      head, "kind",
-      {{"causalLM", HeadKind::causal_lm}, {"classification", HeadKind::classification}, {"choice", HeadKind::choice}});
+  a.head = choice_field<HeadKind>(head, "kind",
+                                  {{"causalLM", HeadKind::causal_lm},
+                                   {"maskedLM", HeadKind::masked_lm},
+                                   {"classification", HeadKind::classification},
+                                   {"choice", HeadKind::choice}});
   a.labels = integer_field(head, "labels");
+  if (const Napi::Value adapter = o.Get("adapter"); adapter.IsObject()) read_adapter(a, adapter.As<Napi::Object>());
+  if (!head.Get("readout").IsUndefined())
+    a.readout = choice_field<Readout>(head, "readout",
+                                      {{"last", Readout::last}, {"first", Readout::first}, {"mean", Readout::mean}});
+  if (!head.Get("transform").IsUndefined()) {
+    const Napi::Object transform = object_field(head, "transform");
+    a.head_transform = {activation_field(transform), boolean_field(transform, "bias"),
+                        boolean_field(transform, "norm")};
+  }
+  if (!head.Get("bias").IsUndefined()) a.head_bias = boolean_field(head, "bias");
+  if (!head.Get("dropout").IsUndefined()) a.head_dropout = number_field(head, "dropout");
   validate(a);
   return a;
 }
@@ -257,20 +303,21 @@ at::ScalarType dtype_field(const Napi::Object& object) {
 Instances instances_of(const Napi::Value& value) {
   if (!value.IsObject()) fail(Code::invalid, "Expected instances");
   const auto o = value.As<Napi::Object>();
-  constexpr const char* names[] = {"tokens", "rowOffsets", "groupOffsets", "labels", "targets"};
-  std::span<const int32_t> sources[5], copies[5];
+  constexpr const char* names[] = {"tokens", "rowOffsets", "groupOffsets", "labels", "targets", "tokenTypes"};
+  std::span<const int32_t> sources[6], copies[6];
   size_t total = 0;
-  for (size_t i = 0; i < 5; ++i) {
+  for (size_t i = 0; i < 6; ++i) {
+    if (i == 5 && o.Get(names[i]).IsUndefined()) continue;
     sources[i] = view<Napi::Int32Array, int32_t>(field(o, names[i]), names[i], napi_int32_array);
     total += sources[i].size();
   }
   const std::shared_ptr<int32_t[]> owner(new int32_t[total]);
   int32_t* next = owner.get();
-  for (size_t i = 0; i < 5; ++i) {
+  for (size_t i = 0; i < 6; ++i) {
     copies[i] = {next, sources[i].size()};
     next = std::copy(sources[i].begin(), sources[i].end(), next);
   }
-  return {copies[0], copies[1], copies[2], copies[3], copies[4], owner};
+  return {copies[0], copies[1], copies[2], copies[3], copies[4], owner, copies[5]};
 }
 
 TargetOptions target_of(const Napi::Object& o) {

@@ -99,7 +99,7 @@ struct Splitting {
     for (const auto& [target, own] : placed.by_target(sources)) {
       control.progress(done, pairs, "breaking down");
       done += static_cast<int64_t>(own.size());
-      const Batch batch = make_batch(targets, {target}, model.device);
+      const Batch batch = make_batch(targets, {target}, model);
       const Factors factors = gradient_factors(model, batch, modules, reduction);
       if (parts == Parts::vector_tokens) {
         const at::Tensor split = parts_of(vectors, factors, false).squeeze(1);
@@ -118,8 +118,8 @@ struct Splitting {
   }
 };
 
-int64_t part_count(const ModuleSelection& modules, const Instances& sources, const Instances& targets,
-                   const BreakdownPairs& pairs, Parts parts, size_t pair) {
+int64_t number_of_parts(const ModuleSelection& modules, const Instances& sources, const Instances& targets,
+                        const BreakdownPairs& pairs, Parts parts, size_t pair) {
   if (parts == Parts::modules) return static_cast<int64_t>(modules.size());
   return parts == Parts::tokens ? targets.token_count(pairs.targets[pair]) : sources.token_count(pairs.sources[pair]);
 }
@@ -137,7 +137,7 @@ at::Tensor influence_parts(const Model& model, const Instances& train, const Ins
     fail(Code::unsupported, "The cosine is of gradients, by module or by token of the target");
   const ModuleSelection modules(model.architecture, o.modules);
   Placed placed(pairs, sources.size(), targets.size(),
-                [&](size_t i) { return part_count(modules, sources, targets, pairs, parts, i); });
+                [&](size_t i) { return number_of_parts(modules, sources, targets, pairs, parts, i); });
   Splitting split{model,  targets, modules, o.reduction, parts, cosine, static_cast<int64_t>(pairs.sources.size()),
                   control};
   const auto tokens = [&](const Factors& factors, const Batch& batch) {
@@ -162,7 +162,7 @@ at::Tensor optimizer_aware_parts(const Model& model, const Moments& moments, con
     fail(Code::unsupported, "Adam's step is no sum over the training instance's tokens");
   const ModuleSelection modules(model.architecture, o.modules);
   Placed placed(pairs, train.size(), queries.size(),
-                [&](size_t i) { return part_count(modules, train, queries, pairs, parts, i); });
+                [&](size_t i) { return number_of_parts(modules, train, queries, pairs, parts, i); });
   Splitting split{model,  queries, modules, o.reduction, parts, o.cosine, static_cast<int64_t>(pairs.sources.size()),
                   control};
   for_adam_steps(
@@ -191,7 +191,7 @@ at::Tensor feature_parts(const Model& model, const Instances& targets, const at:
   for (const auto& [target, own] : placed.by_target(all)) {
     control.progress(done, total, "breaking down");
     done += static_cast<int64_t>(own.size());
-    const Batch batch = make_batch(targets, {target}, model.device);
+    const Batch batch = make_batch(targets, {target}, model);
     const Factors factors = gradient_factors(model, batch, extractor.modules(), settings.reduction);
     const Factors split = extractor.projected(
         parts == Parts::tokens ? token_factors(factors, model, batch, extractor.modules()) : factors);

@@ -61,14 +61,14 @@ at::Tensor gradient_similarity(const Model& model, const Instances& train, const
   for (const auto& chosen : blocks) {
     control.check();
     QueryBlock block{
-        chosen, gradient_factors(model, make_batch(queries, chosen, model.device), modules, o.reduction, o.of), {}};
+        chosen, gradient_factors(model, make_batch(queries, chosen, model), modules, o.reduction, o.of), {}};
     block.norms = lengths(block.factors, cosine);
     const at::Tensor rows = at::tensor(chosen, at::kLong);
     const int64_t held = budget.factors(tokens_of(queries, chosen));
     for (auto& members : pack(train, budget.batch_tokens(train, held))) {
       control.progress(done, total, "comparing gradients");
       done += static_cast<int64_t>(members.size());
-      const Factors factors = gradient_factors(model, make_batch(train, members, model.device), modules, o.reduction);
+      const Factors factors = gradient_factors(model, make_batch(train, members, model), modules, o.reduction);
       const at::Tensor block_scores = scores_of(block, factors, lengths(factors, cosine)).to(at::kCPU, at::kFloat);
       scores.index_put_({rows.unsqueeze(1), at::tensor(members, at::kLong).unsqueeze(0)}, block_scores);
     }

@@ -50,7 +50,7 @@ struct Reading {
     for (auto& members : pack(targets, batch_tokens, fits)) {
       control.check();
       use(members, [&](const std::vector<int64_t>& chosen) {
-        return gradient_factors(model, make_batch(targets, chosen, model.device), modules, reduction);
+        return gradient_factors(model, make_batch(targets, chosen, model), modules, reduction);
       });
     }
   }

@@ -11,7 +11,8 @@ namespace {
 
 using Axis = UnitModule::Axis;
 
-bool is_mlp(Module m) { return m == Module::up || m == Module::gate || m == Module::gate_up || m == Module::down; }
+bool is_mlp(const Architecture& a, ModuleId id) { return neurons_of(a, id).count > 0; }
+bool reads_neurons(Module m) { return m == Module::down || m == Module::expert_down || m == Module::shared_down; }
 bool is_attention(Module m) {
   return m == Module::qkv || m == Module::query || m == Module::key || m == Module::value ||
          m == Module::attention_output;
@@ -41,8 +42,8 @@ at::Tensor fused_by_head(const Architecture& a, const at::Tensor& lines) {
 
 /// Parts of rows or columns [.., line] as parts of units [.., unit].
 at::Tensor by_unit(const Architecture& a, Module module, const at::Tensor& lines) {
-  if (module == Module::gate_up) return lines.unflatten(-1, {2, a.intermediate}).sum(-2);
-  if (is_mlp(module)) return lines;
+  if (module == Module::gate_up) return lines.unflatten(-1, {2, a.dense_width()}).sum(-2);
+  if (!is_attention(module)) return lines;
   if (module == Module::qkv) return fused_by_head(a, lines);
   if (module == Module::key || module == Module::value) return shared_by_group(a, by_head(a, lines, a.key_value_heads));
   return by_head(a, lines, a.heads);
@@ -114,6 +115,7 @@ ModuleFactors chosen_module(const ModuleFactors& m, const at::Tensor& tokens, co
   if (m.inputs.defined()) own.inputs = m.inputs.index_select(0, tokens);
   own.gradients = m.gradients.index_select(0, tokens);
   own.instance = instance;
+  if (m.tokens.defined()) own.tokens = m.tokens.index_select(0, tokens);
   return own;
 }
 
@@ -152,7 +154,7 @@ Factors changed(const Factors& factors, const Change& change) {
 UnitLayout unit_layout(const Architecture& a, const ModuleSelection& modules) {
   UnitLayout layout{a.layers, 0, 0};
   for (size_t i = 0; i < modules.size(); ++i) {
-    if (is_mlp(modules.id(i).module)) layout.neurons = a.intermediate;
+    if (is_mlp(a, modules.id(i))) layout.neurons = a.intermediate;
     if (is_attention(modules.id(i).module)) layout.heads = a.heads;
   }
   if (layout.per_layer() == 0)
@@ -168,11 +170,13 @@ std::vector<UnitModule> unit_modules(const Architecture& a, const ModuleSelectio
     const ModuleId id = modules.id(i);
     UnitModule unit;
     unit.module = id.module;
-    if (is_mlp(id.module) || is_attention(id.module)) {
-      const bool column = id.module == Module::down || id.module == Module::attention_output;
+    const NeuronRange neurons = neurons_of(a, id);
+    const bool column = reads_neurons(id.module) || id.module == Module::attention_output;
+    const bool inside = id.part == (column ? Part::b : Part::a);  // the side of an adapter that touches no unit
+    if ((neurons.count > 0 || is_attention(id.module)) && !inside) {
       unit.axis = column ? Axis::columns : Axis::rows;
-      unit.first = id.layer * layout.per_layer() + (is_mlp(id.module) ? 0 : layout.neurons);
-      unit.units = is_mlp(id.module) ? layout.neurons : a.heads;
+      unit.first = id.layer * layout.per_layer() + (neurons.count > 0 ? neurons.first : layout.neurons);
+      unit.units = neurons.count > 0 ? neurons.count : a.heads;
     }
     all.push_back(unit);
   }

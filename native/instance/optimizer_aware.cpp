@@ -36,7 +36,7 @@ at::Tensor lengths(const at::Tensor& rows) { return at::linalg_vector_norm(rows,
 
 at::Tensor gradients_of(const Model& model, const Instances& instances, const std::vector<int64_t>& members,
                         const ModuleSelection& modules, Reduction reduction) {
-  return dense_gradients(gradient_factors(model, make_batch(instances, members, model.device), modules, reduction));
+  return dense_gradients(gradient_factors(model, make_batch(instances, members, model), modules, reduction));
 }
 
 /// Batches of at most `rows` instances and of so many tokens.

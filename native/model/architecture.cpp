@@ -1,5 +1,6 @@
 #include "model/architecture.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -26,9 +27,10 @@ void validate_sizes(const Architecture& a) {
   within("heads", a.heads, 1, 4096);
   within("keyValueHeads", a.key_value_heads, 1, a.heads);
   within("headSize", a.head_size, 1, most);
-  within("intermediate", a.intermediate, 1, most);
+  within("intermediate", a.intermediate, 1, a.is_mixture() ? int64_t{1} << 30 : most);
   within("positions", a.positions, 1, 1 << 24);
   within("embeddingSize", a.embedding_size, 1, most);
+  within("tokenTypes", a.token_types, 0, most);
   within("positionOffset", a.position_offset, 0, 1024);
   within("head.labels", a.labels, a.head == HeadKind::classification ? 1 : 0, most);
   if (a.heads % a.key_value_heads != 0)
@@ -68,7 +70,29 @@ void validate_attention(const Architecture& a) {
   }
 }
 
+void validate_mixture(const Architecture& a) {
+  const Mixture& m = a.mixture;
+  within("mixture.experts", m.experts, 1, most);
+  within("mixture.chosen", m.chosen, 1, m.experts);
+  within("mixture.width", m.width, 1, most);
+  within("mixture.shared", m.shared, 0, most);
+  within("mixture.dense", m.dense, 0, a.intermediate);
+  if (static_cast<int64_t>(m.layers.size()) != a.layers)
+    fail(Code::invalid, "Expected architecture.mixture.layers to describe ", a.layers, " layers but received ",
+         m.layers.size());
+  const int64_t units = m.experts * m.width + m.shared;
+  if (std::count(m.layers.begin(), m.layers.end(), true) > 0 && units > a.intermediate)
+    fail(Code::invalid, "Expected architecture.intermediate to be at least ", units,
+         ", the neurons of all experts, but received ", a.intermediate);
+  if (!a.gated || a.fused_gate || a.mlp_bias || a.transposed_linears)
+    fail(Code::invalid, "Expected experts to be gated MLPs of separate projections without biases");
+}
+
 }  // namespace
+
+int64_t Architecture::active_width() const {
+  return is_mixture() ? std::max(mixture.dense, mixture.chosen * mixture.width + mixture.shared) : intermediate;
+}
 
 std::vector<LayerAttention> plain_attention(const Architecture& a) {
   const LayerAttention plain{0, std::sqrt(static_cast<double>(a.head_size)), a.rotary.empty() ? -1 : 0};
@@ -79,6 +103,8 @@ void validate(const Architecture& a) {
   validate_sizes(a);
   validate_rotary(a);
   validate_attention(a);
+  if (a.is_mixture()) validate_mixture(a);
+  number_within("head.dropout", a.head_dropout, 0, 1);
   number_within("normEpsilon", a.norm_epsilon, 0, 1);
   number_within("embeddingScale", a.embedding_scale, -1e6, 1e6);
   number_within("residualScale", a.residual_scale, -1e6, 1e6);
@@ -88,6 +114,18 @@ void validate(const Architecture& a) {
   number_within("queryKeyValueClip", a.qkv_clip, 0, 1e6);
   if (a.shared_norm && (!a.parallel_residual || a.norm_order != NormOrder::pre))
     fail(Code::invalid, "Expected sharedNorm with parallelResidual and normOrder \"pre\" only");
+  for (const Adapter& adapter : a.adapters) {
+    within("adapter.rank", adapter.rank, 1, most);
+    number_within("adapter.scale", adapter.scale, -1e9, 1e9);
+  }
+  number_within("adapter.dropout", a.adapter_dropout, 0, 1);
+  if (!a.causal && a.position == PositionKind::alibi) fail(Code::unsupported, "ALiBi is for attention with causality");
+  if (a.causal != (a.head == HeadKind::causal_lm) && a.predicts_tokens())
+    fail(Code::unsupported, "A causal language model has causal attention, and a masked one has not");
+  if (a.causal && a.readout != Readout::last)
+    fail(Code::unsupported, "With causality only a row's last token has seen the whole row");
+  if (a.parallel_residual && !a.first_attention_norm)
+    fail(Code::unsupported, "A block without its first norm is sequential");
   if (a.fused_gate && !a.gated) fail(Code::invalid, "Expected fusedGate with a gated MLP only");
 }
 

@@ -50,7 +50,8 @@ at::Tensor future_of(int64_t longest, const at::TensorOptions& options) {
 
 /// How a layer's scores are made, and what is added to them.
 struct Scoring {
-  double divisor, cap;
+  const Architecture& architecture;
+  double divisor;
   at::Tensor mask;
 };
 
@@ -58,13 +59,9 @@ struct Scoring {
 at::Tensor explicit_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Scoring& s,
                               const Hooks& hooks) {
   at::Tensor scores = at::matmul(q, k.transpose(-1, -2)) / s.divisor;
-  if (s.cap > 0) scores = at::tanh(scores / s.cap) * s.cap;
-  if (s.mask.defined()) {
-    scores = scores + s.mask;
-  } else {
-    scores = scores.masked_fill(future_of(q.size(2), q.options()), -std::numeric_limits<double>::infinity());
-  }
-  at::Tensor weights = at::softmax(scores, -1);
+  const double cap = s.architecture.attention_cap;
+  if (cap > 0) scores = at::tanh(scores / cap) * cap;
+  at::Tensor weights = at::softmax(masked_scores(s.architecture, scores, s.mask), -1);
   if (hooks.dropout && hooks.dropout->attention > 0) {
     const double keep = 1 - hooks.dropout->attention;
     weights = weights * at::empty_like(weights).bernoulli_(keep, hooks.dropout->generator) / keep;
@@ -76,12 +73,12 @@ at::Tensor explicit_attention(const at::Tensor& q, const at::Tensor& k, const at
 at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Scoring& s) {
   if (q.is_cpu() && q.scalar_type() == at::kBFloat16) {
     const at::Tensor mask = s.mask.defined() ? s.mask.to(at::kFloat) : s.mask;
-    return fused_attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), {s.divisor, s.cap, mask})
+    return fused_attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), {s.architecture, s.divisor, mask})
         .to(at::kBFloat16);
   }
   // A mask that is there without being defined would be taken for one.
   const std::optional<at::Tensor> mask = s.mask.defined() ? std::optional<at::Tensor>(s.mask) : std::nullopt;
-  return at::scaled_dot_product_attention(q, k, v, mask, 0.0, !mask, 1 / s.divisor);
+  return at::scaled_dot_product_attention(q, k, v, mask, 0.0, s.architecture.causal && !mask, 1 / s.divisor);
 }
 
 /// The factors of the default frequencies, [1 or row, size / 2], and the scale of a rotary embedding in rows of the
@@ -123,9 +120,33 @@ Rotation rotation_of(const Rotary& r, const at::Tensor& positions, const at::Ten
   return {(angle.cos() * own.scale).to(model.dtype), (angle.sin() * own.scale).to(model.dtype)};
 }
 
+/// Without causality: minus infinity where a key is padding or outside the window. Padding's own queries, whose results
+/// are dropped, see the whole row, so that they are never without a key: their gradients of 0 stay 0.
+at::Tensor mask_of_both_sides(const Model& model, const Batch& batch, int64_t window) {
+  const bool windowed = window > 0 && window < batch.longest;
+  if (batch.equal && !windowed) return {};
+  const at::Tensor place = at::arange(batch.longest, at::kLong);
+  at::Tensor hidden = at::zeros({1, 1, 1, 1}, at::kBool);
+  if (!batch.equal) {
+    std::vector<int64_t> ends;
+    for (int64_t row = 0; row < batch.rows(); ++row)
+      ends.push_back(batch.row_offsets[row + 1] - batch.row_offsets[row]);
+    hidden = place.view({1, 1, 1, -1}).ge(at::tensor(ends, at::kLong).view({-1, 1, 1, 1}));  // [row, 1, 1, key]
+  }
+  if (windowed) {
+    const at::Tensor far = (place.unsqueeze(1) - place.unsqueeze(0)).abs().ge(window).view({1, 1, batch.longest, -1});
+    const at::Tensor padding = batch.equal ? hidden : hidden.transpose(2, 3);  // [row, 1, query, 1]
+    hidden = hidden.logical_or(far.logical_and(padding.logical_not()));
+  }
+  return at::zeros(hidden.sizes(), at::kDouble)
+      .masked_fill(hidden, -std::numeric_limits<double>::infinity())
+      .to(model.options());
+}
+
 /// What is added to the scores of layers with a window, on top of the causal mask.
 at::Tensor mask_of(const Model& model, const Batch& batch, int64_t window) {
   const Architecture& a = model.architecture;
+  if (!a.causal) return mask_of_both_sides(model, batch, window);
   const bool alibi = a.position == PositionKind::alibi, windowed = window > 0 && window < batch.longest;
   if (!alibi && !windowed) return {};
   at::Tensor hidden = future_of(batch.longest, at::TensorOptions());
@@ -140,9 +161,24 @@ at::Tensor mask_of(const Model& model, const Batch& batch, int64_t window) {
 
 }  // namespace
 
-at::Tensor run_linear(const Model& model, ModuleId id, const at::Tensor& input, const Hooks& hooks) {
-  const Linear& linear = parameters_of(model, id);
-  return hooks.linear ? hooks.linear(id, linear, input) : apply(linear, input, hooks.twice_differentiable);
+at::Tensor masked_scores(const Architecture& a, const at::Tensor& scores, const at::Tensor& mask) {
+  if (mask.defined()) return scores + mask;
+  if (!a.causal) return scores;
+  return scores.masked_fill(future_of(scores.size(2), scores.options()), -std::numeric_limits<double>::infinity());
+}
+
+at::Tensor run_linear(const Model& model, ModuleId id, const at::Tensor& input, const Hooks& hooks,
+                      const at::Tensor& seen) {
+  const auto run = [&](ModuleId one, const at::Tensor& x) {
+    const Linear& linear = parameters_of(model, one);
+    return hooks.linear ? hooks.linear(one, linear, x, seen) : apply(linear, x, hooks.twice_differentiable);
+  };
+  const at::Tensor output = run(id, input);
+  const Linear& b = model.weights[with_part(id, Part::b)];
+  if (!b.weight.defined()) return output;
+  const at::Tensor read = drop(input, hooks.dropout ? hooks.dropout->adapter : 0, hooks);
+  const at::Tensor inner = run(with_part(id, Part::a), read);
+  return output + run(with_part(id, Part::b), inner) * b.scale;
 }
 
 at::Tensor repeat_heads(const at::Tensor& x, int64_t heads) {
@@ -182,15 +218,13 @@ const at::Tensor& layer_mask(const Architecture& a, int64_t layer, const Positio
 QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input, const Rotations& rotations,
                       const Hooks& hooks) {
   const Architecture& a = model.architecture;
-  const auto linear = [&](Module module) {
-    const at::Tensor output = run_linear(model, {module, layer}, input, hooks);
-    return a.qkv_clip > 0 ? at::clamp(output, -a.qkv_clip, a.qkv_clip) : output;
-  };
-  // A norm over the whole projection comes before the heads are told apart.
+  const auto linear = [&](Module module) { return run_linear(model, {module, layer}, input, hooks); };
+  const auto clipped = [&](const at::Tensor& x) { return a.qkv_clip > 0 ? at::clamp(x, -a.qkv_clip, a.qkv_clip) : x; };
+  // A norm over the whole projection comes before its values are clipped and the heads are told apart.
   const auto heads = [&](Module module, Module norm, int64_t count) {
     const at::Tensor x = linear(module);
     const bool whole = a.query_key_norm == QueryKeyNorm::projection && module != Module::value;
-    return (whole ? run_norm(model, {norm, layer}, x, hooks) : x).view({-1, count, a.head_size});
+    return clipped(whole ? run_norm(model, {norm, layer}, x, hooks) : x).view({-1, count, a.head_size});
   };
   QueryKeyValue qkv;
   if (a.qkv == QkvLayout::separate) {
@@ -198,7 +232,7 @@ QueryKeyValue project(const Model& model, int64_t layer, const at::Tensor& input
     qkv.key = heads(Module::key, Module::key_norm, a.key_value_heads);
     qkv.value = heads(Module::value, Module::value, a.key_value_heads);
   } else {
-    qkv = split(a, linear(Module::qkv));
+    qkv = split(a, clipped(linear(Module::qkv)));
   }
   if (a.query_key_norm == QueryKeyNorm::head) {
     qkv.query = run_norm(model, {Module::query_norm, layer}, qkv.query, hooks);
@@ -219,7 +253,7 @@ at::Tensor attend(const Model& model, int64_t layer, const QueryKeyValue& qkv, c
   const at::Tensor q = to_rows(qkv.query, batch);
   const at::Tensor k = to_rows(repeat_heads(qkv.key, a.heads), batch);
   const at::Tensor v = to_rows(repeat_heads(qkv.value, a.heads), batch);
-  const Scoring scoring{own.divisor, a.attention_cap, layer_mask(a, layer, tables)};
+  const Scoring scoring{a, own.divisor, layer_mask(a, layer, tables)};
   const bool plain =
       hooks.twice_differentiable || a.attention_cap > 0 || (hooks.dropout && hooks.dropout->attention > 0);
   at::Tensor out = plain ? explicit_attention(q, k, v, scoring, hooks) : fused_attention(q, k, v, scoring);

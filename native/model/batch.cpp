@@ -36,40 +36,78 @@ void check_tokens(const Model& model, const Instances& d, const char* name) {
   }
 }
 
+/// A masked language model reads one position of a row: the only one with a target.
+void check_masks(const Instances& d, const char* name) {
+  if (d.targets.empty())
+    fail(Code::missing, name, " name no masked position: a masked language model's instances need targets");
+  for (int64_t row = 0; row < d.rows(); ++row) {
+    int64_t masks = 0;
+    for (int64_t t = d.row_offsets[row]; t < d.row_offsets[row + 1]; ++t) masks += d.targets[t] != no_target;
+    if (masks != 1)
+      fail(Code::mismatch, name, ": row ", row, " has ", masks,
+           " masked positions, but a masked language model reads exactly one");
+  }
+}
+
+void check_types(const Model& model, const Instances& d, const char* name) {
+  if (!d.types.empty() && d.types.size() != d.tokens.size())
+    fail(Code::invalid, name, ".tokenTypes has ", d.types.size(), " entries for ", d.tokens.size(), " tokens");
+  const int64_t most = std::max<int64_t>(1, model.architecture.token_types) - 1;
+  for (size_t i = 0; i < d.types.size(); ++i) {
+    if (d.types[i] < 0 || d.types[i] > most)
+      fail(Code::invalid, name, ": token type ", d.types[i], " at ", i, " is outside 0–", most);
+  }
+}
+
 void check_labels(const Model& model, const Instances& d, const char* name) {
   const Architecture& a = model.architecture;
   for (int64_t i = 0; i < d.size(); ++i) {
     const int64_t rows = d.group_offsets[i + 1] - d.group_offsets[i];
     if (a.head != HeadKind::choice && rows != 1)
       fail(Code::mismatch, name, ": instance ", i, " has ", rows, " rows, but only a choice head takes groups");
-    const int64_t classes = a.head == HeadKind::choice ? rows : a.head == HeadKind::causal_lm ? a.vocabulary : a.labels;
+    const int64_t classes = a.head == HeadKind::choice ? rows : a.predicts_tokens() ? a.vocabulary : a.labels;
     if (d.labels[i] < -1 || d.labels[i] >= classes) {
       fail(Code::mismatch, name, ": label ", d.labels[i], " of instance ", i, " does not fit a head with ", classes,
            " classes");
     }
   }
   for (size_t i = 0; i < d.targets.size(); ++i) {
-    if (d.targets[i] != no_target && (d.targets[i] < 0 || d.targets[i] >= a.vocabulary)) {
+    const bool masked = a.head == HeadKind::masked_lm && d.targets[i] == unknown_target;
+    if (d.targets[i] != no_target && !masked && (d.targets[i] < 0 || d.targets[i] >= a.vocabulary)) {
       fail(Code::invalid, name, ": target ", d.targets[i], " at ", i, " is outside the vocabulary");
     }
   }
 }
 
+/// The packed index of the token that the head reads of a row whose tokens are placed from `first` on.
+int64_t readout_of(const Architecture& a, const Instances& d, int64_t row, int64_t first) {
+  const int64_t begin = d.row_offsets[row], length = d.row_length(row);
+  if (a.head == HeadKind::masked_lm && !d.targets.empty()) {
+    for (int64_t t = 0; t < length; ++t) {
+      if (d.targets[begin + t] != no_target) return first + t;
+    }
+  }
+  return a.readout == Readout::last ? first + length - 1 : first;
+}
+
 void add_rows(Batch& batch, const Instances& d, const std::vector<int64_t>& rows,
-              const std::vector<int64_t>& row_instance, at::Device device) {
-  std::vector<int64_t> tokens, positions, lengths, readout, targets, owner;
+              const std::vector<int64_t>& row_instance, const Model& model) {
+  const at::Device device = model.device;
+  std::vector<int64_t> tokens, positions, lengths, readout, targets, owner, types;
   batch.row_offsets = {0};
   for (size_t r = 0; r < rows.size(); ++r) {
     const int64_t begin = d.row_offsets[rows[r]], length = d.row_length(rows[r]);
+    readout.push_back(readout_of(model.architecture, d, rows[r], static_cast<int64_t>(tokens.size())));
     for (int64_t t = 0; t < length; ++t) {
       tokens.push_back(d.tokens[begin + t]);
       positions.push_back(t);
       lengths.push_back(length);
       owner.push_back(row_instance[r]);
-      if (!d.targets.empty()) targets.push_back(d.targets[begin + t]);
+      if (!d.types.empty()) types.push_back(d.types[begin + t]);
+      if (d.targets.empty()) continue;
+      targets.push_back(d.targets[begin + t] == unknown_target ? no_target : d.targets[begin + t]);
     }
     batch.row_offsets.push_back(static_cast<int64_t>(tokens.size()));
-    readout.push_back(batch.row_offsets.back() - 1);
     batch.equal = batch.equal && (batch.longest == 0 || batch.longest == length);
     batch.longest = std::max(batch.longest, length);
   }
@@ -78,6 +116,7 @@ void add_rows(Batch& batch, const Instances& d, const std::vector<int64_t>& rows
   batch.lengths = on_device(lengths, device);
   batch.readout = on_device(readout, device);
   batch.token_instance = on_device(owner, device);
+  if (!types.empty()) batch.types = on_device(types, device);
   if (!targets.empty()) batch.targets = on_device(targets, device);
 }
 
@@ -113,10 +152,12 @@ void check_instances(const Model& model, const Instances& d, const char* name) {
   if (!d.targets.empty() && d.targets.size() != d.tokens.size())
     fail(Code::invalid, name, ".targets has ", d.targets.size(), " entries for ", d.tokens.size(), " tokens");
   check_tokens(model, d, name);
+  check_types(model, d, name);
+  if (model.architecture.head == HeadKind::masked_lm) check_masks(d, name);
   check_labels(model, d, name);
 }
 
-Batch make_batch(const Instances& d, std::vector<int64_t> chosen, at::Device device) {
+Batch make_batch(const Instances& d, std::vector<int64_t> chosen, const Model& model) {
   Batch batch;
   std::vector<int64_t> rows, row_instance, labels;
   batch.group_offsets = {0};
@@ -129,23 +170,60 @@ Batch make_batch(const Instances& d, std::vector<int64_t> chosen, at::Device dev
     labels.push_back(d.labels[chosen[i]]);
   }
   batch.instances = std::move(chosen);
-  batch.labels = on_device(labels, device);
-  add_rows(batch, d, rows, row_instance, device);
-  add_padding(batch, device);
+  batch.labels = on_device(labels, model.device);
+  add_rows(batch, d, rows, row_instance, model);
+  add_padding(batch, model.device);
   return batch;
 }
 
-Batch make_row_batch(const Instances& d, const std::vector<int64_t>& rows, at::Device device) {
+Batch make_row_batch(const Instances& d, const std::vector<int64_t>& rows, const Model& model) {
   Batch batch;
   std::vector<int64_t> own(rows.size());
   std::iota(own.begin(), own.end(), 0);
   batch.group_offsets.resize(rows.size() + 1);
   std::iota(batch.group_offsets.begin(), batch.group_offsets.end(), 0);
   batch.instances = own;
-  batch.labels = at::full({static_cast<int64_t>(rows.size())}, -1, at::TensorOptions().dtype(at::kLong).device(device));
-  add_rows(batch, d, rows, own, device);
-  add_padding(batch, device);
+  batch.labels =
+      at::full({static_cast<int64_t>(rows.size())}, -1, at::TensorOptions().dtype(at::kLong).device(model.device));
+  add_rows(batch, d, rows, own, model);
+  add_padding(batch, model.device);
   return batch;
+}
+
+RowCopies copies_of(const Batch& all, const std::vector<int64_t>& rows, int64_t copies) {
+  const at::Device device = all.tokens.device();
+  RowCopies made;
+  Batch& batch = made.batch;
+  const at::Tensor old_readout = all.readout.to(at::kCPU);
+  std::vector<int64_t> source, readout;
+  batch.row_offsets = {0};
+  for (int64_t copy = 0; copy < copies; ++copy) {
+    for (const int64_t row : rows) {
+      const int64_t begin = all.row_offsets[row], length = all.row_offsets[row + 1] - begin;
+      readout.push_back(batch.row_offsets.back() + old_readout[row].item<int64_t>() - begin);
+      for (int64_t t = 0; t < length; ++t) source.push_back(begin + t);
+      batch.row_offsets.push_back(static_cast<int64_t>(source.size()));
+      batch.equal = batch.equal && (batch.longest == 0 || batch.longest == length);
+      batch.longest = std::max(batch.longest, length);
+    }
+  }
+  made.source = on_device(source, device);
+  batch.tokens = all.tokens.index_select(0, made.source);
+  batch.positions = all.positions.index_select(0, made.source);
+  batch.lengths = all.lengths.index_select(0, made.source);
+  batch.readout = on_device(readout, device);
+  add_padding(batch, device);
+  return made;
+}
+
+at::Tensor read_rows(const Architecture& a, const at::Tensor& hidden, const Batch& batch) {
+  if (a.readout != Readout::mean || a.predicts_tokens()) return hidden.index_select(0, batch.readout);
+  std::vector<int64_t> owner;
+  for (int64_t row = 0; row < batch.rows(); ++row)
+    owner.insert(owner.end(), static_cast<size_t>(batch.row_offsets[row + 1] - batch.row_offsets[row]), row);
+  const at::Tensor sums = at::zeros({batch.rows(), hidden.size(1)}, hidden.options())
+                              .index_add(0, on_device(owner, hidden.device()), hidden);
+  return sums / batch.lengths.index_select(0, batch.readout).unsqueeze(1);
 }
 
 std::vector<std::vector<int64_t>> pack(const Instances& d, int64_t batch_tokens, const Fits& fits) {

@@ -2,74 +2,27 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <map>
 #include <memory>
 #include <sstream>
 
 #include "core/own_file.h"
+#include "model/weight_reader.h"
 
 namespace attribution {
 namespace {
-
-std::string shape_text(at::IntArrayRef shape) {
-  std::ostringstream out;
-  out << shape;
-  return out.str();
-}
-
-/// Whether no value has all bits of its exponent set, which NaN and the infinities have. Takes no memory: temporary
-/// tensors of a checkpoint's sizes leave the heap in pieces that are never given back.
-template <typename Bits>
-bool all_finite(const at::Tensor& tensor, Bits exponent) {
-  const auto* values = static_cast<const Bits*>(tensor.const_data_ptr());
-  std::atomic<bool> finite{true};
-  at::parallel_for(0, tensor.numel(), int64_t{1} << 16, [&](int64_t begin, int64_t end) {
-    bool found = false;
-    for (int64_t i = begin; i < end; ++i) found |= (values[i] & exponent) == exponent;
-    if (found) finite = false;
-  });
-  return finite;
-}
-
-void check_finite(const at::Tensor& tensor, const std::string& name) {
-  const at::Tensor t = tensor.contiguous();
-  const bool finite = t.scalar_type() == at::kFloat    ? all_finite<uint32_t>(t, 0x7f800000)
-                      : t.scalar_type() == at::kDouble ? all_finite<uint64_t>(t, 0x7ff0000000000000)
-                                                       : all_finite<uint16_t>(t, 0x7f80);
-  if (!finite) fail(Code::corrupt, "Weight \"", name, "\" holds NaN or infinite values");
-}
-
-class Files {
- public:
-  std::shared_ptr<MappedFile> operator[](const std::string& path) {
-    auto& file = open_[path];
-    if (!file) file = MappedFile::open(path);
-    return file;
-  }
-
-  std::vector<std::weak_ptr<const MappedFile>> all() const {
-    std::vector<std::weak_ptr<const MappedFile>> files;
-    for (const auto& [path, file] : open_) files.emplace_back(file);
-    return files;
-  }
-
- private:
-  std::map<std::string, std::shared_ptr<MappedFile>> open_;
-};
 
 void draw(const Architecture& a, const WeightSlot& slot, const at::TensorOptions& options, double deviation,
           at::Generator& generator) {
   const bool weight = slot.name.ends_with(".weight"), norm = kind_of(slot.module.module) == ModuleKind::norm;
   at::Tensor value = at::empty(slot.shape, options.device(at::kCPU).dtype(at::kFloat));
   if (norm) {
-    value.fill_(weight && a.norm_weight == NormWeight::factor ? 1 : 0);
+    value.fill_(weight && slot.module.module != Module::output_bias && a.norm_weight == NormWeight::factor ? 1 : 0);
   } else if (weight) {
     value.normal_(0, deviation, generator);
   } else {
@@ -124,6 +77,12 @@ std::string special_fields(const Architecture& a) {
   field("queryKeyValueClip", a.qkv_clip, 0.0);
   field("logitScale", a.logit_scale, 1.0);
   field("logitCap", a.logit_cap, 0.0);
+  field("causal", a.causal, true);
+  field("readout", static_cast<int>(a.readout), 0);
+  field("tokenTypes", a.token_types, int64_t{0});
+  field("firstAttentionNorm", a.first_attention_norm, true);
+  if (a.head_transform)
+    out << "headTransform=" << static_cast<int>(a.head_transform->activation) << ',' << a.head_transform->norm << ';';
   for (size_t i = 0; i < a.rotary.size(); ++i) {
     const Rotary& r = a.rotary[i];
     if (i > 0) out << "rotary=" << r.size << ',' << r.base << ';';
@@ -134,6 +93,11 @@ std::string special_fields(const Architecture& a) {
     out << "longest=" << r.longest << ',' << r.long_scale << ',' << r.growth << ';';
     for (const double factor : r.long_factors) out << factor << ',';
   }
+  const Mixture& m = a.mixture;
+  if (a.is_mixture()) {
+    out << "experts=" << m.chosen << ',' << m.renormalised << ';';
+    for (const bool layer : m.layers) out << layer;
+  }
   const std::vector<LayerAttention> plain = plain_attention(a);
   for (size_t i = 0; i < plain.size(); ++i) {
     field("window", a.attention[i].window, plain[i].window);
@@ -143,6 +107,7 @@ std::string special_fields(const Architecture& a) {
         a.attention[i].rotary != plain[i].rotary)
       out << "layer=" << i << ';';
   }
+  for (const Adapter& adapter : a.adapters) out << adapter.module << '=' << adapter.rank << ',' << adapter.scale << ';';
   return out.str();
 }
 
@@ -184,32 +149,22 @@ Model open_model(const Architecture& architecture, const std::vector<WeightSourc
   Model model = empty_model(architecture, dtype, device);
   std::map<std::string, const WeightSource*> by_weight;
   for (const WeightSource& source : sources) by_weight[source.weight] = &source;
-  Files files;
+  WeightReader reader;
   at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(std::max<int64_t>(0, new_head_seed)));
   const auto slots = weight_slots(model);
-  const std::string new_head = "score.weight";
   int64_t done = 0;
   for (const WeightSlot& slot : slots) {
     control.progress(done++, static_cast<int64_t>(slots.size()), "loading weights");
     const auto found = by_weight.find(slot.name);
     if (found == by_weight.end()) {
-      if (slot.name != new_head || new_head_seed < 0)
+      if (!is_head(slot.module.module) || new_head_seed < 0)
         fail(Code::missing, "The checkpoint has no tensor for weight \"", slot.name, "\"");
       draw(architecture, slot, model.options(), new_head_deviation, generator);
       continue;
     }
-    const WeightSource& source = *found->second;
-    const auto file = files[source.file];
-    const at::Tensor tensor = read_tensor(file, source, dtype);
-    file->require_unchanged();
-    if (tensor.sizes() != at::IntArrayRef(slot.shape)) {
-      fail(Code::mismatch, "Tensor \"", source.name, "\" has shape ", shape_text(tensor.sizes()), ", but weight \"",
-           slot.name, "\" of this architecture has ", shape_text(slot.shape));
-    }
-    check_finite(tensor, source.name);
-    *slot.tensor = tensor.to(device);
+    *slot.tensor = reader.read(*found->second, slot, dtype).to(device);
   }
-  model.files = files.all();
+  model.files = reader.files();
   return model;
 }
 
@@ -262,10 +217,14 @@ Model resize_embedding(const Model& model, int64_t rows) {
   };
   at::Tensor& table = resized.weights[{Module::token_embedding, -1}].weight;
   table = resize(table);
-  if (model.architecture.head == HeadKind::causal_lm && !model.architecture.tied_output) {
+  if (model.architecture.predicts_tokens() && !model.architecture.tied_output) {
     Linear& output = resized.weights[{Module::head, -1}];
     output.weight = resize(output.weight);
     if (output.bias.defined()) output.bias = resize(output.bias.unsqueeze(1)).squeeze(1);
+  }
+  if (model.architecture.has_tied_bias()) {
+    at::Tensor& bias = resized.weights[{Module::output_bias, -1}].weight;
+    bias = resize(bias.unsqueeze(1)).squeeze(1);
   }
   resized.architecture.vocabulary = rows;
   return resized;

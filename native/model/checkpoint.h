@@ -4,15 +4,9 @@
 #include <vector>
 
 #include "core/control.h"
-#include "model/weights.h"
-#include "storage/tensor_reader.h"
+#include "model/weight_reader.h"
 
 namespace attribution {
-
-struct WeightSource : StoredTensor {
-  std::string weight;  // our name
-  std::string file;
-};
 
 /// Refuses weights that are missing, not of the architecture's shape, or not finite. A head that no source fills is
 /// drawn from `new_head_seed` where that is ≥ 0.

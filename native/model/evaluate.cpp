@@ -15,12 +15,12 @@ at::Tensor indices(const std::vector<int64_t>& values) { return at::tensor(value
 void add(Evaluation& result, const Model& model, const Instances& d, const Batch& batch) {
   const Architecture& a = model.architecture;
   const at::Tensor hidden = forward(model, batch, {}, NotFinite::keep);
-  const at::Tensor row_logits = head_logits(model, hidden.index_select(0, batch.readout));
+  const at::Tensor row_logits = head_logits(model, read_rows(a, hidden, batch));
   const auto [probability, prediction] = at::softmax(class_logits(a, row_logits, batch).to(at::kDouble), 1).max(1);
   const at::Tensor place = indices(batch.instances);
   const at::Tensor counts = target_counts(a, batch).to(at::kCPU);
   at::Tensor losses = at::zeros({batch.size()}, at::kDouble);
-  if (a.head != HeadKind::causal_lm || batch.targets.defined()) {
+  if (!a.predicts_tokens() || batch.targets.defined()) {
     losses = instance_losses(model, hidden, batch, Reduction::sum, {}, NotFinite::keep).to(at::kCPU, at::kDouble);
   }
   const at::Tensor unknown = counts.eq(0).logical_or(at::isfinite(losses).logical_not());
@@ -55,7 +55,7 @@ void for_batches(const Model& model, const Instances& d, int64_t batch_tokens, c
   int64_t done = 0;
   for (auto& chosen : pack(d, batch_tokens, fits)) {
     control.progress(done, d.size(), stage);
-    const Batch batch = make_batch(d, std::move(chosen), model.device);
+    const Batch batch = make_batch(d, std::move(chosen), model);
     each(batch);
     done += batch.size();
   }
@@ -82,7 +82,7 @@ at::Tensor readout_states(const Model& model, const Instances& d, int64_t batch_
   at::Tensor states = at::empty({d.rows(), model.architecture.embedding_size}, at::kFloat);
   for_batches(model, d, batch_tokens, "reading states", control, [&](const Batch& batch) {
     states.index_copy_(0, row_places(d, batch),
-                       forward(model, batch).index_select(0, batch.readout).to(at::kCPU, at::kFloat));
+                       read_rows(model.architecture, forward(model, batch), batch).to(at::kCPU, at::kFloat));
   });
   return states;
 }

@@ -44,9 +44,20 @@ bool blas_is_faster(const at::Tensor& a, const at::Tensor& b) {
 #endif
 }
 
+/// Whether oneDNN multiplies this type here: its bfloat16 products need AVX-512 (BW, VL, DQ), else it refuses them.
+bool onednn_multiplies(at::ScalarType type) {
+#if defined(__x86_64__)
+  static const bool has_bfloat16 =
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#else
+  static const bool has_bfloat16 = false;
+#endif
+  return type == at::kFloat || (type == at::kBFloat16 && has_bfloat16);
+}
+
 bool fast(const at::Tensor& a, const at::Tensor& b) {
-  return a.device().is_cpu() && (a.scalar_type() == at::kFloat || a.scalar_type() == at::kBFloat16) &&
-         a.scalar_type() == b.scalar_type() && a.size(0) > 0 && onednn_linear().has_value() && !blas_is_faster(a, b);
+  return a.device().is_cpu() && onednn_multiplies(a.scalar_type()) && a.scalar_type() == b.scalar_type() &&
+         a.numel() > 0 && b.numel() > 0 && onednn_linear().has_value() && !blas_is_faster(a, b);
 }
 
 /// Floating point operations from which on a product is split over threads. Below, two threads that meet at its end

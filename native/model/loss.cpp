@@ -6,12 +6,14 @@
 #include "core/error.h"
 #include "model/attention.h"
 #include "model/linear.h"
+#include "model/norm.h"
+#include "model/transformer.h"
 
 namespace attribution {
 namespace {
 
 LogitTransform logit_transform(const Architecture& a) {
-  return a.head == HeadKind::causal_lm ? LogitTransform{a.logit_scale, a.logit_cap} : LogitTransform{};
+  return a.predicts_tokens() ? LogitTransform{a.logit_scale, a.logit_cap} : LogitTransform{};
 }
 
 at::Tensor sum_by_instance(const at::Tensor& values, const at::Tensor& instance, int64_t size) {
@@ -39,9 +41,21 @@ at::Tensor language_losses(const Model& model, const at::Tensor& hidden, const B
 
 }  // namespace
 
+at::Tensor head_states(const Model& model, const at::Tensor& hidden, const Hooks& hooks) {
+  const Architecture& a = model.architecture;
+  if (!a.head_transform) return hidden;
+  const at::Tensor dense = run_linear(model, {Module::head_dense, -1}, hidden, hooks);
+  at::Tensor x = activate(a.head_transform->activation, dense);
+  if (a.head_transform->norm) x = run_norm(model, {Module::head_norm, -1}, x, hooks);
+  return drop(x, a.head_dropout, hooks);
+}
+
 at::Tensor head_logits(const Model& model, const at::Tensor& hidden, const Hooks& hooks) {
-  const at::Tensor logits = hooks.taps_head ? run_linear(model, {Module::head, -1}, hidden, hooks)
-                                            : apply(head_linear(model), hidden, hooks.twice_differentiable);
+  const at::Tensor states = head_states(model, hidden, hooks);
+  if (!hooks.taps_head)
+    return logit_transform(model.architecture)(wide(apply(head_linear(model), states, hooks.twice_differentiable)));
+  at::Tensor logits = run_linear(model, {Module::head, -1}, states, hooks);
+  if (model.architecture.has_tied_bias()) logits = run_norm(model, {Module::output_bias, -1}, logits, hooks);
   return logit_transform(model.architecture)(wide(logits));
 }
 
@@ -60,19 +74,22 @@ at::Tensor class_logits(const Architecture& a, const at::Tensor& row_logits, con
 }
 
 at::Tensor readout_class_logits(const Model& model, const at::Tensor& hidden, const Batch& batch, const Hooks& hooks) {
-  return class_logits(model.architecture, head_logits(model, hidden.index_select(0, batch.readout), hooks), batch);
+  return class_logits(model.architecture, head_logits(model, read_rows(model.architecture, hidden, batch), hooks),
+                      batch);
 }
 
 at::Tensor target_counts(const Architecture& a, const Batch& batch) {
-  if (a.head != HeadKind::causal_lm) return batch.labels.ge(0).to(at::kLong);
+  if (!a.predicts_tokens()) return batch.labels.ge(0).to(at::kLong);
   if (!batch.targets.defined()) return at::zeros_like(batch.labels);
   return sum_by_instance(batch.targets.ne(no_target).to(at::kLong), batch.token_instance, batch.size());
 }
 
 at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TokenTargets& targets, const Hooks& hooks) {
-  const Linear& head = head_linear(model);
-  const bool frozen = !head.weight.requires_grad() && !hooks.taps_head && !hooks.twice_differentiable;
-  if (frozen) return frozen_head_losses(hidden, {head, logit_transform(model.architecture)}, targets);
+  const Linear head = head_linear(model);
+  const bool trained = head.weight.requires_grad() || (head.bias.defined() && head.bias.requires_grad());
+  const bool frozen = !trained && !hooks.taps_head && !hooks.twice_differentiable;
+  if (frozen)
+    return frozen_head_losses(head_states(model, hidden, hooks), {head, logit_transform(model.architecture)}, targets);
   const at::Tensor logits = head_logits(model, hidden, hooks);
   return at::cross_entropy_loss(
       logits, targets.given.defined() ? targets.given : targets.drawn(0, at::softmax(logits.detach(), 1)), {},
@@ -81,7 +98,7 @@ at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const Toke
 
 at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction,
                            const Hooks& hooks, NotFinite rule) {
-  const at::Tensor losses = model.architecture.head == HeadKind::causal_lm
+  const at::Tensor losses = model.architecture.predicts_tokens()
                                 ? language_losses(model, hidden, batch, reduction, hooks)
                                 : label_losses(model, hidden, batch, hooks);
   if (rule == NotFinite::refuse) require_finite(batch, losses, at::arange(losses.size(0), at::kLong));

@@ -9,6 +9,9 @@
 
 namespace attribution {
 
+/// What the head's projection reads of hidden states [n, embedding]: its transform of them, or the states.
+at::Tensor head_states(const Model& model, const at::Tensor& hidden, const Hooks& hooks = {});
+
 /// Logits of hidden states [n, embedding] → [n, vocabulary or labels or 1], in float (double for float64); a language
 /// model's scaled and capped as its architecture says.
 at::Tensor head_logits(const Model& model, const at::Tensor& hidden, const Hooks& hooks = {});
@@ -19,14 +22,14 @@ at::Tensor class_logits(const Architecture& architecture, const at::Tensor& row_
 at::Tensor readout_class_logits(const Model& model, const at::Tensor& hidden, const Batch& batch,
                                 const Hooks& hooks = {});
 
-/// How an LM's token losses make the instance's loss.
+/// How a causal LM's token losses make the instance's loss.
 enum class Reduction { sum, mean };
 
 /// Cross-entropy of each hidden state, [n]. Differentiable; where the head is frozen, without all logits at once.
 at::Tensor token_losses(const Model& model, const at::Tensor& hidden, const TokenTargets& targets,
                         const Hooks& hooks = {});
 
-/// Loss of each instance, [instance]: cross-entropy of the label, or for a causal LM of its target tokens. An instance
+/// Loss of each instance, [instance]: cross-entropy of the label, or of a language model's target tokens. An instance
 /// without label or target has loss 0. Differentiable.
 at::Tensor instance_losses(const Model& model, const at::Tensor& hidden, const Batch& batch, Reduction reduction,
                            const Hooks& hooks = {}, NotFinite rule = NotFinite::refuse);

@@ -25,13 +25,18 @@ at::Tensor apply(const Architecture& a, const Norm& norm, const at::Tensor& x) {
   return a.norm == NormKind::rms ? rms_norm(a, norm.weight, x) : layer_norm(a, norm.weight, norm.bias, x);
 }
 
-at::Tensor normalised(const Architecture& a, const Norm&, const at::Tensor& x) {
+at::Tensor apply(const Model& model, ModuleId id, const at::Tensor& x) {
+  const Norm& norm = model.weights[id];
+  return id.module == Module::output_bias ? x + norm.weight : apply(model.architecture, norm, x);
+}
+
+at::Tensor normalised(const Architecture& a, ModuleId id, const at::Tensor& x) {
+  if (id.module == Module::output_bias) return at::ones_like(x);
   return a.norm == NormKind::rms ? rms_norm(a, {}, x) : layer_norm(a, {}, {}, x);
 }
 
 at::Tensor run_norm(const Model& model, ModuleId id, const at::Tensor& x, const Hooks& hooks) {
-  const Norm& norm = model.weights[id];
-  return hooks.norm ? hooks.norm(id, norm, x) : apply(model.architecture, norm, x);
+  return hooks.norm ? hooks.norm(id, model.weights[id], x) : apply(model, id, x);
 }
 
 }  // namespace attribution

@@ -1,20 +1,21 @@
 #include "model/transformer.h"
 
-#include "core/error.h"
 #include "model/linear.h"
 #include "model/norm.h"
 
 namespace attribution {
 namespace {
 
-at::Tensor drop(const at::Tensor& x, double probability, const Hooks& hooks) {
-  if (!hooks.dropout || probability <= 0) return x;
-  const double keep = 1 - probability;
-  return x * at::empty_like(x).bernoulli_(keep, hooks.dropout->generator) / keep;
-}
-
 at::Tensor at_site(Site site, int64_t layer, const at::Tensor& x, const Hooks& hooks) {
   return hooks.site ? hooks.site(site, layer, x) : x;
+}
+
+/// The neurons of a layer without experts at their site, where it has a place for as many as any layer has.
+at::Tensor at_neurons(const Architecture& a, int64_t layer, const at::Tensor& x, const Hooks& hooks) {
+  if (!hooks.site) return x;
+  const int64_t own = x.size(-1), missing = a.intermediate - own;
+  if (missing == 0) return hooks.site(Site::neurons, layer, x);
+  return hooks.site(Site::neurons, layer, at::constant_pad_nd(x, {0, missing})).narrow(-1, 0, own);
 }
 
 at::Tensor run_lookup(const Model& model, ModuleId id, const at::Tensor& rows, const Hooks& hooks) {
@@ -36,19 +37,31 @@ at::Tensor add_to_residual(const Model& model, ModuleId output_norm, ModuleId su
 
 }  // namespace
 
-at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks) {
+at::Tensor summed_embeddings(const Model& model, const Batch& batch, const Hooks& hooks) {
   const Architecture& a = model.architecture;
   at::Tensor x = run_lookup(model, {Module::token_embedding, -1}, batch.tokens, hooks);
   if (a.embedding_scale != 1) x = x * at::full({}, a.embedding_scale, x.options());
   if (a.embedding_size != a.hidden) x = run_linear(model, {Module::project_in, -1}, x, hooks);
-  if (a.embedding_norm) x = run_norm(model, {Module::embedding_norm, -1}, x, hooks);
   if (a.position == PositionKind::learned)
     x = x + run_lookup(model, {Module::position_embedding, -1}, batch.positions + a.position_offset, hooks);
+  if (a.token_types > 0) {
+    const at::Tensor types = batch.types.defined() ? batch.types : at::zeros_like(batch.tokens);
+    x = x + run_lookup(model, {Module::type_embedding, -1}, types, hooks);
+  }
+  return x;
+}
+
+at::Tensor normed_embeddings(const Model& model, const at::Tensor& sum, const Hooks& hooks) {
+  return model.architecture.embedding_norm ? run_norm(model, {Module::embedding_norm, -1}, sum, hooks) : sum;
+}
+
+at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks) {
+  const at::Tensor x = normed_embeddings(model, summed_embeddings(model, batch, hooks), hooks);
   return drop(x, hooks.dropout ? hooks.dropout->embedding : 0, hooks);
 }
 
 at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x, const Hooks& hooks) {
-  return model.architecture.norms_input() ? run_norm(model, {Module::attention_norm, layer}, x, hooks) : x;
+  return model.architecture.norms_attention(layer) ? run_norm(model, {Module::attention_norm, layer}, x, hooks) : x;
 }
 
 at::Tensor after_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& heads,
@@ -69,24 +82,6 @@ at::Tensor add_mlp(const Model& model, int64_t layer, const at::Tensor& mid, con
   return add_to_residual(model, {Module::mlp_output_norm, layer}, {Module::mlp_norm, layer}, mid, projected, hooks);
 }
 
-at::Tensor activate(const Architecture& a, const at::Tensor& x) {
-  switch (a.activation) {
-    case Activation::relu:
-      return at::relu(x);
-    case Activation::gelu:
-      return at::gelu(x);
-    case Activation::gelu_tanh:
-      return at::gelu(x, "tanh");
-    case Activation::quick_gelu:
-      return x * at::sigmoid(x * 1.702);
-    case Activation::silu:
-      return at::silu(x);
-    case Activation::squared_relu:
-      return at::relu(x).square();
-  }
-  fail(Code::unsupported, "Unknown activation");
-}
-
 at::Tensor mlp_input(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks) {
   const Architecture& a = model.architecture;
   if (a.shared_norm)
@@ -95,22 +90,28 @@ at::Tensor mlp_input(const Model& model, int64_t layer, const MlpSource& source,
   return a.norms_input() ? run_norm(model, {Module::mlp_norm, layer}, read, hooks) : read;
 }
 
-at::Tensor neurons(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks) {
+Neurons neurons(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks) {
   const Architecture& a = model.architecture;
   const at::Tensor input = mlp_input(model, layer, source, hooks);
+  if (a.has_experts(layer)) return expert_neurons(model, layer, input, hooks);
   const auto linear = [&](Module module) { return run_linear(model, {module, layer}, input, hooks); };
   if (a.fused_gate) {
     const auto parts = linear(Module::gate_up).chunk(2, -1);
-    return at_site(Site::neurons, layer, activate(a, parts[0]) * parts[1], hooks);
+    return {at_neurons(a, layer, activate(a, parts[0]) * parts[1], hooks)};
   }
   const at::Tensor up = linear(Module::up);
-  if (a.gated) return at_site(Site::neurons, layer, activate(a, linear(Module::gate)) * up, hooks);
-  return at_site(Site::neurons, layer, activate(a, at_site(Site::pre_activation, layer, up, hooks)), hooks);
+  if (a.gated) return {at_neurons(a, layer, activate(a, linear(Module::gate)) * up, hooks)};
+  return {at_neurons(a, layer, activate(a, at_site(Site::pre_activation, layer, up, hooks)), hooks)};
 }
 
-at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& values,
+at::Tensor project_neurons(const Model& model, int64_t layer, const Neurons& values, const Hooks& hooks) {
+  if (model.architecture.has_experts(layer)) return project_experts(model, layer, values, hooks);
+  return run_linear(model, {Module::down, layer}, values.values, hooks);
+}
+
+at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const Neurons& values,
                      const Hooks& hooks) {
-  return add_mlp(model, layer, mid, run_linear(model, {Module::down, layer}, values, hooks), hooks);
+  return add_mlp(model, layer, mid, project_neurons(model, layer, values, hooks), hooks);
 }
 
 at::Tensor finish(const Model& model, const at::Tensor& x, const Hooks& hooks) {

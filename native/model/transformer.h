@@ -1,4 +1,4 @@
-// The one decoder, for every family. A block, sequential (left) or parallel (right):
+// The one transformer, for every family, with causality or without. A block, sequential (left) or parallel (right):
 //
 //   x ─ attention norm ─ heads ─ output ─ + ─ mid            x ─┬ attention norm ─ heads ─ output ─┐
 //   mid ─ mlp norm ─ neurons ─ down ────── + ─ out              └ mlp norm ─ neurons ─ down ───────┴ + ─ out
@@ -9,13 +9,18 @@
 #pragma once
 #include <ATen/ATen.h>
 
+#include "model/activation.h"
 #include "model/attention.h"
 #include "model/batch.h"
+#include "model/experts.h"
 #include "model/finite.h"
 #include "model/hooks.h"
 
 namespace attribution {
 
+/// Tokens, positions and token types together, [token, hidden]; `embed` normalises their sum where the model does.
+at::Tensor summed_embeddings(const Model& model, const Batch& batch, const Hooks& hooks);
+at::Tensor normed_embeddings(const Model& model, const at::Tensor& sum, const Hooks& hooks);
 at::Tensor embed(const Model& model, const Batch& batch, const Hooks& hooks);  // [token, hidden]
 at::Tensor attention_input(const Model& model, int64_t layer, const at::Tensor& x, const Hooks& hooks = {});
 /// The residual after the attention, of heads [token, head * feature].
@@ -29,12 +34,12 @@ struct MlpSource {
 };
 /// What the MLP's first projections read of it.
 at::Tensor mlp_input(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks);
-/// The MLP's neurons, [token, intermediate].
-at::Tensor neurons(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks);
-/// The neurons of a pre-activation [token, intermediate] (models without a gate).
-at::Tensor activate(const Architecture& architecture, const at::Tensor& x);
+/// The MLP's neurons.
+Neurons neurons(const Model& model, int64_t layer, const MlpSource& source, const Hooks& hooks);
+/// What comes out of the MLP's output projection, or of those of its experts, [token, hidden].
+at::Tensor project_neurons(const Model& model, int64_t layer, const Neurons& neurons, const Hooks& hooks = {});
 /// The block's output.
-at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const at::Tensor& neurons,
+at::Tensor after_mlp(const Model& model, int64_t layer, const at::Tensor& mid, const Neurons& neurons,
                      const Hooks& hooks);
 /// The same two sums, of an output already projected: the attention's, the MLP's.
 at::Tensor add_attention(const Model& model, int64_t layer, const at::Tensor& x, const at::Tensor& projected,

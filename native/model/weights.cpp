@@ -15,10 +15,11 @@ void for_weights(const Architecture& architecture, F&& f) {
 
 }  // namespace
 
-Weights::Weights(const Architecture& architecture)
-    : parameters_(static_cast<size_t>(architecture.layers + 1) * module_count) {
+Weights::Weights(const Architecture& architecture) : places_(places_of(architecture)), parameters_(places_.count()) {
   for (const ModuleInfo& m : modules_of(architecture)) {
-    if (m.owner == m.id) (*this)[m.id].transposed = m.transposed;
+    if (m.owner != m.id) continue;
+    (*this)[m.id].transposed = m.transposed;
+    (*this)[m.id].scale = m.scale;
   }
 }
 
@@ -46,6 +47,12 @@ std::vector<WeightSlot> weight_slots(Model& model) {
     slots.push_back({{std::move(name), std::move(shape)}, id, is_bias ? &p.bias : &p.weight});
   });
   return slots;
+}
+
+Linear head_linear(const Model& model) {
+  Linear linear = parameters_of(model, {Module::head, -1});
+  if (model.architecture.has_tied_bias()) linear.bias = model.weights[{Module::output_bias, -1}].weight;
+  return linear;
 }
 
 }  // namespace attribution

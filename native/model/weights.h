@@ -15,6 +15,7 @@ struct Parameters {
   at::Tensor weight;        // linear: [output, input], or transposed; a table: [row, feature]; a norm: [feature]
   at::Tensor bias;          // [output] or [feature]; undefined where the module has none
   bool transposed = false;  // a linear weight stored [input, output] (GPT-2's Conv1D)
+  double scale = 1;         // of an adapter's B: its output's factor
 
   /// [output, input] of a linear module; the others as they are.
   at::Tensor matrix() const { return transposed ? weight.t() : weight; }
@@ -28,13 +29,11 @@ class Weights {
   Weights() = default;
   explicit Weights(const Architecture& architecture);
 
-  Parameters& operator[](ModuleId id) { return parameters_[index(id)]; }
-  const Parameters& operator[](ModuleId id) const { return parameters_[index(id)]; }
+  Parameters& operator[](ModuleId id) { return parameters_[places_(id)]; }
+  const Parameters& operator[](ModuleId id) const { return parameters_[places_(id)]; }
 
  private:
-  static size_t index(ModuleId id) {
-    return static_cast<size_t>(id.layer + 1) * module_count + static_cast<size_t>(id.module);
-  }
+  ModulePlaces places_;
   std::vector<Parameters> parameters_;
 };
 
@@ -76,7 +75,8 @@ inline const Parameters& parameters_of(const Model& model, ModuleId id) {
 }
 inline Parameters& parameters_of(Model& model, ModuleId id) { return model.weights[owner_of(model.architecture, id)]; }
 
-/// The projection from hidden states to logits: the untied output, the tied embedding, or the score head.
-inline const Linear& head_linear(const Model& model) { return parameters_of(model, {Module::head, -1}); }
+/// The projection from what the head's transform makes to logits: the untied output, the tied embedding with the
+/// output's bias, or the score head.
+Linear head_linear(const Model& model);
 
 }  // namespace attribution

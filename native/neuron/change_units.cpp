@@ -10,6 +10,7 @@
 #include "model/prefix/prefix_cache.h"
 #include "model/transformer.h"
 #include "neuron/memory.h"
+#include "neuron/neuron_scores.h"
 #include "neuron/unit_sets.h"
 #include "neuron/variants.h"
 
@@ -93,7 +94,8 @@ at::Tensor scores_fully(const Model& model, const Batch& batch, const ReadoutTar
       sets.add_features(batch.instances[i], set, site, layer, i * x.size(1), indices);
     return x.index_copy(0, positions, sets.changed(own, site, layer, indices).squeeze(1));
   };
-  return target.changed_scores(model, forward(model, batch, hooks).index_select(0, positions).unsqueeze(1));
+  const at::Tensor read = read_rows(model.architecture, forward(model, batch, hooks), batch);
+  return target.changed_scores(model, read.index_select(0, target.rows).unsqueeze(1));
 }
 
 void store(ChangedPredictions& result, const Batch& batch, const ReadoutTarget& target, const at::Tensor& scores,
@@ -116,7 +118,7 @@ void change_batch(ChangedPredictions& result, const Model& model, const Batch& b
   const int64_t most = variants_within(model, batch, s.memory_bytes, Effort::rows);
   const Sets sets(model, s);
   const PrefixCache all = build_cache(model, batch);
-  const ReadoutTarget target = readout_target(model, batch, head_logits(model, finish(model, all.out)), s.target);
+  const ReadoutTarget target = readout_target(model, batch, head_logits(model, all.read), s.target);
   const at::Tensor place = at::tensor(batch.instances, at::kLong);
   result.predictions.index_copy_(0, place, target.class_scores.argmax(1).to(at::kCPU, at::kInt));
   result.labels.index_copy_(0, place, target.labels.to(at::kCPU, at::kInt));
@@ -145,6 +147,8 @@ void change_batch(ChangedPredictions& result, const Model& model, const Batch& b
 
 ChangedPredictions change_units(const Model& model, const Instances& d, const UnitSets& s, const Control& control) {
   check_sets(model, d, s);
+  if (model.architecture.readout == Readout::mean && !model.architecture.predicts_tokens())
+    fail(Code::unsupported, mean_has_no_position);
   const at::NoGradGuard no_grad;
   ChangedPredictions result;
   result.predictions = at::empty({d.size()}, at::kInt);

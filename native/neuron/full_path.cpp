@@ -60,7 +60,7 @@ class FullPath {
       return site == o_.site && where == layer ? x.index_copy(0, positions_, values) : x;
     };
     const at::Tensor hidden =
-        forward(model_, batch_, hooks).index_select(0, batch_.readout.index_select(0, target_.rows));
+        read_rows(model_.architecture, forward(model_, batch_, hooks), batch_).index_select(0, target_.rows);
     return target_.of(model_, hidden.unsqueeze(1)).squeeze(1);
   }
 

@@ -32,7 +32,7 @@ at::Tensor next_tokens(const Model& model, const Rows& rows, const Instances& pr
                        const std::vector<int64_t>& instances, const Sets& sets) {
   std::vector<int64_t> all(instances.size()), places, owner;
   std::iota(all.begin(), all.end(), 0);
-  Batch batch = make_row_batch({rows.tokens, rows.offsets, {}, {}, {}, {}}, all, model.device);
+  Batch batch = make_row_batch({rows.tokens, rows.offsets, {}, {}, {}, {}}, all, model);
   batch.instances = instances;
   for (size_t row = 0; row < instances.size(); ++row) {
     for (int64_t place = batch.row_offsets[row] + prompts.row_length(instances[row]) - 1;

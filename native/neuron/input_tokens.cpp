@@ -9,23 +9,33 @@
 namespace attribution {
 namespace {
 
-/// What enters the first block: a part of the tokens and a part of their positions, [token, hidden]. With an embedding
-/// norm (BLOOM) the tokens' part is what leaves it.
+/// The path's ends: a part of the tokens and a part of their positions and types, [token, hidden]. An embedding norm of
+/// tokens alone (BLOOM) comes before the path, one of the sum (BERT) is a part of the model that the path runs through.
 struct Embeddings {
-  at::Tensor tokens, positions;
+  at::Tensor tokens, others;
 };
 
+bool norms_sum(const Architecture& a) {
+  return a.embedding_norm && (a.position == PositionKind::learned || a.token_types > 0);
+}
+
+/// What the path changes.
+at::Tensor path_values(const Model& model, const Batch& batch, const Hooks& hooks) {
+  const at::Tensor sum = summed_embeddings(model, batch, hooks);
+  return norms_sum(model.architecture) ? sum : normed_embeddings(model, sum, hooks);
+}
+
 Embeddings embeddings(const Model& model, const Batch& batch) {
-  at::Tensor positions;
+  at::Tensor others;
   Hooks hooks;
-  hooks.lookup = [&positions](ModuleId id, const at::Tensor& table, const at::Tensor& rows) {
+  hooks.lookup = [&others](ModuleId id, const at::Tensor& table, const at::Tensor& rows) {
     const at::Tensor found = at::embedding(table, rows);
-    if (id.module == Module::position_embedding) positions = found;
+    if (id.module != Module::token_embedding) others = others.defined() ? others + found : found;
     return found;
   };
-  const at::Tensor both = embed(model, batch, hooks);
-  if (!positions.defined()) return {both, at::zeros_like(both)};
-  return {both - positions, positions};
+  const at::Tensor all = path_values(model, batch, hooks);
+  if (!others.defined()) return {all, at::zeros_like(all)};
+  return {all - others, others};
 }
 
 /// The mean of all tokens' embeddings, taken through what follows the table, [1, hidden].
@@ -36,7 +46,7 @@ at::Tensor mean_embedding(const Model& model, const Batch& batch) {
       return at::zeros({rows.size(0), table.size(1)}, table.options().requires_grad(false));
     return table.mean(0, true).expand({rows.size(0), -1}).contiguous();
   };
-  return embed(model, batch, hooks).narrow(0, 0, 1);
+  return path_values(model, batch, hooks).narrow(0, 0, 1);
 }
 
 class TokenPath {
@@ -47,10 +57,8 @@ class TokenPath {
     const Embeddings parts = embeddings(model, batch);
     start_ = o_.mean_baseline ? mean_embedding(model, batch).expand_as(parts.tokens) : at::zeros_like(parts.tokens);
     step_ = parts.tokens - start_;
-    start_ = start_ + parts.positions;
-    const at::Tensor hidden = finish(model, forward_from(model, batch, start_ + step_, {}));
-    const at::Tensor logits = head_logits(model, hidden.index_select(0, batch.readout));
-    target_ = readout_target(model, batch, logits, o_.target);
+    start_ = start_ + parts.others;
+    target_ = readout_target(model, batch, head_logits(model, read(start_ + step_)), o_.target);
   }
 
   const ReadoutTarget& target() const { return target_; }
@@ -75,9 +83,14 @@ class TokenPath {
 
  private:
   at::Tensor value_of(const at::Tensor& input) const {
-    const at::Tensor read = batch_.readout.index_select(0, target_.rows);
-    const at::Tensor hidden = finish(model_, forward_from(model_, batch_, input, {})).index_select(0, read);
-    return target_.of(model_, hidden.unsqueeze(1)).squeeze(1);
+    return target_.of(model_, read(input).index_select(0, target_.rows).unsqueeze(1)).squeeze(1);
+  }
+
+  /// What the head reads, [row, embedding].
+  at::Tensor read(const at::Tensor& input) const {
+    const bool normed = norms_sum(model_.architecture);
+    const at::Tensor x = normed ? normed_embeddings(model_, input, {}) : input;
+    return read_rows(model_.architecture, finish(model_, forward_from(model_, batch_, x, {})), batch_);
   }
 
   const Model& model_;

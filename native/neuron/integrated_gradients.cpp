@@ -12,6 +12,7 @@
 #include "model/transformer.h"
 #include "neuron/neuron_scores.h"
 #include "neuron/path_error.h"
+#include "neuron/unit_writes.h"
 #include "neuron/variants.h"
 
 namespace attribution {
@@ -47,15 +48,27 @@ std::vector<std::vector<Stretch>> plan(size_t layers, size_t nodes, int64_t most
 /// Where what the path changes is projected: a pre-activation acts through its neuron.
 Site projected_site(const NeuronOptions& o) { return o.site == Site::heads ? Site::heads : Site::neurons; }
 
-/// What the residual gets of a path's start in the i-th chosen layer, [1, hidden]: nothing but the bias where that is
-/// zero.
-at::Tensor projected_start(const Model& model, const NeuronOptions& o, size_t i) {
-  const Linear& output = site_output(model, projected_site(o), o.layers[i]);
-  if (!o.baseline.defined())
-    return output.bias.defined() ? output.bias.unsqueeze(0)
-                                 : at::zeros({1, model.architecture.hidden}, model.options());
+/// The start of a path in the i-th chosen layer, [1, width].
+at::Tensor start_of(const Model& model, const NeuronOptions& o, size_t i) {
+  if (!o.baseline.defined()) return at::zeros({1, site_width(model.architecture, o.site)}, model.options());
   const at::Tensor start = o.baseline[static_cast<int64_t>(i)].to(model.options()).unsqueeze(0);
-  return apply(output, o.site == Site::pre_activation ? activate(model.architecture, start) : start);
+  return o.site == Site::pre_activation ? activate(model.architecture, start) : start;
+}
+
+/// Whether what a path's start writes depends on where the router sends the row.
+bool depends_on_routing(const Architecture& a, const NeuronOptions& o) {
+  return o.baseline.defined() && o.site != Site::heads && a.is_mixture();
+}
+
+/// What the residual gets of the starts of `rows` paths, [row, hidden]: nothing but the bias where those are zero.
+at::Tensor projected_start(const Model& model, const NeuronOptions& o, size_t i, int64_t rows, const Routing& routing) {
+  const Architecture& a = model.architecture;
+  const Site site = projected_site(o);
+  if (!o.baseline.defined() && site == Site::neurons && a.is_mixture())
+    return at::zeros({rows, a.hidden}, model.options());
+  const at::Tensor start = start_of(model, o, i);
+  if (!routing.defined()) return written_by(model, site, o.layers[i], start, {}).expand({rows, -1});
+  return written_by(model, site, o.layers[i], start.expand({rows, -1}), routing);
 }
 
 /// One layer's path, before and behind the output projection (the same where there is none to go through).
@@ -103,11 +116,10 @@ class Integral {
     const at::NoGradGuard no_grad;
     const bool plain = o_.method == NeuronMethod::gradient, integral = o_.method == NeuronMethod::integrated_gradients;
     std::vector<at::Tensor> layers, gaps, errors;
-    const at::Tensor starts =
-        integral ? target_.of(model_, cache_.extra).to(at::kDouble) : at::Tensor();  // [row, layer] F(w⁰)
+    const at::Tensor starts = integral ? start_values() : at::Tensor();  // [row, layer] F(w⁰)
     for (size_t i = 0; i < paths_.size(); ++i) {
       const LayerPath& p = paths_[i];
-      const at::Tensor slope = projected() ? product(p.gradient, matrix(i).t()) : p.gradient;
+      const at::Tensor slope = projected() ? in_units(i, p.gradient) : p.gradient;
       layers.push_back(as_units(model_.architecture, o_.site, plain ? slope : p.step * slope, plain));
       if (integral)
         gaps.push_back(layers.back().to(at::kDouble).sum(-1) -
@@ -129,7 +141,7 @@ class Integral {
     const LayerPath& p = paths_[i];
     // A path with kinks is bisected whatever they say.
     if (path_has_kinks(model_.architecture, o_.site, o_.layers[i])) return at::ones_like(largest);
-    const at::Tensor slopes = product(p.coefficients.flatten(0, 1), matrix(i).t());
+    const at::Tensor slopes = in_units(i, p.coefficients.flatten(0, 1));
     const at::Tensor units = as_units(model_.architecture, o_.site, p.step * slopes.view({4, p.step.size(0), -1})) /
                              largest.clamp_min(std::numeric_limits<float>::min()).unsqueeze(1);  // [4, row, unit]
     const at::Tensor found =
@@ -140,7 +152,20 @@ class Integral {
 
   bool projected() const { return o_.site != Site::pre_activation; }
 
-  at::Tensor matrix(size_t i) const { return site_output(model_, o_.site, o_.layers[i]).matrix(); }
+  const Routing& routing(size_t i) const { return cache_.layers[static_cast<size_t>(o_.layers[i])].routing; }
+
+  /// Gradients behind the output projection as those of the units.
+  at::Tensor in_units(size_t i, const at::Tensor& gradients) const {
+    return pulled_back(model_, o_.site, o_.layers[i], gradients, routing(i));
+  }
+
+  at::Tensor start_values() const {
+    if (cache_.extra.defined()) return target_.of(model_, cache_.extra).to(at::kDouble);
+    std::vector<Entry> entries;
+    for (size_t i = 0; i < paths_.size(); ++i)
+      entries.push_back({projected_site(o_), o_.layers[i], paths_[i].projected_start.unsqueeze(1), true});
+    return target_.of(model_, run_entries(model_, cache_, entries)).to(at::kDouble);
+  }
 
   LayerPath path(size_t i) const {
     LayerPath p;
@@ -151,7 +176,7 @@ class Integral {
                                  : at::zeros_like(end);
     p.step = end - start;
     const at::Tensor& projected_end = projected() ? cached.projected(o_.site) : end;
-    p.projected_start = projected() ? projected_start(model_, o_, i).expand_as(projected_end) : start;
+    p.projected_start = projected() ? projected_start(model_, o_, i, end.size(0), routing(i)) : start;
     p.projected_step = projected_end - p.projected_start;
     p.gradient = at::zeros_like(p.projected_step);
     if (rules_.defined()) p.coefficients = at::zeros_like(p.gradient).unsqueeze(0).repeat({4, 1, 1});
@@ -177,9 +202,9 @@ class Integral {
 std::vector<Entry> path_starts(const Model& model, int64_t rows, const NeuronOptions& o) {
   const at::NoGradGuard no_grad;
   std::vector<Entry> starts;
+  if (depends_on_routing(model.architecture, o)) return starts;
   for (size_t i = 0; i < o.layers.size(); ++i)
-    starts.push_back(
-        {projected_site(o), o.layers[i], projected_start(model, o, i).unsqueeze(0).expand({rows, 1, -1}), true});
+    starts.push_back({projected_site(o), o.layers[i], projected_start(model, o, i, rows, {}).unsqueeze(1), true});
   return starts;
 }
 

@@ -19,7 +19,7 @@ BatchScores log_probability_increases(const Model& model, const PrefixCache& all
   const PrefixCache cache = rows_of(all, given.rows);
   ReadoutTarget target = given;
   target.kind = TargetKind::log_probability;
-  const int64_t rows = target.rows.size(0), units = site_units(model.architecture, o.site);
+  const int64_t rows = target.rows.size(0);
   const int64_t most = std::min<int64_t>(fitting, std::max<int64_t>(1, 1024 / rows));
   auto read = [&](const at::Tensor& residual) {  // [row, variant, hidden] → [row, variant]
     const at::Tensor hidden = finish(model, residual.reshape({-1, residual.size(2)}));
@@ -30,15 +30,15 @@ BatchScores log_probability_increases(const Model& model, const PrefixCache& all
     const CachedLayer& cached = cache.layers[static_cast<size_t>(layer)];
     const at::Tensor residual = (o.site == Site::heads ? cached.x : cached.mid).unsqueeze(1);
     const at::Tensor alone = read(residual);
+    const WritingUnits units(model, o.site, layer, cached.routing);
     std::vector<at::Tensor> values;
-    for (int64_t first = 0; first < units; first += most) {
+    for (int64_t first = 0; first < units.count(); first += most) {
       control.check();
-      const int64_t count = std::min(most, units - first);
-      values.push_back(read(residual + model.architecture.residual_scale *
-                                           unit_writes(model, o.site, layer, cached.at(o.site), first, count)) -
-                       alone);
+      const int64_t count = std::min(most, units.count() - first);
+      const at::Tensor writes = units.writes(cached.at(o.site), first, count);
+      values.push_back(read(residual + model.architecture.residual_scale * writes) - alone);
     }
-    layers.push_back(at::cat(values, 1));
+    layers.push_back(units.among_all(at::cat(values, 1)));
   }
   return {at::stack(layers, 1), {}};
 }

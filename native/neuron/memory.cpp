@@ -14,15 +14,20 @@ constexpr int64_t worthwhile_variants = 8;
 
 BatchShape shape_of(const Batch& batch) { return {batch.size(), batch.rows(), batch.longest}; }
 
+/// Values of one token where a layer's neurons lie side by side, those of the experts it does not go to too.
+int64_t all_experts(const Architecture& a) { return a.is_mixture() ? 3 * a.intermediate : 0; }
+
 /// Values of one token that a block's operations keep for a backward: norms, projections, attention's scores, the MLP.
 int64_t block_values(const Architecture& a, int64_t keys) {
-  return 12 * a.hidden + 4 * a.intermediate + 6 * a.query_width() + 3 * a.heads * keys;
+  return (12 + 3 * a.mixture.chosen) * a.hidden + 4 * a.active_width() + all_experts(a) + 6 * a.query_width() +
+         3 * a.heads * keys;
 }
 
 /// Values of one token at the widest moment of a block without gradients: in the attention or in the MLP.
 int64_t widest_values(const Architecture& a, int64_t keys) {
   const int64_t scores = a.attention_cap > 0 ? 4 * a.heads * keys : 0;  // no fused attention takes a soft cap
-  return std::max(3 * a.hidden + 12 * a.query_width() + scores, 4 * a.hidden + (a.gated ? 4 : 3) * a.intermediate);
+  return std::max(3 * a.hidden + 12 * a.query_width() + scores,
+                  (4 + 3 * a.mixture.chosen) * a.hidden + (a.gated ? 4 : 3) * a.active_width());
 }
 
 /// 1, 2, 3, 4, 6, 8, 12, 16, …: libtorch keeps compiled kernels for every shape it meets (some 0.2 MB each), so batches
@@ -43,7 +48,7 @@ std::string size_words(int64_t bytes) {
 NeuronMemory neuron_memory(const Architecture& a, at::ScalarType dtype, const BatchShape& shape, Effort effort) {
   const auto element = static_cast<int64_t>(at::elementSize(dtype));
   const int64_t tokens = shape.rows * (shape.longest + a.layers), wide = std::max<int64_t>(element, sizeof(float));
-  const int64_t classes = a.head == HeadKind::causal_lm ? a.vocabulary : std::max<int64_t>(1, a.labels);
+  const int64_t classes = a.predicts_tokens() ? a.vocabulary : std::max<int64_t>(1, a.labels);
   NeuronMemory m;
   m.cache = cache_bytes(a, dtype, shape.rows, shape.longest);
   if (shape.rows != shape.instances)
@@ -54,7 +59,8 @@ NeuronMemory neuron_memory(const Architecture& a, at::ScalarType dtype, const Ba
               (effort == Effort::forwards ? a.layers * block_values(a, a.attention_cap > 0 ? shape.longest : 1)
                                           : widest_values(a, shape.longest)) *
               element;
-  m.variant = shape.instances *
+  // Without causality a changed row is a copy of all its tokens.
+  m.variant = shape.instances * (a.causal ? 1 : shape.longest) *
               ((effort == Effort::rows ? 2 : a.layers) * block_values(a, shape.longest) * element + 4 * classes * wide);
   return m;
 }

@@ -39,10 +39,6 @@ at::Tensor readout_values(const PrefixCache& cache, const at::Tensor& rows, cons
   return at::stack(values, 1);
 }
 
-at::Tensor logits_of(const Model& model, const PrefixCache& cache) {
-  return head_logits(model, finish(model, cache.out));
-}
-
 BatchScores activations(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                         const NeuronOptions& o) {
   return {as_units(model.architecture, o.site, readout_values(cache, target.rows, o), true)};
@@ -123,6 +119,8 @@ void check(const Model& model, const Instances& d, const NeuronOptions& o) {
     fail(Code::unsupported, "Only integrated gradients over the prefix cache, of neurons or heads, bisect their paths");
   }
   if (o.positions == Positions::chosen) check_chosen(d, o);
+  if (a.readout == Readout::mean && !a.predicts_tokens() && o.positions == Positions::readout)
+    fail(Code::unsupported, mean_has_no_position);
   if (row_of(o.method).readout_only && o.positions != Positions::readout)
     fail(Code::unsupported, "This method scores units at the readout position only");
   const auto count = static_cast<int64_t>(o.layers.size());
@@ -167,7 +165,7 @@ NeuronScores neuron_scores(const Model& model, const Instances& d, const NeuronO
             model, batch, path && !runs_fully(o) ? path_starts(model, batch.rows(), o) : std::vector<Entry>());
         const ReadoutTarget target = [&] {
           const at::NoGradGuard no_grad;
-          return readout_target(model, batch, logits_of(model, cache), o.target);
+          return readout_target(model, batch, head_logits(model, cache.read), o.target);
         }();
         const BatchScores scores = row_of(o.method).scores({model, batch, cache, target, o, most, control});
         const at::Tensor indices = at::tensor(batch.instances, at::kLong);

@@ -27,6 +27,11 @@ enum class NeuronMethod {
 /// The method of this name; refuses names that have none.
 NeuronMethod neuron_method(const std::string& name);
 
+/// Why the units of a classifier that reads the mean of all positions cannot be scored at one.
+inline constexpr const char* mean_has_no_position =
+    "This classifier reads the mean of all positions, so that there is no readout position: use a method that takes "
+    "\"positions\", with \"all\"";
+
 /// Where units are scored: the readout position, every position of the target's row, or chosen ones.
 enum class Positions { readout, all, chosen };
 
@@ -79,7 +84,7 @@ BatchScores integrate_cached(const Model& model, const PrefixCache& cache, const
 /// bounds (path_bisection.cpp).
 void complete_paths(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
                     const NeuronOptions& options, BatchScores& found, int64_t most, const Control& control);
-/// Whether ∂F/∂w jumps along a layer's path: a ReLU works above the site.
+/// Whether ∂F/∂w jumps along a layer's path: a ReLU or a router works above the site, in a block or in the head.
 bool path_has_kinks(const Architecture& architecture, Site site, int64_t layer);
 /// F minus F with one unit replaced, for every unit (ablation.cpp).
 BatchScores ablate_units(const Model& model, const PrefixCache& cache, const ReadoutTarget& target,
@@ -93,9 +98,8 @@ BatchScores value_norms(const Model& model, const PrefixCache& cache, const Read
 /// Gradient flow through each unit along the input's path (conductance.cpp).
 BatchScores conductances(const Model& model, const Batch& batch, const ReadoutTarget& target,
                          const NeuronOptions& options, const Control& control);
-/// The output projection behind a site (site_output.cpp): its weight's columns are what the units write.
-const Linear& site_output(const Model& model, Site site, int64_t layer);
-/// Packed indices of the positions whose units are scored, and the index of the instance each belongs to.
+/// (scored_positions.cpp) Packed indices of the positions whose units are scored, and the index of the instance each
+/// belongs to.
 struct ScoredPositions {
   at::Tensor positions, owner;  // [position]
 };

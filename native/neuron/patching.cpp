@@ -50,6 +50,11 @@ void check(const Model& model, const Instances& d, const PatchingOptions& o) {
   check_target(model, d, o.target);
   check_baseline(a, o.neuron_baseline, Site::neurons);
   check_baseline(a, o.head_baseline, Site::heads);
+  if (a.readout == Readout::mean && !a.predicts_tokens()) fail(Code::unsupported, mean_has_no_position);
+  if (a.is_mixture() && o.rule.rule != BackwardRule::gradient)
+    fail(Code::unsupported, "The rules of RelP and GIM say nothing of a router of experts: use the rule \"gradient\"");
+  if (a.is_mixture() && o.drop_layers)
+    fail(Code::unsupported, "Dropped layers are not supported in a mixture of experts: use gradDrop: false");
   if (o.drop_layers && a.layers < 2) fail(Code::unsupported, "Dropped layers need a model of at least two layers");
   check_counterfactual(model, d, o);
 }
@@ -120,7 +125,7 @@ Changes changes_of(const Model& model, const Batch& batch, const at::Tensor& row
     return baseline.defined() ? read - baseline.to(model.options()).unsqueeze(0) : read;
   };
   if (!o.counterfactual) return {against(own.neurons, o.neuron_baseline), against(own.heads, o.head_baseline)};
-  const Batch other = make_batch(*o.counterfactual, batch.instances, model.device);
+  const Batch other = make_batch(*o.counterfactual, batch.instances, model);
   Seen others;
   const at::Tensor hidden = rule_forward(model, other, {}, taps_into(others, model, o));
   require_finite(other, hidden, other.token_instance);
@@ -165,9 +170,9 @@ Patched patch(const Model& model, const Batch& batch, const PatchingOptions& o, 
   const at::Tensor hidden = rule_forward(model, batch, o.rule, taps);
   ReadoutTarget target = [&] {
     const at::NoGradGuard no_grad;
-    return readout_target(model, batch, head_logits(model, hidden.index_select(0, batch.readout)), o.target);
+    return readout_target(model, batch, head_logits(model, read_rows(model.architecture, hidden, batch)), o.target);
   }();
-  const at::Tensor read = hidden.index_select(0, batch.readout.index_select(0, target.rows));
+  const at::Tensor read = read_rows(model.architecture, hidden, batch).index_select(0, target.rows);
   const at::Tensor value = target.of(model, read.unsqueeze(1)).sum();
   std::vector<at::Tensor> inputs = seen.neurons;
   inputs.insert(inputs.end(), seen.heads.begin(), seen.heads.end());

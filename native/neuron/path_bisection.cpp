@@ -9,10 +9,10 @@
 #include <cmath>
 #include <numeric>
 
-#include "model/linear.h"
 #include "model/prefix/prefix_cache.h"
 #include "neuron/neuron_scores.h"
 #include "neuron/path_error.h"
+#include "neuron/unit_writes.h"
 #include "neuron/variants.h"
 
 namespace attribution {
@@ -93,7 +93,7 @@ class Bisection {
                                  ? o_.baseline[static_cast<int64_t>(layer)].to(model.options()).unsqueeze(0)
                                  : at::zeros_like(end);
     step_ = end - start;
-    projected_start_ = apply(site_output(model, o_.site, layer_), start.contiguous());
+    projected_start_ = written_by(model, o_.site, layer_, start.contiguous(), cached.routing);
     direction_ = cached.projected(o_.site) - projected_start_;
     rules_ = piece_rules().to(model.options());
   }
@@ -118,7 +118,8 @@ class Bisection {
  private:
   at::Tensor units_of(const at::Tensor& gradients) const {  // [.., hidden] → [.., unit]
     const at::NoGradGuard no_grad;
-    const at::Tensor slopes = product(gradients, site_output(model_, o_.site, layer_).matrix().t());
+    const Routing& routing = cache_.layers[static_cast<size_t>(layer_)].routing;
+    const at::Tensor slopes = pulled_back(model_, o_.site, layer_, gradients, routing);
     return as_units(model_.architecture, o_.site, step_ * slopes);
   }
 
@@ -234,6 +235,10 @@ class Bisection {
 }  // namespace
 
 bool path_has_kinks(const Architecture& a, Site site, int64_t layer) {
+  for (int64_t above = site == Site::heads ? layer : layer + 1; above < a.layers; ++above) {
+    if (a.has_experts(above)) return true;
+  }
+  if (a.head_transform && a.head_transform->activation == Activation::relu) return true;
   return a.activation == Activation::relu && (site == Site::heads || layer < a.layers - 1);
 }
 

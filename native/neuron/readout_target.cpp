@@ -18,7 +18,7 @@ void check_classes(const Model& model, const Instances& d, const std::vector<int
          labels.size());
   for (int64_t i = 0; i < d.size(); ++i) {
     const int64_t rows = d.group_offsets[i + 1] - d.group_offsets[i];
-    const int64_t classes = a.head == HeadKind::choice ? rows : a.head == HeadKind::causal_lm ? a.vocabulary : a.labels;
+    const int64_t classes = a.head == HeadKind::choice ? rows : a.predicts_tokens() ? a.vocabulary : a.labels;
     if (labels[i] < 0 || labels[i] >= classes)
       fail(Code::invalid, "Expected \"", name, "\" within 0–", classes - 1, " but received ", labels[i],
            " for instance ", i);

@@ -3,7 +3,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
-#include <limits>
 
 #include "core/error.h"
 #include "model/linear.h"
@@ -61,7 +60,7 @@ at::Tensor norm_with_constant_scale(const Model& model, const Norm& norm, const 
 at::Tensor activation_by_ratio(const Architecture& a, const at::Tensor& x) {
   const at::Tensor value = activate(a, x).detach();
   const bool is_rectified = a.activation == Activation::relu || a.activation == Activation::squared_relu;
-  const at::Tensor at_zero = at::full_like(x, is_rectified ? 0.0 : 0.5);
+  const at::Tensor at_zero = at::full_like(x, is_rectified ? 0.0 : a.activation == Activation::tanh ? 1.0 : 0.5);
   const at::Tensor ratio = at::where(x.eq(0), at_zero, value / at::where(x.eq(0), at::ones_like(x), x)).detach();
   const at::Tensor linear = x * ratio;
   return value + linear - linear.detach();
@@ -85,7 +84,7 @@ class RuleForward {
           plain ? attend(model_, layer, qkv, batch_, tables, hooks_) : attention(layer, qkv, tables);
       const at::Tensor mid = after_attention(model_, layer, x, heads, hooks_);
       const MlpSource source{x, mid, input};
-      const at::Tensor values = plain ? neurons(model_, layer, source, hooks_) : mlp(layer, source);
+      const Neurons values = plain ? neurons(model_, layer, source, hooks_) : Neurons{mlp(layer, source)};
       x = after_mlp(model_, layer, mid, values, hooks_);
     }
     return finish(model_, x, hooks_);
@@ -94,7 +93,7 @@ class RuleForward {
  private:
   bool gim() const { return o_.rule == BackwardRule::gim; }
 
-  /// [token, head, feature] → [row, head, longest, feature]; causality keeps the padding behind each row away.
+  /// [token, head, feature] → [row, head, longest, feature]; causality or the mask keeps the padding away.
   at::Tensor rows_of(const at::Tensor& x) const {
     const at::Tensor all = repeat_heads(x, a_.heads);
     const at::Tensor padded = batch_.equal ? all : all.index_select(0, batch_.pad_index);
@@ -106,9 +105,7 @@ class RuleForward {
     const at::Tensor q = part(qkv.query, 0.25), k = part(qkv.key, 0.25), v = part(qkv.value, 0.5);
     at::Tensor scores = at::matmul(q, k.transpose(-1, -2)) / a_.layer_attention(layer).divisor;
     if (a_.attention_cap > 0) scores = at::tanh(scores / a_.attention_cap) * a_.attention_cap;
-    const at::Tensor& mask = layer_mask(a_, layer, tables);
-    const at::Tensor future = at::ones({q.size(2), q.size(2)}, q.options().dtype(at::kBool)).triu(1);
-    scores = mask.defined() ? scores + mask : scores.masked_fill(future, -std::numeric_limits<double>::infinity());
+    scores = masked_scores(a_, scores, layer_mask(a_, layer, tables));
     at::Tensor pattern = gim() ? WarmSoftmax::apply(scores) : at::softmax(scores, -1);
     if (o_.detach_attention) pattern = pattern.detach();
     const at::Tensor out =
@@ -145,7 +142,7 @@ at::Tensor rule_forward(const Model& model, const Batch& batch, const RuleOption
   Hooks hooks;
   hooks.site = taps.site;
   if (taps.gates.defined()) {
-    hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& x) {
+    hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& x, const at::Tensor&) {
       const at::Tensor out = apply(linear, x);
       const bool writes = id.module == Module::attention_output || id.module == Module::down;
       return writes ? Gate::apply(out, taps.gates[id.layer]) : out;

@@ -3,14 +3,14 @@
 #include "core/error.h"
 #include "model/loss.h"
 #include "model/transformer.h"
-#include "neuron/neuron_scores.h"
+#include "neuron/unit_writes.h"
 
 namespace attribution {
 namespace {
 
 void check(const Model& model, const UnitWrites& w) {
   const Architecture& a = model.architecture;
-  if (a.head != HeadKind::causal_lm) fail(Code::unsupported, "Only a language model's head speaks of tokens");
+  if (!a.predicts_tokens()) fail(Code::unsupported, "Only a language model's head speaks of tokens");
   if (!a.writes_plainly())
     fail(Code::unsupported,
          "A unit's write is read as part of a pre-norm residual; this model normalises what its blocks write");
@@ -28,10 +28,8 @@ void check(const Model& model, const UnitWrites& w) {
 }
 
 at::Tensor write_of(const Model& model, const UnitWrites& w, int64_t entry) {
-  const int64_t size = w.values.size(1);
-  const at::Tensor columns = site_output(model, w.site, w.layers[static_cast<size_t>(entry)])
-                                 .matrix()
-                                 .narrow(1, w.units[static_cast<size_t>(entry)] * size, size);
+  const auto at = static_cast<size_t>(entry);
+  const at::Tensor columns = unit_columns(model, w.site, w.layers[at], w.units[at]);
   return at::mv(columns, w.values[entry].to(columns.options())) * model.architecture.residual_scale;
 }
 

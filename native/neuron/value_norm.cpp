@@ -4,6 +4,7 @@
 
 #include "model/prefix/prefix_cache.h"
 #include "neuron/neuron_scores.h"
+#include "neuron/unit_writes.h"
 
 namespace attribution {
 
@@ -13,12 +14,13 @@ BatchScores value_norms(const Model& model, const PrefixCache& cache, const Read
   const Architecture& a = model.architecture;
   std::vector<at::Tensor> layers;
   for (const int64_t layer : o.layers) {
-    const at::Tensor w = cache.layers[static_cast<size_t>(layer)].at(o.site).index_select(0, target.rows);
-    const at::Tensor matrix = site_output(model, o.site, layer).matrix();  // [hidden, width]
+    const CachedLayer& cached = cache.layers[static_cast<size_t>(layer)];
+    const at::Tensor w = cached.at(o.site).index_select(0, target.rows);
     if (o.site == Site::neurons) {
-      layers.push_back(w.abs() * matrix.square().sum(0).sqrt());
+      layers.push_back(w.abs() * column_norms(model, layer, cached.routing.at(target.rows)));
       continue;
     }
+    const at::Tensor matrix = model.weights[{Module::attention_output, layer}].matrix();  // [hidden, width]
     const at::Tensor values = w.view({-1, a.heads, 1, a.head_size});
     const at::Tensor slices =
         matrix.reshape({a.hidden, a.heads, a.head_size}).permute({1, 2, 0});  // [head, feature, hidden]

@@ -22,7 +22,7 @@ struct Score {
 
 Score score(const Model& model, const Instances& d, int64_t batch_tokens, const Control& control) {
   const Evaluation e = evaluate(model, d, batch_tokens, false, control);
-  const bool language = model.architecture.head == HeadKind::causal_lm;
+  const bool language = model.architecture.predicts_tokens();
   Score result;
   const at::Tensor bad = e.target_tokens.gt(0).logical_and(e.losses.isnan()).nonzero().squeeze(1);
   if (bad.numel() > 0) fail_not_finite({bad.const_data_ptr<int64_t>(), bad.const_data_ptr<int64_t>() + bad.numel()});
@@ -87,7 +87,7 @@ FineTuneResult fine_tune(const Model& base, const Instances& train, const Instan
     best = reached;
     result.kept_epoch = epoch;
     const bool final = epoch == o.epochs - 1;
-    if (final || (evaluates && o.keep_best)) result.model = final ? now : copy_model(now);
+    if (final || (evaluates && o.keep_best)) result.model = final ? now : run.kept();
   }
   control.progress(1, 1, "fine-tuning");
   return result;

@@ -164,7 +164,7 @@ void step_back(TrainingRun& run, const TracedStep& traced, Adjoints& adjoints, a
   }
   for (const auto& members : step.batches) {
     const at::AutoGradMode grad(true);
-    const at::Tensor losses = graph_losses(run, make_batch(run.train(), members, run.model().device));
+    const at::Tensor losses = graph_losses(run, make_batch(run.train(), members, run.model()));
     const at::Tensor own = run.weights_of(members);
     const at::Tensor weights =
         (own.defined() ? own.to(losses.options()) : at::ones_like(losses)).detach().requires_grad_(true);
@@ -189,7 +189,7 @@ Adjoints query_adjoints(TrainingRun& run, const Instances& queries, int64_t begi
                         at::Tensor losses) {
   Adjoints adjoints;
   for (int64_t q = begin; q < end; ++q) {
-    const Batch batch = make_batch(queries, {q}, run.model().device);
+    const Batch batch = make_batch(queries, {q}, run.model());
     const at::AutoGradMode grad(true);
     const at::Tensor loss =
         instance_losses(run.model(), forward(run.model(), batch), batch, mean ? Reduction::mean : Reduction::sum).sum();
@@ -265,7 +265,7 @@ Replay training_influence(const Model& base, const Instances& train, const Insta
         [&] {
           if (!trained.defined()) {
             trained = run.state().weights.clone();
-            replay.model = copy_model(run.frozen());
+            replay.model = run.kept();
           }
           adjoints = query_adjoints(run, queries, begin, end, o.mean_loss, replay.query_losses);
         },

@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -14,12 +15,20 @@
 namespace attribution {
 namespace {
 
-std::vector<at::Tensor*> trained_weights(Model& model, bool head_only) {
+bool learns(const Architecture& a, ModuleId id, Trainable trainable) {
+  if (trainable == Trainable::all) return true;
+  if (trainable == Trainable::head) return is_head(id.module);
+  return id.part != Part::own || std::ranges::find(a.adapter_saved, module_name(a, id)) != a.adapter_saved.end();
+}
+
+std::vector<at::Tensor*> trained_weights(Model& model, Trainable trainable) {
   std::vector<at::Tensor*> found;
   for (const WeightSlot& slot : weight_slots(model)) {
-    if (!head_only || slot.module.module == Module::head) found.push_back(slot.tensor);
+    if (learns(model.architecture, slot.module, trainable)) found.push_back(slot.tensor);
   }
-  if (found.empty()) fail(Code::unsupported, "The head has no weights of its own (tied output): train \"all\"");
+  if (found.empty() && trainable == Trainable::head)
+    fail(Code::unsupported, "The head has no weights of its own (tied output): train \"all\"");
+  if (found.empty()) fail(Code::unsupported, "The model has no adapter to train: give \"adapter\"");
   return found;
 }
 
@@ -46,7 +55,7 @@ std::optional<Dropout> dropout_of(const Model& base, const TrainingOptions& o) {
   at::Generator generator = base.device.is_cuda() ? at::globalContext().defaultGenerator(base.device).clone()
                                                   : at::detail::createCPUGenerator(seed);
   generator.set_current_seed(seed);
-  return Dropout{a.embedding_dropout, a.attention_dropout, a.residual_dropout, generator};
+  return Dropout{a.embedding_dropout, a.attention_dropout, a.residual_dropout, a.adapter_dropout, generator};
 }
 
 }  // namespace
@@ -58,13 +67,13 @@ double TrainingStep::count() const {
 }
 
 TrainingRun::TrainingRun(const Model& base, const Instances& train, const TrainingOptions& o)
-    : base_(base), train_(train), options_(o), model_(copy_model(base)), plan_(plan_of(train, o)) {
+    : base_(base), train_(train), options_(o), model_(base), plan_(plan_of(train, o)) {
   const at::NoGradGuard no_grad;
   if (o.instance_weights.defined() && o.instance_weights.numel() != train.size())
     fail(Code::invalid, "Expected \"instanceWeights\" to be ", train.size(), " numbers but received ",
          o.instance_weights.numel());
   hooks_.dropout = dropout_of(base, o);
-  const auto weights = trained_weights(model_, o.head_only);
+  const auto weights = trained_weights(model_, o.trainable);
   int64_t total = 0;
   for (const at::Tensor* weight : weights) total += weight->numel();
   state_.weights = at::empty({total}, model_.options());
@@ -85,7 +94,7 @@ int64_t TrainingRun::steps_of_an_epoch() const { return static_cast<int64_t>(pla
 void TrainingRun::fail_diverged(const TrainingStep& step) const {
   const at::NoGradGuard no_grad;
   for (const auto& members : step.batches) {
-    const Batch batch = make_batch(train_, members, base_.device);
+    const Batch batch = make_batch(train_, members, base_);
     instance_losses(base_, forward(base_, batch), batch, Reduction::mean);
   }
   fail(Code::native, "Fine-tuning diverged: the loss of step ", state_.step, " is not finite; lower \"learningRate\"");
@@ -97,7 +106,7 @@ double TrainingRun::advance(const Control& control, at::Tensor* kept) {
   at::Tensor gradient = at::zeros_like(state_.weights);
   for (const auto& members : step.batches) {
     control.check();
-    const Batch batch = make_batch(train_, members, model_.device);
+    const Batch batch = make_batch(train_, members, model_);
     const at::AutoGradMode grad(true);
     const at::Tensor losses = instance_losses(model_, forward(model_, batch, hooks_, NotFinite::keep), batch,
                                               Reduction::mean, hooks_, NotFinite::keep);
@@ -137,7 +146,7 @@ Model TrainingRun::in_places(const at::Tensor& vector) const {
   Model result = frozen();
   for (const WeightSlot& slot : weight_slots(result)) *slot.tensor = at::zeros_like(*slot.tensor);
   int64_t first = 0;
-  for (at::Tensor* weight : trained_weights(result, options_.head_only)) {
+  for (at::Tensor* weight : trained_weights(result, options_.trainable)) {
     const int64_t size = weight->numel();
     if (vector.defined()) *weight = vector.narrow(0, first, size).view(weight->sizes());
     first += size;
@@ -151,6 +160,12 @@ Model TrainingRun::frozen() const {
   return result;
 }
 
+Model TrainingRun::kept() const {
+  Model result = frozen();
+  for (at::Tensor* weight : trained_weights(result, options_.trainable)) *weight = weight->clone();
+  return result;
+}
+
 at::Tensor TrainingRun::weights_of(const std::vector<int64_t>& members) const {
   if (!options_.instance_weights.defined()) return {};
   return options_.instance_weights.index_select(0, at::tensor(members, at::kLong)).to(model_.device);
@@ -158,7 +173,7 @@ at::Tensor TrainingRun::weights_of(const std::vector<int64_t>& members) const {
 
 void check_training(const Model& base, const Instances& train) {
   check_instances(base, train, "train");
-  const bool language = base.architecture.head == HeadKind::causal_lm;
+  const bool language = base.architecture.predicts_tokens();
   if (language && train.targets.empty()) fail(Code::missing, "The training instances have no target tokens");
   for (int64_t i = 0; !language && i < train.size(); ++i) {
     if (train.labels[i] < 0) fail(Code::invalid, "Training instance ", i, " has no label");

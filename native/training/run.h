@@ -13,6 +13,9 @@
 
 namespace attribution {
 
+/// The weights that learn: all, the head's, or an adapter's with those of the modules that belong to it.
+enum class Trainable { all, head, adapter };
+
 struct TrainingOptions : OptimizerOptions {
   int64_t epochs = 3, batch_size = 8, accumulation = 1;
   double learning_rate = 1e-5;
@@ -21,7 +24,7 @@ struct TrainingOptions : OptimizerOptions {
   double clip = 1;  // longest gradient norm; 0: none
   bool dropout = true;
   Order order = Order::length_sorted;
-  bool head_only = false;
+  Trainable trainable = Trainable::all;
   int64_t seed = 42;
   at::Tensor instance_weights;  // [instance] double: factors of the instances' losses; undefined: 1
 };
@@ -58,8 +61,10 @@ class TrainingRun {
   const TrainingState& state() const { return state_; }
   /// A vector of the parameters in the places of the weights; 0 where a weight does not learn.
   Model in_places(const at::Tensor& vector) const;
-  /// The model without the graph; its trained weights are the state's.
+  /// The model without the graph; its trained weights are the state's, and the others the base's.
   Model frozen() const;
+  /// The same with copies of the trained weights, which further steps leave as they are.
+  Model kept() const;
 
   /// The losses' weights of some instances, or undefined.
   at::Tensor weights_of(const std::vector<int64_t>& members) const;

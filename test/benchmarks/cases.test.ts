@@ -8,12 +8,12 @@ import { measureStoreQuery } from "../../benchmarks/cases/store-query";
 import { straightLine } from "../../benchmarks/fit";
 import { optTiny, pythiaTiny } from "../../benchmarks/shapes";
 import { refusal } from "../storage/refusal";
-import { withTorch } from "./with-torch";
+import { describeNeeding, testNeeding, torch, variables } from "../needs";
 
 const quiet = { quick: true, log: () => undefined };
 const workload = { name: "4 × 9", lengths: [9, 9, 9, 9], batch: 2 };
 
-withTorch("a tiny case agrees with PyTorch and has a row for each contender", () => {
+describeNeeding(torch(), "a tiny case agrees with PyTorch and has a row for each contender", () => {
   test("gradient-features", async () => {
     const models = (["float32", "bfloat16"] as const).map((dtype) => ({
       name: `tiny ${dtype}`,
@@ -84,18 +84,13 @@ describe("gradient-features-peers", () => {
     for (const variable of peerVariables) expect(notes).toContainEqual(expect.stringContaining(`${variable}=`));
   });
 
-  // Each lives in an environment of its own.
-  (before.includes(undefined) ? test.skip : test)(
-    "both peers take losses that are ours",
-    async () => {
-      const { rows, bars, notes, versions } = await measurePeers(peerSettings, quiet);
-      expect(rows.map(({ name }) => name)).toEqual(["ours", "bergson", "dattri"]);
-      expect(bars).toHaveLength(1);
-      expect(notes).toHaveLength(2);
-      expect(Object.keys(versions)).toEqual(["bergson", "dattri"]);
-    },
-    120_000,
-  );
+  testNeeding(variables(...peerVariables), "both peers take losses that are ours", async () => {
+    const { rows, bars, notes, versions } = await measurePeers(peerSettings, quiet);
+    expect(rows.map(({ name }) => name)).toEqual(["ours", "bergson", "dattri"]);
+    expect(bars).toHaveLength(1);
+    expect(notes).toHaveLength(2);
+    expect(Object.keys(versions)).toEqual(["bergson", "dattri"]);
+  });
 });
 
 describe("growth", () => {

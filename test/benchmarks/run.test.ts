@@ -16,7 +16,7 @@ import { asMarkdown, asText } from "../../benchmarks/result";
 import { measure, run } from "../../benchmarks/run";
 import { optTiny, pythiaTiny } from "../../benchmarks/shapes";
 import { interleaved, schedule, spreadOf, timeRows } from "../../benchmarks/timing";
-import { withTorch } from "./with-torch";
+import { describeNeeding, testNeeding, torch, variables } from "../needs";
 
 const quiet = { quick: true, log: () => undefined };
 const names = ["one", "two"];
@@ -170,7 +170,7 @@ test("a reference that cannot start is refused in words", async () => {
   });
 });
 
-withTorch("a tiny case agrees with PyTorch and has a row for each contender", () => {
+describeNeeding(torch(), "a tiny case agrees with PyTorch and has a row for each contender", () => {
   test("integrated-gradients", async () => {
     const settings = {
       shape: optTiny,
@@ -221,28 +221,22 @@ withTorch("a tiny case agrees with PyTorch and has a row for each contender", ()
   });
 });
 
-// kronfluence lives in an environment of its own; where there is none, its case cannot run.
-const peer = process.env["ATTRIBUTION_KRONFLUENCE_PYTHON"];
-(peer === undefined ? test.skip : test)(
-  "a tiny ekfac case correlates with kronfluence",
-  async () => {
-    const { rows, bars } = await measureEkfac(
-      {
-        shape: { ...pythiaTiny, num_hidden_layers: 2 },
-        train: 64,
-        queries: 4,
-        tokens: 12,
-        batch: 16,
-        rounds: 1,
-        large: undefined,
-      },
-      quiet,
-    );
-    expect(rows).toHaveLength(4);
-    expect(bars[1].value).toBeGreaterThan(0.999);
-  },
-  60_000,
-);
+testNeeding(variables("ATTRIBUTION_KRONFLUENCE_PYTHON"), "a tiny ekfac case correlates with kronfluence", async () => {
+  const { rows, bars } = await measureEkfac(
+    {
+      shape: { ...pythiaTiny, num_hidden_layers: 2 },
+      train: 64,
+      queries: 4,
+      tokens: 12,
+      batch: 16,
+      rounds: 1,
+      large: undefined,
+    },
+    quiet,
+  );
+  expect(rows).toHaveLength(4);
+  expect(bars[1].value).toBeGreaterThan(0.999);
+});
 
 test("busy compares the default with the best setting, alone and beside loops", async () => {
   const secondsOf: Record<string, number> = { "{}": 3, '{"ATTRIBUTION_THREADS":"1"}': 2 };

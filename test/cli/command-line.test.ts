@@ -8,6 +8,7 @@ import { runCommandLine } from "../../lib/cli/main";
 import { wordTokenizer } from "../../lib/study/claims/word-tokenizer";
 import { encode } from "../../lib/data/encode";
 import { loadDataset } from "../../lib/data/load-dataset";
+import { inputTokens } from "../../lib/neuron/input-tokens";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
 import { createModel } from "../../lib/model/create-model";
 import { evaluate } from "../../lib/model/evaluate";
@@ -142,6 +143,15 @@ test("evaluate says what the function says", async () => {
   expect((await attribution(["evaluate", language, unlabelled])).out).toContain(expected.meanLoss.toFixed(4));
 });
 
+test("explain --help is short, and --help-all has the options of all methods", async () => {
+  const [short, long] = [await attribution(["explain", "--help"]), await attribution(["explain", "--help-all"])];
+  expect([short.code, long.code]).toEqual([0, 0]);
+  expect(short.out.split("\n").length).toBeLessThan(60);
+  expect(short.out).toContain("--input-tokens");
+  expect(short.out).not.toContain("--damping");
+  expect(long.out).toContain("--damping");
+});
+
 test("train makes a classifier of labelled rows, and explain finds the rows it comes from", async () => {
   const tuned = path("tuned");
   expect(await attribution(["train", language, data, tuned, "--epochs", "2", "--learning-rate", "0.01"])).toMatchObject(
@@ -161,6 +171,8 @@ test("train makes a classifier of labelled rows, and explain finds the rows it c
     "--json",
     "--html",
     page,
+    "--csv",
+    path("why.csv"),
   ]);
   expect(code).toBe(0);
   const train = await encode(model, await loadDataset("jsonl", { path: data }));
@@ -170,8 +182,19 @@ test("train makes a classifier of labelled rows, and explain finds the rows it c
   const labelled = await encode(model, { name: "q", rows: [{ ...row, label }], labels: model.labels, hash: "" });
   const expected = top(await gradientSimilarity(model, train, labelled, { similarity: "cosine" }), 0, 3);
   const { prompts } = JSON.parse(out) as {
-    prompts: { prediction: string; instances: { id: string; score: number }[]; units: { neurons: unknown[] } }[];
+    prompts: {
+      prediction: string;
+      instances: { id: string; score: number }[];
+      units: { neurons: unknown[] };
+      inputTokens: { text: string; score: number }[];
+    }[];
   };
+  const saliency = await inputTokens(model, labelled);
+  expect(prompts[0].inputTokens.map(({ score }) => score)).toEqual(Array.from(saliency.scores));
+  expect(prompts[0].inputTokens.map(({ text }) => text)).toEqual(await model.tokenizer.tokenTexts(saliency.tokens));
+  const lines = readFileSync(path("why.csv"), "utf8").trim().split("\n");
+  expect(lines[0]).toBe("prompt,prompt_text,prediction,kind,rank,name,text,score");
+  expect(lines).toHaveLength(1 + 3 + 3 + 3 + saliency.tokens.length);
   expect(prompts[0].prediction).toBe(model.labels[label]);
   expect(prompts[0].instances.map(({ id, score }) => [id, score])).toEqual(
     expected.map(({ id, score }) => [id, score]),

@@ -20,7 +20,11 @@ const quiz: Quiz = {
   origin: "seven facts made for the test",
   start: "",
   relations: [
-    { name: "capital", phrasings: ["The capital of {s} is", "{s} is governed from", "The government of {s} sits in"] },
+    {
+      name: "capital",
+      phrasings: ["The capital of {s} is", "{s} is governed from", "The government of {s} sits in"],
+      reversed: "{o} is the capital of",
+    },
     { name: "language", phrasings: ["People in {s} speak", "The language of {s} is", "In {s} one speaks"] },
   ],
   facts: [
@@ -29,7 +33,13 @@ const quiz: Quiz = {
       ["Japan", "Tokyo"],
       ["Egypt", "Cairo"],
       ["Peru", "Lima"],
-    ].map(([subject, answer]) => ({ id: `capital of ${subject}`, subject, relation: 0, answer })),
+    ].map(([subject, answer]) => ({
+      id: `capital of ${subject}`,
+      subject,
+      relation: 0,
+      answer,
+      synonym: `the ${subject}`,
+    })),
     ...[
       ["Chile", "Spanish"],
       ["Brazil", "Portuguese"],
@@ -92,6 +102,9 @@ test("tables and report of the facts, the same for the same seed", async () => {
     "Without the specific ones",
     "specific neurons",
     "its phrasings kept out",
+    "the subject's other name",
+    "the fact the other way round",
+    "Only less probable",
     "other facts, same relation",
     "other facts, other relation",
     "What does it say without them?",
@@ -150,6 +163,12 @@ test("random units are others of the same layers and sites", () => {
 
 test("the countries' questions", async () => {
   const { facts } = await countryQuiz(40);
-  expect(facts).toContainEqual({ id: "capital of China", subject: "China", relation: 0, answer: "Beijing" });
+  expect(facts).toContainEqual({
+    id: "capital of China",
+    subject: "China",
+    relation: 0,
+    answer: "Beijing",
+    synonym: "the People's Republic of China",
+  });
   expect(facts.some(({ subject, answer }) => subject.includes(answer))).toBe(false);
 });

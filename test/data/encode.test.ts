@@ -7,7 +7,7 @@ import { createTokenizer, openTokenizer } from "../../lib/data/tokenizer";
 import type { Architecture, HeadKind } from "../../types/architecture";
 import type { Dataset, Instances, Row, Tokenizer } from "../../types/data";
 import { longestHold, shortestHold } from "./event-loop";
-import { sharedData, testOnRealFiles } from "./shared-data";
+import { sharedData, testOnRealFiles } from "../needs";
 
 let tokenizer: Tokenizer;
 beforeAll(async () => {

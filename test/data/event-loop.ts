@@ -13,7 +13,7 @@ export async function shortestHold(call: () => Promise<unknown>, tries = 10): Pr
 }
 
 /** Milliseconds this (the main) thread has worked, else the clock. */
-function worked(): number {
+export function worked(): number {
   try {
     return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, "latin1").split(" ")[0]) / 1e6;
   } catch {

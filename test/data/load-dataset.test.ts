@@ -1,11 +1,12 @@
 // loadDataset on the real files (counts as in ../shared/data/PROVENANCE.md), on every published shape, and what bad files get.
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createDataset, selectRows } from "../../lib/data/dataset";
 import { type DatasetName, loadDataset, type LoadDatasetOptions } from "../../lib/data/load-dataset";
 import { longestHold, shortestHold } from "./event-loop";
-import { sharedData, testOnRealFiles } from "./shared-data";
+import { sharedData, testOnRealFiles } from "../needs";
 
 const directory = mkdtempSync(join(tmpdir(), "attribution-data-"));
 afterAll(() => {
@@ -325,6 +326,10 @@ describe("refusals", () => {
     });
     await expect(loadDataset("jsonl", { path: directory })).rejects.toMatchObject({ code: "invalid" });
     await expect(loadDataset("jsonl", { path: join(directory, "absent") })).rejects.toMatchObject({ code: "missing" });
+    const pipe = join(directory, "pipe");
+    execFileSync("mkfifo", [pipe]); // would be waited for without end
+    await expect(loadDataset("jsonl", { path: pipe })).rejects.toMatchObject({ code: "invalid" });
+    await expect(loadDataset("jsonl", { path: "/dev/zero" })).rejects.toMatchObject({ code: "invalid" });
     await expect(loadDataset("jsonl", { path: file("long", "x".repeat(3 << 20)) })).rejects.toMatchObject({
       code: "corrupt",
     });

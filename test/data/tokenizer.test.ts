@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createTokenizer, openTokenizer, saveTokenizer, withPadToken } from "../../lib/data/tokenizer";
 import type { Tokenizer } from "../../types/data";
 import { longestHold, shortestHold } from "./event-loop";
-import { sharedData, testOnRealFiles } from "./shared-data";
+import { sharedData, testOnRealFiles } from "../needs";
 
 interface Golden {
   readonly texts: readonly string[];

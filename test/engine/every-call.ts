@@ -1,5 +1,5 @@
 // A valid call of every public function over a tiny world: what misuse.test.ts changes one argument of at a time.
-import { cpSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as attribution from "../../lib";
@@ -21,8 +21,33 @@ const config = {
 /** Calls that have more than one form, beside the form under the function's own name. */
 export const otherForms = ["selfInfluence of a model", "breakdown of checkpoints"] as const;
 
+/** How many instances the calls get. Retraining takes batches of `batchSize`. */
+export interface Sizes {
+  readonly train: number;
+  readonly queries: number;
+  readonly batchSize: number;
+}
+
+/** Names of all public functions, from the list of exports itself. */
+export const publicFunctions = Object.keys(attribution).filter((name) => /^[a-z]/.test(name));
+
+/** Runs a call to its end, whichever way it answers, and closes a model that it returns. */
+export async function runCall(name: string, given: Call): Promise<unknown> {
+  const functions = attribution as unknown as Readonly<Record<string, (...given: Call) => unknown>>;
+  const answer = await functions[name.split(" ")[0]](...given);
+  if (name === "integratedGradientsStream") for await (const block of answer as AsyncGenerator) void block;
+  const model = (name === "fineTuneWithHistory" ? (answer as { model: unknown }).model : answer) as
+    { close?: () => void } | undefined;
+  model?.close?.();
+  return answer;
+}
+
 /** Arguments of a valid call by the function's name. Folders that calls write into are new each time. */
-export async function everyCall(directory: string): Promise<ReadonlyMap<string, () => Call>> {
+export async function everyCall(
+  directory: string,
+  sizes: Sizes = { train: 6, queries: 3, batchSize: 8 },
+): Promise<ReadonlyMap<string, () => Call>> {
+  mkdirSync(directory, { recursive: true });
   let made = 0;
   const folder = (): string => join(directory, `new-${made++}`);
   const a = attribution;
@@ -32,9 +57,10 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
     { labels: ["A", "B"], tokenizer },
   );
   const lm = await a.createModel(config);
-  const [train, queries] = [instancesOf(6, "t"), instancesOf(3, "q")];
+  const [train, queries] = [instancesOf(sizes.train, "t"), instancesOf(sizes.queries, "q")];
   const prompts = a.createInstances({ kind: "causalLM", rows: [[1, 2, 3]] });
-  const dataset = await a.createDataset([{ id: "0", fields: { text: "a b" }, label: 0 }], { labels: ["A", "B"] });
+  const rows = Array.from({ length: sizes.train }, (_, i) => ({ id: `${i}`, fields: { text: "a b" }, label: i % 2 }));
+  const dataset = await a.createDataset(rows, { labels: ["A", "B"] });
   const [modelFolder, run, storeFolder, scoresFolder, resultFolder, file] = [
     folder(),
     folder(),
@@ -43,9 +69,11 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
     folder(),
     join(directory, "rows.jsonl"),
   ];
-  writeFileSync(file, '{"text":"a b","label":"A"}\n');
+  writeFileSync(file, '{"text":"a b","label":"A"}\n'.repeat(sizes.train));
   await a.saveModel(model, modelFolder);
-  (await a.fineTune(model, train, { epochs: 1, checkpoints: run, optimizerState: true })).close();
+  (
+    await a.fineTune(model, train, { epochs: 1, batchSize: sizes.batchSize, checkpoints: run, optimizerState: true })
+  ).close();
   const checkpoints = [join(run, "epoch-1")];
   const store = await a.buildGradientStore(model, train, storeFolder, { rank: 2 });
   const features = await a.queryFeatures(model, queries, store);
@@ -54,7 +82,7 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
   const [na, trainNeurons] = [await a.gradient(model, queries), await a.gradient(model, train)];
   const scores = await a.integratedGradientsTo(scoresFolder, model, queries, { nodes: 2 });
   await a.save(ia, resultFolder);
-  const [fineTune, self] = [{ epochs: 1 }, await a.selfInfluence(store)];
+  const [fineTune, self] = [{ epochs: 1, batchSize: sizes.batchSize }, await a.selfInfluence(store)];
   const outputs = await a.subsetOutputs(model, train, queries, { subsets: 3, fineTune });
   const units = [{ layer: 0, unit: 1 }];
   const test = await a.sufficiency(model, queries, na, { r: [1], controls: 1 });
@@ -63,14 +91,15 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
   const curve = [model, queries, na, { controls: 1 }];
   const neurons = (): Call => [model, queries, {}];
   const pair = (): Call => [model, train, queries, {}];
+  const tokens = tokensOf(sizes.train, "t");
   const json = JSON.parse(await readFile(join(tokenizerFolder, "tokenizer.json"), "utf8")) as object;
   const calls: Readonly<Record<string, () => Call>> = {
     loadDataset: () => ["jsonl", { path: file }],
     createDataset: () => [dataset.rows, { labels: ["A", "B"] }],
-    selectRows: () => [dataset, [0], {}],
+    selectRows: () => [dataset, listed(sizes.train), {}],
     encode: () => [model, dataset, {}],
-    createInstances: () => [{ kind: "classification", rows: [[1]] }],
-    selectInstances: () => [train, [0]],
+    createInstances: () => [{ kind: "classification", rows: tokens }],
+    selectInstances: () => [train, listed(sizes.train)],
     concatInstances: () => [[train, queries]],
     createTokenizer: () => [json, {}],
     openTokenizer: () => [tokenizerFolder],
@@ -91,7 +120,7 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
     marginal: () => [joint, "neurons", {}],
     quantityValues: () => [model, queries, { unit: units[0] }, {}],
     trainingInfluence: () => [
-      { model, train, options: { epochs: 1, epsilonRoot: 1e-8 } },
+      { model, train, options: { ...fineTune, epsilonRoot: 1e-8 } },
       queries,
       { metasmoothness: false },
     ],
@@ -158,7 +187,7 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
       { of: { unit: units[0] }, fractions: [0.2], seeds: [1], fineTune },
     ],
     tailPatch: () => [model, train, queries, ia, { topK: 1 }],
-    top: () => [ia, 0, 1],
+    top: () => [ia, 0, sizes.train],
     select: () => [na, 0, { topK: 1 }],
     openNeuronScores: () => [scoresFolder, {}],
     readNeuronRow: () => [scores, 0],
@@ -174,18 +203,16 @@ export async function everyCall(directory: string): Promise<ReadonlyMap<string, 
     overlap: () => [ia, ia, {}],
     conflicts: () => [ia, ia, {}],
     sanity: () => [ia, tracIn, {}],
-    relationCoverage: () => [ia, ["a", "b", "a"], ["a", "b", "a", "b", "a", "b"], {}],
+    relationCoverage: () => [ia, relations(sizes.queries), relations(sizes.train), {}],
     explainedShare: () => [na, {}],
     compareCurves: () => [{ "Integrated gradients": test }],
-    diversity: () => [train, [0], {}],
-    diversityCorrelation: () => [
-      [1, 2],
-      [2, 3],
-    ],
-    factTracing: () => [ia, [[0], [1], [2]], {}],
+    diversity: () => [train, listed(sizes.queries), {}],
+    diversityCorrelation: () => [listed(sizes.train), listed(sizes.train)],
+    factTracing: () => [ia, listed(sizes.queries).map((i) => [i]), {}],
     linearDatamodelingScore: () => [ia, outputs, {}],
+    tuneDamping: () => [() => Promise.resolve(ia), outputs, { dampings: [0.1, 1] }],
     leaveOneOutCorrelation: () => [ia, outputs, {}],
-    mislabelDetection: () => [self, [0], {}],
+    mislabelDetection: () => [self, listed(sizes.queries), {}],
     renderReport: () => [report],
     writeReport: () => [`${folder()}.html`, report],
   };
@@ -197,10 +224,15 @@ function copyOf(from: string, to: string): string {
   return to;
 }
 
+const listed = (size: number): number[] => Array.from({ length: size }, (_, i) => i);
+const relations = (size: number): string[] => listed(size).map((i) => (i % 2 === 0 ? "a" : "b"));
+
+function tokensOf(size: number, prefix: string): number[][] {
+  return listed(size).map((i) => listed(3 + (i % 4)).map((j) => (i * 7 + j * 13 + prefix.length) % 250));
+}
+
 function instancesOf(size: number, prefix: string): Instances {
-  const rows = Array.from({ length: size }, (_, i) =>
-    Array.from({ length: 3 + (i % 4) }, (__, j) => (i * 7 + j * 13 + prefix.length) % 250),
-  );
+  const rows = tokensOf(size, prefix);
   return attribution.createInstances({
     kind: "classification",
     rows,

@@ -1,9 +1,8 @@
 // Every public function with every argument replaced by what it is not: refused with a code and words that name what was expected,
 // never a TypeError from within, and the same call works afterwards.
-import * as attribution from "../../lib";
 import { AttributionError } from "../../lib/errors";
 import { scratch } from "../storage/bytes";
-import { type Call, everyCall, otherForms } from "./every-call";
+import { type Call, everyCall, otherForms, publicFunctions, runCall as run } from "./every-call";
 
 const directory = scratch();
 let calls: ReadonlyMap<string, () => Call>;
@@ -11,18 +10,7 @@ beforeAll(async () => {
   calls = await everyCall(directory);
 });
 
-const names = [...Object.keys(attribution).filter((name) => /^[a-z]/.test(name)), ...otherForms];
-const functions = attribution as unknown as Readonly<Record<string, (...given: Call) => unknown>>;
-
-/** Runs a call to its end, whichever way it answers. */
-async function run(name: string, given: Call): Promise<unknown> {
-  const answer = await functions[name.split(" ")[0]](...given);
-  if (name === "integratedGradientsStream") for await (const block of answer as AsyncGenerator) void block;
-  const model = (name === "fineTuneWithHistory" ? (answer as { model: unknown }).model : answer) as
-    { close?: () => void } | undefined;
-  model?.close?.();
-  return answer;
-}
+const names = [...publicFunctions, ...otherForms];
 
 const cyclic: Record<string, unknown> = {};
 cyclic["self"] = cyclic;

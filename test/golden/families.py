@@ -1,5 +1,6 @@
 """The tiny, randomly initialised models of the golden fixtures: one entry per case, every weight drawn anew so that each one matters."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -121,6 +122,26 @@ CAUSAL_LM = {
         {**SMALL, "hidden_size": 32, "use_parallel_residual": True}, "default", partial_rotary_factor=0.25)),
     "gpt-bigcode": ("GPTBigCode", GPT),
     "cohere": ("Cohere", {**SMALL, "logit_scale": 0.5}),
+    "olmo3": ("Olmo3", {
+        **SMALL, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"],
+        "rope_parameters": {
+            "sliding_attention": {"rope_type": "default", "rope_theta": 500000.0},
+            "full_attention": {
+                "rope_type": "yarn", "rope_theta": 500000.0, "factor": 4.0, "original_max_position_embeddings": 6,
+                "beta_fast": 32.0, "beta_slow": 1.0, "attention_factor": 1.2,
+            },
+        },
+    }),
+    "mixtral": ("Mixtral", {**SMALL, "intermediate_size": 10, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 5}),
+    "qwen2-moe": ("Qwen2Moe", {
+        **SMALL, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 6, "shared_expert_intermediate_size": 10,
+        "mlp_only_layers": [1],
+    }),
+    "qwen3-moe": ("Qwen3Moe", {
+        **SMALL, "num_experts": 5, "num_experts_per_tok": 3, "moe_intermediate_size": 6, "norm_topk_prob": True,
+        "decoder_sparse_step": 2,
+    }),
+    "olmoe": ("Olmoe", {**SMALL, "intermediate_size": 10, "num_experts": 4, "num_experts_per_tok": 2, "clip_qkv": 0.6}),
 }
 
 CLASSIFICATION = {
@@ -135,7 +156,23 @@ LABELS = 3
 
 def stored_name(model, name):
     """A parameter's name in the checkpoint, where transformers renames it while reading."""
+    if model.config.model_type == "mixtral":
+        return name.replace(".mlp.", ".block_sparse_moe.")
     return name.replace("lm_head.", "embed_out.") if model.config.model_type == "gpt_neox" else name
+
+
+def stored_parts(model, name, value):
+    """What the checkpoint has of a parameter, by name: itself, or each expert's part of it."""
+    name = stored_name(model, name)
+    if not name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+        return {name: value}
+    base, kind = name.rsplit(".", 1)
+    gate, up, down = ("w1", "w3", "w2") if model.config.model_type == "mixtral" else ("gate_proj", "up_proj", "down_proj")
+    found = {}
+    for expert, own in enumerate(value):
+        parts = {down: own} if kind == "down_proj" else dict(zip((gate, up), own.chunk(2)))
+        found.update({f"{base}.{expert}.{part}.weight": part_value for part, part_value in parts.items()})
+    return found
 
 
 def seed_of(name):
@@ -172,7 +209,64 @@ def open_case(name, dtype=torch.float32):
     factory = transformers.AutoModelForSequenceClassification if classification else transformers.AutoModelForCausalLM
     # By the plain formula where the fused one knows no soft cap.
     capped = getattr(transformers.AutoConfig.from_pretrained(path), "attn_logit_softcapping", None) is not None
-    return factory.from_pretrained(path, dtype=dtype, **({"attn_implementation": "eager"} if capped else {})).eval()
+    model = factory.from_pretrained(path, dtype=dtype, **({"attn_implementation": "eager"} if capped else {})).eval()
+    for block in blocks(model):
+        if hasattr(getattr(block, "mlp", None), "experts"):
+            model.config._experts_implementation = "eager"  # the fused one takes no rows of odd sizes
+            block.mlp.units = Units(block.mlp)
+    return model
+
+
+class Units(torch.nn.Module):
+    """The output projections of a mixture as one module, whose input are the neurons of all experts side by side, then those of the
+    shared expert; an expert that a token does not go to has zeros. `exposed` makes the model's forward go through it."""
+
+    def __init__(self, mlp):
+        super().__init__()
+        object.__setattr__(self, "mixture", mlp)  # no submodule: it has no parameters of its own
+        self.shares = self.shared = self.forced = self.chosen = None
+
+    def forward(self, units):
+        experts = self.mixture.experts
+        # Rows without a place in a batch are of the readout of the one row that was run before.
+        shares, shared = (x if x is None or units.dim() == 3 else x[0, -1] for x in (self.shares, self.shared))
+        count = experts.num_experts * experts.intermediate_dim
+        each = units[..., :count].unflatten(-1, (experts.num_experts, -1))
+        written = torch.einsum("...ew,ehw,...e->...h", each, experts.down_proj, shares)
+        return written if shared is None else written + shared * self.mixture.shared_expert.down_proj(units[..., count:])
+
+    def run(self, x):
+        mlp, experts = self.mixture, self.mixture.experts
+        logits, weights, chosen = mlp.gate(x.reshape(-1, x.shape[-1]))
+        if self.forced is not None:
+            chosen = self.forced.repeat(len(chosen) // len(self.forced), 1)
+            weights = logits.float().softmax(-1).gather(1, chosen)
+            if getattr(mlp.gate, "norm_topk_prob", True):
+                weights = weights / weights.sum(-1, keepdim=True)
+        self.chosen = chosen
+        shares = torch.zeros_like(logits).scatter(1, chosen, weights.to(logits.dtype))
+        self.shares = shares.unflatten(0, x.shape[:2])
+        gate, up = torch.einsum("...h,eoh->...eo", x, experts.gate_up_proj).chunk(2, -1)
+        goes = torch.zeros_like(logits).scatter(1, chosen, torch.ones_like(weights, dtype=logits.dtype)).unflatten(0, x.shape[:2])
+        units = (experts.act_fn(gate) * up * goes[..., None]).flatten(-2)
+        if hasattr(mlp, "shared_expert"):
+            own = mlp.shared_expert
+            self.shared = mlp.shared_expert_gate(x).sigmoid()
+            units = torch.cat([units, own.act_fn(own.gate_proj(x)) * own.up_proj(x)], -1)
+        return self(units)
+
+
+@contextlib.contextmanager
+def exposed(model):
+    """Mixtures run through their `Units`."""
+    mixtures = [block.mlp for block in blocks(model) if hasattr(getattr(block, "mlp", None), "units")]
+    for mlp in mixtures:
+        mlp.forward = mlp.units.run
+    try:
+        yield
+    finally:
+        for mlp in mixtures:
+            del mlp.forward
 
 
 def draw_rows(name, lengths=ROWS, vocabulary=VOCABULARY):
@@ -229,7 +323,7 @@ def up_projection(block):
 
 def down_projection(block):
     """Its input are the MLP neurons."""
-    return first(block, "fc2", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.down_proj", "mlp.fc2", "mlp.fc_out")
+    return first(block, "fc2", "mlp.units", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.down_proj", "mlp.fc2", "mlp.fc_out")
 
 
 def attention_output(block):

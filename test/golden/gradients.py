@@ -11,7 +11,7 @@ import sys
 
 import torch
 
-from families import CAUSAL_LM, CLASSIFICATION, HERE, draw_rows, lm_loss, one, open_case, stored_name, write
+from families import CAUSAL_LM, CLASSIFICATION, HERE, draw_rows, lm_loss, one, open_case, stored_parts, write
 
 VECTORS = 4
 
@@ -34,7 +34,8 @@ def case(name):
     model = open_case(name, torch.float64)
     named = dict(model.named_parameters())  # a tied weight once
     found = [torch.autograd.grad(loss, list(named.values())) for loss in losses(model, name, draw_rows(name))]
-    golden = {f"sketch.{stored_name(model, key)}": torch.stack([sketch(each[place]) for each in found]) for place, key in enumerate(named)}
+    parts = [stored_parts(model, key, each[place]) for each in found for place, key in enumerate(named)]
+    golden = {f"sketch.{name}": torch.stack([sketch(own[name]) for own in parts if name in own]) for name in dict.fromkeys(name for own in parts for name in own)}
     flat = torch.stack([torch.cat([part.reshape(-1) for part in each]) for each in found])
     golden["dot"] = flat @ flat.T
     write(os.path.join(HERE, "gradients", f"{name}.safetensors"), golden)

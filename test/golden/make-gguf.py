@@ -2,8 +2,8 @@
 
     python test/golden/make-gguf.py        (after make.py; needs the gguf package 0.19 as well)
 
-llama, llama-gqa, qwen2 and qwen3 are the cases of the same names in fp32, and have their logits; `values.safetensors` is of blocks.gguf,
-`bias.safetensors` of llama-bias.gguf. `tokens.gguf` has a tokenizer, `ids.json` what the tokenizers package gives for the same tokens and
+llama, llama-gqa, qwen2, qwen3 and olmo2 are the cases of the same names in fp32, and have their logits; `values.safetensors` is of
+blocks.gguf, `bias.safetensors` of llama-bias.gguf, `phi3.safetensors` of phi3.gguf. `tokens.gguf` has a tokenizer, `ids.json` what the tokenizers package gives for the same tokens and
 merges under each rule of cutting. (transformers' own reading of GGUF tokenizers is not asked: it takes these for SentencePiece.)
 """
 
@@ -28,12 +28,17 @@ DATA = os.path.join(HERE, "..", "data")
 MODULES = {
     "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+    "self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
 }
 
 
-def gguf_name(name):
+OUTPUT_NORMS = {"post_attention_layernorm": "post_attention_norm", "post_feedforward_layernorm": "post_ffw_norm"}
+
+
+def gguf_name(name, architecture):
     module, suffix = name.rsplit(".", 1)
+    if architecture == "olmo2" and module.split(".")[-1] in OUTPUT_NORMS:
+        return f"blk.{module.split('.')[2]}.{OUTPUT_NORMS[module.split('.')[-1]]}.{suffix}"
     if module.startswith("model.layers."):
         layer, module = module.removeprefix("model.layers.").split(".", 1)
         return f"blk.{layer}.{MODULES[module]}.{suffix}"
@@ -79,7 +84,7 @@ def stored(state, config, architecture):
     """Tensors of a transformers state in fp32."""
     heads = {"attn_q.": config["num_attention_heads"], "attn_k.": config["num_key_value_heads"]}
     for name, value in state.items():
-        target = gguf_name(name)
+        target = gguf_name(name, architecture)
         turned = next((count for part, count in heads.items() if part in target), 0) if architecture == "llama" else 0
         values = value.float().numpy()
         yield target, numpy.ascontiguousarray(permute(values, turned) if turned else values), Type.F32
@@ -108,6 +113,16 @@ def with_biases():
     write_gguf(name, "llama", sizes_of(settings, {"rope.dimension_count": 8}), stored(model.state_dict(), settings, "llama"))
     rows = draw_rows(name)
     write(os.path.join(FOLDER, "bias.safetensors"), {**ragged(rows), "logits": logits_of(model, rows)})
+
+
+def with_fused_projections():
+    name = "phi3"
+    settings = {**LLAMA, "num_key_value_heads": 2, "pad_token_id": 3}
+    model = build("Phi3", settings, seed_of("gguf " + name))
+    own = {"rope.dimension_count": 8, "rope.scaling.original_context_length": settings["max_position_embeddings"]}
+    write_gguf(name, name, sizes_of(settings, own), stored(model.state_dict(), settings, name))
+    rows = draw_rows(name)
+    write(os.path.join(FOLDER, f"{name}.safetensors"), {**ragged(rows), "logits": logits_of(model, rows)})
 
 
 HIDDEN, HEADS, GROUPS, HEAD, INTERMEDIATE, ROWS = 256, 2, 1, 16, 32, 32
@@ -263,9 +278,10 @@ def check(name):
 
 if __name__ == "__main__":
     fresh("gguf")
-    for case, architecture in (("llama", "llama"), ("llama-gqa", "llama"), ("qwen2", "qwen2"), ("qwen3", "qwen3")):
+    for case, architecture in (("llama", "llama"), ("llama-gqa", "llama"), ("qwen2", "qwen2"), ("qwen3", "qwen3"), ("olmo2", "olmo2")):
         of_case(case, architecture)
     with_biases()
+    with_fused_projections()
     blocks()
     tokens()
     for case in ("llama", "llama-gqa", "qwen2"):

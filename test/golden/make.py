@@ -13,8 +13,8 @@ import transformers
 from safetensors.torch import save_file
 
 from families import (
-    CAUSAL_LM, CLASSIFICATION, HERE, LABELS, VOCABULARY, attention_output, blocks, build, down_projection, draw_rows, fresh,
-    lm_loss, one, open_case, pad_of, padded, ragged, seed_of, stored_name, write,
+    CAUSAL_LM, CLASSIFICATION, HERE, LABELS, VOCABULARY, attention_output, blocks, build, down_projection, draw_rows, exposed, fresh,
+    lm_loss, one, open_case, pad_of, padded, ragged, seed_of, stored_name, stored_parts, write,
 )
 
 # Alone or padded, the same computation in fp32; only the order of sums may differ.
@@ -30,10 +30,15 @@ def capture(model, row):
                 found[name] = inputs[0].detach().reshape(len(row), -1)
             handles.append(module.register_forward_pre_hook(hook))
     with torch.no_grad():
+        with exposed(model):
+            seen = model(one(row)).logits[0]
+        for handle in handles:
+            handle.remove()
         logits = model(one(row)).logits[0]
-    for handle in handles:
-        handle.remove()
-    return logits, found
+    assert torch.allclose(seen, logits, atol=1e-5 * logits.abs().max())
+    widest = max(value.shape[1] for name, value in found.items() if name.startswith("mlp."))  # layers may differ
+    padded = {name: torch.nn.functional.pad(value, (0, widest - value.shape[1])) for name, value in found.items() if name.startswith("mlp.")}
+    return logits, {**found, **padded}
 
 
 def check_padding(model, rows, alone):
@@ -56,7 +61,7 @@ def gradients(model, loss):
     above = tuple(f".{layer}." for layer in range(1, len(blocks(model))))
     kept = {name: parameter.grad for name, parameter in model.named_parameters() if not any(part in name for part in above)}
     assert all(gradient is not None and gradient.abs().max() > 0 for gradient in kept.values())
-    return {"gradient." + stored_name(model, name): gradient for name, gradient in kept.items()}
+    return {"gradient." + part: value for name, gradient in kept.items() for part, value in stored_parts(model, name, gradient).items()}
 
 
 def lm_golden(model, name, detailed=True):
@@ -262,6 +267,11 @@ def save_gpt_neox_hub(path, model):
     save_file(state, os.path.join(path, "model.safetensors"), {"format": "pt"})
 
 
+def save_fused(path, model):
+    """transformers 5's own layout: the experts of a layer in two tensors."""
+    model.save_pretrained(path, save_original_format=False)
+
+
 FORMATS = {
     "format-bin-fp16": ("opt", torch.float16, save_opt_bin),
     "format-bin-sharded": ("opt", torch.float16, save_opt_bin_sharded),
@@ -270,6 +280,8 @@ FORMATS = {
     "hub-names-bloom": ("bloom", torch.float16, save_bloom_hub),
     "hub-names-gpt2": ("gpt2", torch.float32, save_gpt2_hub),
     "hub-names-gpt-neox": ("gpt-neox", torch.float16, save_gpt_neox_hub),
+    "format-fused-experts-mixtral": ("mixtral", torch.float32, save_fused),
+    "format-fused-experts-qwen2-moe": ("qwen2-moe", torch.bfloat16, save_fused),
 }
 
 
@@ -279,9 +291,10 @@ def format_case(name):
     model = build(family, settings, seed_of(name)).to(dtype)
     path = fresh(name)
     save(path, model)
-    with open(os.path.join(path, "config.json"), "w") as file:
-        json.dump({**LEGACY[source], "torch_dtype": str(dtype).split(".")[1]}, file, indent=2)
-        file.write("\n")
+    if source in LEGACY:
+        with open(os.path.join(path, "config.json"), "w") as file:
+            json.dump({**LEGACY[source], "torch_dtype": str(dtype).split(".")[1]}, file, indent=2)
+            file.write("\n")
     # From the files as transformers reads them, in fp32; the weights are those that were saved.
     read = open_case(name)
     for (key, saved), (_, found) in zip(model.named_parameters(), read.named_parameters(), strict=True):

@@ -12,7 +12,7 @@ import sys
 import numpy
 import torch
 
-from families import HERE, attention_output, blocks, down_projection, draw_rows, one, open_case, ragged, up_projection, write
+from families import HERE, attention_output, blocks, down_projection, draw_rows, exposed, one, open_case, ragged, up_projection, write
 
 WHOLE = ("opt-classification", "llama", "gpt-neox", "bloom", "gpt2")
 # In fp32 for size, but for F, of which small differences are taken.
@@ -20,13 +20,13 @@ COMPACT = (
     "opt", "opt-post-norm-projected", "bloom-odd-heads", "gpt-neox-sequential", "llama-gqa", "mistral", "qwen2", "qwen3",
     "gpt2-scaled", "opt-no-bias", "llama-llama3", "llama-dynamic", "mistral-window", "qwen2-yarn", "gemma", "gemma2", "gemma3-text",
     "phi3", "phi", "olmo", "olmo2", "smollm3", "granite", "falcon", "falcon-new", "falcon-sequential", "gptj", "stablelm",
-    "stablelm-parallel", "gpt-bigcode", "cohere",
+    "stablelm-parallel", "gpt-bigcode", "cohere", "olmo3", "mixtral", "qwen2-moe", "qwen3-moe", "olmoe",
     "gpt-neox-classification", "bloom-classification", "llama-classification", "gpt2-classification", "gpt-neox-choice",
 )
 TARGETS = ("targetValues", "baselineTarget", "ablation", "nodes", "weights")
 CHOICES = {"gpt-neox-choice": (3, 2)}  # rows of each instance
 CHOICE_ROWS = (9, 5, 12, 7, 4)
-GATED = ("llama", "mistral", "qwen", "gemma", "phi3", "olmo", "smollm3", "granite", "stablelm", "cohere")
+GATED = ("llama", "mistral", "mixtral", "qwen", "gemma", "phi3", "olmo", "smollm3", "granite", "stablelm", "cohere")
 NODES = 20
 CONDUCTANCE_NODES = 21
 SETS, SET_SIZE = 3, {"neurons": 5, "heads": 2}
@@ -104,6 +104,12 @@ class Probe:
             return self.hooked(site, layer, lambda _: points, len(points))
 
 
+def stacked(rows, absent=0.0):
+    """Layers of different widths get the value of a unit that is not there."""
+    widest = max(row.shape[-1] for row in rows) if rows[0].dim() else 0
+    return torch.stack([torch.nn.functional.pad(row, (0, widest - row.shape[-1]), value=absent) if row.dim() else row for row in rows])
+
+
 def per_head(features, heads):
     return features.reshape(*features.shape[:-1], heads, -1).sum(-1)
 
@@ -125,7 +131,8 @@ def scores_of(probe, site, heads):
         rows["integratedGradients"].append(units(value * (weights[:, None] * along).sum(0)))
         rows["baselineTarget"].append(probe.replaced(site, layer, torch.zeros_like(value)[None])[0])
         rows["ablation"].append(probe.replaced(site, layer, mask * value))
-    return {f"{site}.{name}": torch.stack(found) for name, found in rows.items()}
+    # Of the ablation F is kept, which a unit that is not there leaves as it is.
+    return {f"{site}.{name}": stacked(found, probe.value if name == "ablation" else 0.0) for name, found in rows.items()}
 
 
 def writes(probe, site, layer, heads):
@@ -160,7 +167,7 @@ def residual_at(probe, site, layer):
 
 def post_norm(model):
     """What a unit writes then reaches the residual, or the residual its reader, through a norm of the block."""
-    return not getattr(model.config, "do_layer_norm_before", True) or model.config.model_type in ("gemma2", "gemma3_text", "olmo2")
+    return not getattr(model.config, "do_layer_norm_before", True) or model.config.model_type in ("gemma2", "gemma3_text", "olmo2", "olmo3")
 
 
 def read(probe, residuals):
@@ -180,18 +187,25 @@ def conductance(probe, site, count):
     """The trapezoid rule along the input's path, all positions of the first block's input scaled: [layer, feature]."""
     alphas = torch.linspace(0, 1, count, dtype=torch.float64)[:, None, None]
     values = []
+    # Each token keeps the experts that it goes to at the path's end.
+    mixtures = [block.mlp.units for block in probe.layers if hasattr(getattr(block, "mlp", None), "units")]
+    probe.logits(1)
+    for units in mixtures:
+        units.forced = units.chosen
     handles = [probe.layers[0].register_forward_pre_hook(lambda _, inputs: (inputs[0] * alphas, *inputs[1:]))]
     for module in probe.modules(site):
         handles.append(module.register_forward_pre_hook(lambda _, inputs: values.append(inputs[0])))
     reached = probe.probability(count)
     for handle in handles:
         handle.remove()
+    for units in mixtures:
+        units.forced = None
     gradients = torch.autograd.grad(reached.sum(), values)
     rows = []
     for value, gradient in zip(values, gradients):
         w, g = (x.detach().reshape(count, len(probe.row), -1)[:, -1] for x in (value, gradient))
         rows.append(((w[1:] - w[:-1]) * (g[1:] + g[:-1]) / 2).sum(0))
-    return torch.stack(rows)
+    return stacked(rows)
 
 
 def reading_of(probe, site, heads):
@@ -203,7 +217,7 @@ def reading_of(probe, site, heads):
         if not post_norm(probe.model):
             residual = residual_at(probe, site, layer)
             rows["logProbabilityIncrease"].append(read(probe, residual + written) - read(probe, residual[None]))
-    found = {f"{site}.{name}": torch.stack(values) for name, values in rows.items() if values}
+    found = {f"{site}.{name}": stacked(values) for name, values in rows.items() if values}
     through = conductance(probe, site, CONDUCTANCE_NODES)
     return {**found, f"{site}.conductance": per_head(through, heads) if site == "heads" else through}
 
@@ -222,7 +236,7 @@ def paper_of(probe):
 
 def changed_sets(probe, site, heads, generator):
     """Random sets of units over all layers: suppressed, kept alone, doubled."""
-    width = len(probe.values(site, 0))
+    width = max(len(probe.values(site, layer)) for layer in range(len(probe.layers)))
     count = heads if site == "heads" else width
     units = numpy.stack([generator.choice(len(probe.layers) * count, SET_SIZE[site], replace=False) for _ in range(SETS)])
     rows = {"suppressed": [], "keptOnly": [], "doubled": []}
@@ -231,7 +245,7 @@ def changed_sets(probe, site, heads, generator):
         inside[torch.from_numpy(chosen)] = 1
         inside = inside.reshape(len(probe.layers), count).repeat_interleave(width // count, 1)
         for name, factor in (("suppressed", 1 - inside), ("keptOnly", inside), ("doubled", 1 + inside)):
-            changes = {layer: (lambda value, factor=factor[layer]: value * factor) for layer in range(len(probe.layers))}
+            changes = {layer: (lambda value, factor=factor[layer]: value * factor[: value.shape[-1]]) for layer in range(len(probe.layers))}
             with torch.no_grad():
                 rows[name].append(probe.all_hooked(site, changes)[0])
     return {f"{site}.sets": torch.tensor(units, dtype=torch.int32), **{f"{site}.{name}": torch.stack(found) for name, found in rows.items()}}
@@ -252,6 +266,11 @@ def stored(name, value, case):
 
 def make(case):
     model = open_case(case, torch.float64)
+    with exposed(model):
+        write_case(case, model)
+
+
+def write_case(case, model):
     instances = instances_of(case)
     heads = model.config.num_attention_heads
     golden, labels, values = {}, [], []

@@ -13,3 +13,18 @@ state = OrderedDict(
 )
 for protocol in range(2, 6):
     torch.save(state, folder / f"{protocol}.bin", pickle_protocol=protocol)
+
+# What checkpoints hold beside weights, as an archive and in the format of before PyTorch 1.6.
+table = torch.arange(12, dtype=torch.float32)
+mixed = OrderedDict(
+    table=table.view(3, 4),
+    rows=table[4:10].view(2, 3),
+    expanded=torch.tensor([[True]]).expand(5, 7),
+    turned=table.view(3, 4).t(),
+    positions=torch.arange(5).expand(1, -1),
+    count=torch.tensor(7, dtype=torch.int32),
+    empty=torch.zeros(0, 3),
+)
+torch.save(mixed, folder / "mixed.bin")
+for protocol in (2, 4):
+    torch.save(mixed, folder / f"legacy-{protocol}.bin", pickle_protocol=protocol, _use_new_zipfile_serialization=False)

@@ -224,7 +224,9 @@ describe("refused in a sentence:", () => {
       await expect(loadModel("someone/gguf/b.gguf")).rejects.toMatchObject(refusal("corrupt", /b\.gguf/));
     });
     await withHub(adapter, async () => {
-      await expect(loadModel("someone/adapter")).rejects.toMatchObject(refusal("unsupported", /only an adapter/));
+      await expect(loadModel("someone/adapter")).rejects.toMatchObject(
+        refusal("unsupported", /no adapter_model\.safetensors/),
+      );
     });
     await withHub(flax, async () => {
       await expect(loadModel("someone/flax")).rejects.toMatchObject(

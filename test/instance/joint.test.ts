@@ -228,7 +228,8 @@ describe("joint attribution of influence", () => {
     const attribution = await influence(pair.model, pair.train, pair.queries, { inverse: "ekfac", parameters: "mlp" });
     const factors = join(folder, "factors");
     await fitEkfac(pair.model, pair.train, factors, { parameters: "mlp" });
-    expect(unitParts(await split(attribution, { factors }))).toEqual(unitParts(await split(attribution)));
+    const [stored, made] = [await split(attribution, { factors }), await split(attribution)];
+    expect(relativeDifference(unitParts(stored).flat(), unitParts(made).flat())).toBeLessThan(1e-12); // a map is aligned otherwise
   });
 });
 

@@ -33,7 +33,6 @@ describe("a budget that cannot hold the least is refused in words", () => {
   });
 });
 
-const onLinux = process.platform === "linux" ? test : test.skip;
 const works = [
   "similarity",
   "cg",
@@ -58,7 +57,7 @@ const cases = works.flatMap((work, at) =>
     .map((mb) => [work, mb] as const),
 );
 
-onLinux.each(cases)(
+test.each(cases)(
   "peak memory of %s above the loaded model stays within %d MB and a tenth, kernels that libtorch compiles aside",
   (work, budget) => {
     expectWithinBudget(join(__dirname, "peak-memory.ts"), work, budget);

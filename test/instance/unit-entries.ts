@@ -43,8 +43,15 @@ export function unitEntries(
     };
     const each = (count: number, use: (i: number) => void) => Array.from({ length: count }, (_, i) => use(i));
     const size = a.headSize;
-    if (part === "mlp.up" || part === "mlp.gate") each(a.intermediate, (u) => row(u, u));
-    if (part === "mlp.down") each(a.intermediate, (u) => column(u, u));
+    const expert = /^mlp\.(?:experts\.(\d+)|(shared))\.(gate|up|down)$/.exec(part);
+    if (expert !== null && a.mixture !== undefined) {
+      const { experts, width: own, shared } = a.mixture;
+      const [from, count] = expert[2] === undefined ? [Number(expert[1]) * own, own] : [experts * own, shared];
+      each(count, (u) => (expert[3] === "down" ? column(from + u, u) : row(from + u, u)));
+    }
+    const dense = a.mixture?.dense ?? a.intermediate;
+    if (part === "mlp.up" || part === "mlp.gate") each(dense, (u) => row(u, u));
+    if (part === "mlp.down") each(dense, (u) => column(u, u));
     if (part === "attention.output") each(a.heads * size, (c) => column(neurons + Math.floor(c / size), c));
     if (part === "attention.query") each(a.heads * size, (r) => row(neurons + Math.floor(r / size), r));
     if (part === "attention.key" || part === "attention.value") {
@@ -80,11 +87,18 @@ function fusedHeads(a: Architecture): { readonly head: number; readonly share: n
 }
 
 function shapeOf(a: Architecture, part: string): Shape | undefined {
+  const { mixture } = a;
+  if (/^mlp\.(experts|shared)\..*(gate|up|down)$/.test(part) && mixture !== undefined) {
+    const width = part.includes("shared") ? mixture.shared : mixture.width;
+    const [outputs, inputs] = part.endsWith("down") ? [a.hidden, width] : [width, a.hidden];
+    return { outputs, inputs, bias: false };
+  }
+  const dense = mixture?.dense ?? a.intermediate;
   const [query, keyValue] = [a.heads * a.headSize, a.keyValueHeads * a.headSize];
   const shapes: Readonly<Record<string, Shape>> = {
-    "mlp.up": { outputs: a.intermediate, inputs: a.hidden, bias: a.mlpBias },
-    "mlp.gate": { outputs: a.intermediate, inputs: a.hidden, bias: a.mlpBias },
-    "mlp.down": { outputs: a.hidden, inputs: a.intermediate, bias: a.mlpBias },
+    "mlp.up": { outputs: dense, inputs: a.hidden, bias: a.mlpBias },
+    "mlp.gate": { outputs: dense, inputs: a.hidden, bias: a.mlpBias },
+    "mlp.down": { outputs: a.hidden, inputs: dense, bias: a.mlpBias },
     "attention.query": { outputs: query, inputs: a.hidden, bias: a.queryKeyValueBias },
     "attention.key": { outputs: keyValue, inputs: a.hidden, bias: a.queryKeyValueBias },
     "attention.value": { outputs: keyValue, inputs: a.hidden, bias: a.queryKeyValueBias },

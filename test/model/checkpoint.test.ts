@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { planModel } from "../../lib/model/config/architecture";
 import { listCheckpoint } from "../../lib/model/weights/checkpoint";
@@ -11,9 +11,10 @@ import { native } from "../../lib/native";
 import type { ListedTensor } from "../../lib/storage/listing";
 import { fileOf, scratch } from "../storage/bytes";
 import { refusal } from "../storage/refusal";
+import { sharedData, testOnRealFiles } from "../needs";
 import { cases, golden, headOf } from "./golden-cases";
 
-const tinyStories = join(__dirname, "..", "..", "..", "shared", "data", "models", "tinystories-656k");
+const tinyStories = "models/tinystories-656k";
 
 async function mapOf(
   directory: string,
@@ -66,7 +67,7 @@ describe("a checkpoint", () => {
     "%s is written under the names it was read from",
     async (name) => {
       const { weights, plan } = await mapOf(join(golden, name));
-      expect(weights.map(({ weight }) => storedName(plan.family, weight))).toEqual(
+      expect(weights.map(({ weight }) => storedName(plan.family, weight, plan.head.kind))).toEqual(
         weights.map((source) => source.name),
       );
     },
@@ -80,9 +81,8 @@ describe("a checkpoint", () => {
     );
   });
 
-  test("that stores a tied embedding only as lm_head is read", async () => {
-    if (!existsSync(tinyStories)) return console.warn(`skipped: no ${tinyStories}`);
-    const { weights } = await mapOf(tinyStories);
+  testOnRealFiles("that stores a tied embedding only as lm_head is read", [tinyStories], async () => {
+    const { weights } = await mapOf(join(sharedData, tinyStories));
     expect(weights.find(({ weight }) => weight === "embedding.token.weight")?.name).toBe("lm_head.weight");
   });
 
@@ -165,14 +165,21 @@ describe("a checkpoint is refused", () => {
     ).resolves.toBeUndefined();
   });
 
-  test("when the directory holds only an adapter, with what to do", async () => {
+  test.each([
+    ["IA3", refusal("unsupported", /IA3/)],
+    ["LORA", refusal("missing", /names the base "org\/base".*Or give "base"/)],
+  ])("when it is an adapter of the kind %s that cannot be loaded", async (kind, wanted) => {
     const directory = mkdtempSync(join(scratchDirectory, "adapter-"));
-    writeFileSync(join(directory, "adapter_config.json"), '{"base_model_name_or_path": "org/base"}');
+    const config = {
+      peft_type: kind,
+      base_model_name_or_path: "org/base",
+      r: 2,
+      lora_alpha: 2,
+      target_modules: ["fc1"],
+    };
+    writeFileSync(join(directory, "adapter_config.json"), JSON.stringify(config));
     writeFileSync(join(directory, "adapter_model.safetensors"), "");
-    for (const call of [() => listCheckpoint(directory), () => loadModel(directory)])
-      await expect(call()).rejects.toMatchObject(
-        refusal("unsupported", /holds only an adapter of "org\/base"\. Merge it into its model first/),
-      );
+    await expect(loadModel(directory)).rejects.toMatchObject(wanted);
   });
 
   test("when the directory has no weights", async () => {

@@ -94,6 +94,10 @@ describe("the gradient of each module equals PyTorch's", () => {
         0,
       );
       const { scores } = await gradientSimilarity(model, first, first, { parameters: [module] });
+      if (square === 0 && module.includes(".experts.")) {
+        expect(scores[0]).toBe(0); // no token of the row goes there
+        continue;
+      }
       expect(square).toBeGreaterThan(0);
       expect(Math.abs(scores[0] / square - 1)).toBeLessThan(squareTolerance);
     }

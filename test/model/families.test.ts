@@ -208,7 +208,10 @@ describe("config.json is refused", () => {
     ["llama", { rope_parameters: { full_attention: { rope_theta: 10_000 } } }, /full_attention/],
     ["llama", { partial_rotary_factor: 0.5 }, /partial_rotary_factor/],
     ["llama", { rope_parameters: { rope_theta: 10_000, partial_rotary_factor: 0.5 } }, /partial_rotary_factor/],
-    ["llama", { quantization_config: { bits: 4 } }, /quantization_config/],
+    ["llama", { quantization_config: { bits: 4 } }, /quantised by \{.*bits.*quantization_config/],
+    ["llama", { quantization_config: { quant_method: "bitsandbytes" } }, /quantised by "bitsandbytes".*a GGUF file/],
+    ["llama", { quantization_config: { quant_method: "gptq", bits: 4 } }, /quantised by "gptq"/],
+    ["llama", { compression_config: { quant_method: "compressed-tensors" } }, /"compressed-tensors"/],
     ["llama", { auto_map: { AutoModel: "code.py" } }, /auto_map/],
     ["llama", { attn_logit_softcapping: 50 }, /attn_logit_softcapping/],
     ["llama", { head_dim: 7 }, /even/],
@@ -249,6 +252,7 @@ describe("config.json is refused", () => {
 });
 
 describe("the head", () => {
+  const opt = families.get("opt")!;
   const classifier = { architectures: ["OPTForSequenceClassification"], id2label: { 0: "no", 1: "yes", 2: "unknown" } };
 
   test.each<[string, Json, Parameters<typeof resolveHead>[1], ReturnType<typeof resolveHead>]>([
@@ -286,7 +290,7 @@ describe("the head", () => {
     ],
     ["may be a choice", classifier, { kind: "choice" }, { kind: "choice", labels: [] }],
   ])("%s", (_name, config, request, head) => {
-    expect(resolveHead(config, request)).toEqual(head);
+    expect(resolveHead(config, request, opt)).toEqual(head);
   });
 
   test.each<[string, Json, unknown, string, RegExp]>([
@@ -312,7 +316,9 @@ describe("the head", () => {
     ],
     ["an unknown stored head", { attribution_head: "span" }, undefined, "unsupported", /attribution_head/],
   ])("refuses %s", (_name, config, request, code, words) => {
-    expect(() => resolveHead(config, request as never)).toThrow(expect.objectContaining(refusal(code as never, words)));
+    expect(() => resolveHead(config, request as never, opt)).toThrow(
+      expect.objectContaining(refusal(code as never, words)),
+    );
   });
 
   test("is stated in config.json so that it is read back", () => {
@@ -324,7 +330,7 @@ describe("the head", () => {
       { kind: "causalLM", labels: [] },
     ] as const) {
       const config = describeHead({ ...base["opt"], ...classifier, problem_type: "regression" }, family, head, 97);
-      expect(resolveHead(config, undefined)).toEqual(head);
+      expect(resolveHead(config, undefined, family)).toEqual(head);
       expect(config["vocab_size"]).toBe(97);
     }
   });

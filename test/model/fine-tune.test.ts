@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInstances, selectInstances } from "../../lib/data/instances";
 import { evaluate } from "../../lib/model/evaluate";
@@ -272,6 +272,49 @@ describe("fine-tuning", () => {
     expect(readdirSync(directory).sort()).toEqual(["epoch-1", "notes.txt"]);
     using first = await loadModel(join(directory, "epoch-1"));
     expect(first.hash).toBe(shorter.hash);
+  });
+
+  describe("goes on with a replacement that was killed", () => {
+    const train = raggedInstances("classification");
+    const stopped = { signal: AbortSignal.abort() };
+    const hashOf = async (path: string) => {
+      using stored = await loadModel(path);
+      return stored.hash;
+    };
+
+    /** Three epochs of an earlier run, and two of a new one that still have no names. */
+    async function beforeNaming(name: string) {
+      const [directory, other] = [join(scratchDirectory, name), join(scratchDirectory, `${name}-new`)];
+      using model = await open("gpt2-classification");
+      (await fineTune(model, train, { ...few, epochs: 3, checkpoints: directory })).close();
+      (await fineTune(model, train, { ...few, epochs: 2, learningRate: 1e-2, checkpoints: other })).close();
+      const hashes = await Promise.all(["epoch-1", "epoch-2"].map((epoch) => hashOf(join(other, epoch))));
+      for (const epoch of [1, 2])
+        renameSync(join(other, `epoch-${epoch}`), join(directory, `.epoch-${epoch}.unfinished`));
+      mkdirSync(join(directory, ".replaced"));
+      return { directory, hashes };
+    }
+
+    test.each<[string, (at: (name: string) => string) => void]>([
+      ["before the first rename", () => undefined],
+      ["among the earlier run's renames", (at) => renameSync(at("epoch-3"), at(".replaced/epoch-3"))],
+      [
+        "among the new run's renames",
+        (at) => {
+          for (const epoch of ["epoch-1", "epoch-2", "epoch-3"]) renameSync(at(epoch), at(`.replaced/${epoch}`));
+          renameSync(at(".epoch-1.unfinished"), at("epoch-1"));
+        },
+      ],
+    ])("%s", async (when, kill) => {
+      const { directory, hashes } = await beforeNaming(`killed ${when}`);
+      kill((name) => join(directory, name));
+      using model = await open("gpt2-classification");
+      await expect(
+        fineTune(model, train, { ...few, epochs: 1, checkpoints: directory, ...stopped }),
+      ).rejects.toMatchObject({ code: "aborted" });
+      expect(readdirSync(directory).sort()).toEqual(["epoch-1", "epoch-2"]);
+      expect(await Promise.all(["epoch-1", "epoch-2"].map((epoch) => hashOf(join(directory, epoch))))).toEqual(hashes);
+    });
   });
 
   test("that diverges says so, leaves no checkpoints behind, and a tame run works after", async () => {

@@ -25,11 +25,11 @@ test.each<[string, Changes, string, RegExp]>([
     "of an unknown architecture",
     keys({ "general.architecture": "gemma" }),
     "unknown",
-    /"gemma".*Known: llama, qwen2, qwen3/,
+    /"gemma".*Known: llama, qwen2, qwen3, olmo2, phi3/,
   ],
   ["without architecture", keys({ "general.architecture": undefined }), "missing", /no "general\.architecture"/],
   ["that is an adapter", keys({ "general.type": "adapter" }), "unsupported", /"general\.type": "adapter"/],
-  ["that is a part", keys({ "split.count": 2 }), "unsupported", /"split\.count": 2/],
+  ["that is a part by another name", keys({ "split.count": 2 }), "unsupported", /"split\.count": 2/],
   [
     "with other blocks",
     keys({ "general.quantization_version": 3 }),
@@ -47,6 +47,18 @@ test.each<[string, Changes, string, RegExp]>([
     { copies: { "rope_freqs.weight": "output_norm.weight" } },
     "unsupported",
     /"rope_freqs\.weight"/,
+  ],
+  [
+    "with scaled factors",
+    { copies: { "rope_factors_long.weight": "output_norm.weight" } },
+    "unsupported",
+    /"rope_factors_long\.weight"/,
+  ],
+  [
+    "with more positions than it was trained on",
+    keys({ "llama.rope.scaling.original_context_length": 8 }),
+    "unsupported",
+    /original_context_length": 8 of 24 positions/,
   ],
   [
     "with a sliding window",

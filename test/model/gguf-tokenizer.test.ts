@@ -113,8 +113,27 @@ test.each<[string, Changes["keys"], string, RegExp]>([
     "corrupt",
     /token_type" for each of its 324/,
   ],
-  ["a special token beyond the last", { "tokenizer.ggml.bos_token_id": 324 }, "corrupt", /bos_token_id" is 324.*0–323/],
   ["a special token that is no number", { "tokenizer.ggml.eos_token_id": "x" }, "corrupt", /eos_token_id" is "x"/],
 ])("a tokenizer with %s is refused", async (_name, keys, code, words) => {
   await expect(loadModel(await changed(keys))).rejects.toMatchObject(refusal(code as never, words));
+});
+
+test("a special token beyond the last is none", async () => {
+  using model = await loadModel(
+    await changed({ "tokenizer.ggml.bos_token_id": 324, "tokenizer.ggml.padding_token_id": -1 }),
+  );
+  expect(Object.keys(model.tokenizer.special).sort()).toEqual(["eos", "unk"]);
+  expect(model.config).not.toHaveProperty("bos_token_id");
+  expect(model.config).not.toHaveProperty("pad_token_id");
+});
+
+test("a tokenizer may be given in place of the file's, which is not read then", async () => {
+  const path = await changed({ "tokenizer.ggml.model": "t5" });
+  await expect(loadModel(path)).rejects.toMatchObject(refusal("unsupported", /"t5"/));
+  const folder = join(__dirname, "../data/byte-bpe");
+  for (const tokenizer of [folder, join(folder, "tokenizer.json")]) {
+    using model = await loadModel(path, { tokenizer });
+    expect((await model.tokenizer.encode(["12345 a"]))[0].length).toBeGreaterThan(0);
+  }
+  await expect(loadModel(path, { tokenizer: {} as never })).rejects.toMatchObject(refusal("invalid", /"tokenizer"/));
 });

@@ -37,17 +37,31 @@ async function weightsOf(model: Model): Promise<Readonly<Record<string, Tensor>>
 }
 
 describe("a GGUF model gives transformers' logits", () => {
-  test.each(["llama", "llama-gqa", "qwen2", "qwen3"])("%s, and is the model of the directory", async (name) => {
-    using model = await loadModel(ggufFile(name));
-    expect(await logitDifference(model, await goldenTensors(name, "golden.safetensors"))).toBeLessThan(logitTolerance);
-    using other = await loadModel(join(golden, name));
-    expect(model.hash).toBe(other.hash);
-    expect(model.architecture).toEqual(other.architecture);
-  });
+  test.each(["llama", "llama-gqa", "qwen2", "qwen3", "olmo2"])(
+    "%s, and is the model of the directory",
+    async (name) => {
+      using model = await loadModel(ggufFile(name));
+      expect(await logitDifference(model, await goldenTensors(name, "golden.safetensors"))).toBeLessThan(
+        logitTolerance,
+      );
+      using other = await loadModel(join(golden, name));
+      expect(model.hash).toBe(other.hash);
+      expect(model.architecture).toEqual(other.architecture);
+    },
+  );
 
   test("with biases of permuted queries and keys", async () => {
     using model = await loadModel(ggufFile("llama-bias"));
     expect(await logitDifference(model, await goldenTensors("gguf", "bias.safetensors"))).toBeLessThan(logitTolerance);
+  });
+
+  test("with fused projections of queries, keys and values, and of gate and up", async () => {
+    using model = await loadModel(ggufFile("phi3"));
+    expect(await logitDifference(model, await goldenTensors("gguf", "phi3.safetensors"))).toBeLessThan(logitTolerance);
+    expect(model.config).toMatchObject({ model_type: "phi3", architectures: ["Phi3ForCausalLM"] });
+    const windowed = await writeChanged(fresh(), "phi3", { keys: { "phi3.attention.sliding_window": 8 } });
+    using narrow = await loadModel(windowed);
+    expect(narrow.architecture.attention.map(({ window }) => window)).toEqual([8, 8]);
   });
 
   test("of every block type", async () => {

@@ -65,5 +65,5 @@ export function raggedInstances(kind: HeadKind, size = 6, vocabulary = 90): Inst
 
 /** The golden gradient's name of a weight of ours, e.g. "layers.0.mlp.up.weight". */
 export function gradientName(model: Model, weight: string): string {
-  return `gradient.${storedName(familyOf(model.config), weight)}`;
+  return `gradient.${storedName(familyOf(model.config), weight, model.architecture.head.kind)}`;
 }

@@ -35,7 +35,7 @@ TEST(ekfac_inverse_is_that_of_the_explicit_matrix) {
     const int64_t input = m.input_basis.size(0) - (m.bias ? 1 : 0);
     const at::Tensor inputs = at::randn({4, input}, at::kDouble),
                      gradients = at::randn({4, m.output_basis.size(0)}, at::kDouble);
-    factors.modules.push_back({inputs, gradients, at::tensor({0, 0, 0, 1}, at::kLong), m.bias});
+    factors.modules.push_back({inputs, gradients, at::tensor({0, 0, 0, 1}, at::kLong), {}, m.bias});
     // (Q_S ⊗ Q_A) diag(Λ + λ) (Q_S ⊗ Q_A)ᵀ over row-major [output, column]
     const at::Tensor basis = at::kron(m.output_basis, m.input_basis);
     const at::Tensor shifted = m.eigenvalues.reshape({-1}) + damping * m.eigenvalues.mean();

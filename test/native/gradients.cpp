@@ -68,6 +68,14 @@ std::map<std::string, Architecture> architectures() {
   Architecture& bare = all["norms without weights, classification"] = small_architecture();
   bare.norm_weight = NormWeight::none;
   bare.norm_bias = false;
+  all["encoder, classification"] = encoder_architecture();
+  all["encoder with windows, mean"] = modern_encoder_architecture();
+  all["encoder with windows, mean"].readout = Readout::mean;
+  Architecture& masked = all["encoder, masked, tied with a bias"] = encoder_architecture();
+  masked.head = HeadKind::masked_lm;
+  masked.labels = 0;
+  masked.tied_output = masked.output_bias = true;
+  masked.head_transform = {Activation::gelu, true, true};
   return all;
 }
 
@@ -82,10 +90,14 @@ Instances sample_instances(const Architecture& a) {
         owner->targets.push_back(t % 4 == 3 ? static_cast<int32_t>(no_target)
                                             : static_cast<int32_t>((t * 11 + row) % 30));
     }
+    if (a.head == HeadKind::masked_lm) {
+      owner->targets.resize(owner->tokens.size(), static_cast<int32_t>(no_target));
+      owner->targets[owner->tokens.size() - static_cast<size_t>(lengths[row] / 2) - 1] = static_cast<int32_t>(3 * row);
+    }
     owner->row_offsets.push_back(static_cast<int32_t>(owner->tokens.size()));
     if (a.head == HeadKind::choice && row % 2 == 0) continue;
     owner->group_offsets.push_back(static_cast<int32_t>(row + 1));
-    owner->labels.push_back(a.head == HeadKind::causal_lm ? -1 : static_cast<int32_t>(row % 2));
+    owner->labels.push_back(a.predicts_tokens() ? -1 : static_cast<int32_t>(row % 2));
   }
   return {owner->tokens, owner->row_offsets, owner->group_offsets, owner->labels, owner->targets, owner};
 }
@@ -111,7 +123,7 @@ std::map<std::string, std::vector<at::Tensor>> plain_gradients(const Model& mode
   std::map<std::string, std::vector<at::Tensor>> gradients;
   const at::AutoGradMode grad(true);
   for (int64_t i = 0; i < d.size(); ++i) {
-    const Batch batch = make_batch(d, {i}, at::kCPU);
+    const Batch batch = make_batch(d, {i}, model);
     const auto found =
         torch::autograd::grad({instance_losses(leaves, forward(leaves, batch), batch, reduction).sum()}, parameters);
     for (size_t k = 0; k < names.size(); ++k) gradients[names[k]].push_back(found[k]);
@@ -131,10 +143,10 @@ at::Tensor module_gradients(const Model& model, ModuleId id, std::map<std::strin
   return at::stack(rows);
 }
 
-Batch whole_batch(const Instances& d) {
+Batch whole_batch(const Model& model, const Instances& d) {
   std::vector<int64_t> all;
   for (int64_t i = 0; i < d.size(); ++i) all.push_back(i);
-  return make_batch(d, all, at::kCPU);
+  return make_batch(d, all, model);
 }
 
 }  // namespace
@@ -150,7 +162,7 @@ TEST(gradients_of_every_module_are_those_of_plain_autograd) {
       for (size_t k = 0; k < modules.size(); ++k) parts.push_back(module_gradients(model, modules.id(k), plain));
       const at::Tensor wanted = at::cat(parts, 1);
       CHECK_EQUAL(wanted.size(1), parameter_width(model, modules));
-      const Factors factors = gradient_factors(model, whole_batch(d), modules, reduction);
+      const Factors factors = gradient_factors(model, whole_batch(model, d), modules, reduction);
       const double size = wanted.abs().max().item<double>();
       CHECK_CLOSE(largest_difference(dense_gradients(factors), wanted) / size, 0, rounding);
       for (const at::Tensor& part : parts) CHECK(part.abs().max().item<double>() > 0);
@@ -164,8 +176,8 @@ TEST(products_of_factored_gradients_are_those_of_dense_ones) {
     const Instances d = sample_instances(a);
     for (const std::string& name : selected_names(a)) {
       const ModuleSelection modules(a, {name});
-      const Factors factors = gradient_factors(model, whole_batch(d), modules, Reduction::sum);
-      const Factors two = gradient_factors(model, make_batch(d, {2, 0}, at::kCPU), modules, Reduction::sum);
+      const Factors factors = gradient_factors(model, whole_batch(model, d), modules, Reduction::sum);
+      const Factors two = gradient_factors(model, make_batch(d, {2, 0}, model), modules, Reduction::sum);
       const at::Tensor dense = dense_gradients(factors), products = at::matmul(dense, dense.t());
       const double size = products.abs().max().item<double>();
       CHECK_CLOSE(largest_difference(pair_products(factors, factors), products) / size, 0, rounding);
@@ -190,7 +202,7 @@ TEST(features_of_rank_0_are_the_gradients_and_sum_to_the_batch) {
   for (const auto& [what, a] : architectures()) {
     const Model model = small_model(a);
     const Instances d = sample_instances(a);
-    const Batch batch = whole_batch(d);
+    const Batch batch = whole_batch(model, d);
     auto plain = plain_gradients(model, d, Reduction::sum);
     for (const std::string& name : selected_names(a)) {
       FeatureSettings settings;
@@ -262,7 +274,7 @@ TEST(curvature_of_every_kind_of_module_is_the_difference_of_gradients) {
     std::vector<int64_t> all(static_cast<size_t>(d.size()));
     std::iota(all.begin(), all.end(), 0);
     const at::Tensor products = curvature->products(all, vector.unsqueeze(0))[0],
-                     wanted = finite_products(model, whole_batch(d), modules, vector);
+                     wanted = finite_products(model, whole_batch(model, d), modules, vector);
     CHECK_CLOSE(largest_difference(products, wanted) / wanted.abs().max().item<double>(), 0,
                 1e-6);  // of a difference quotient
   }

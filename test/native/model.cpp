@@ -1,4 +1,6 @@
 // The core below the methods: batches, positions, the prefix cache, module names, files.
+#include <torch/csrc/autograd/autograd.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -36,7 +38,8 @@ TEST(packing_keeps_every_instance_once_and_within_the_budget) {
 }
 
 TEST(a_batch_holds_rows_without_padding) {
-  const Batch batch = make_batch(instances_of({2, 4, 1}), {2, 1}, at::kCPU);
+  const Model model = small_model(small_architecture());
+  const Batch batch = make_batch(instances_of({2, 4, 1}), {2, 1}, model);
   CHECK(batch.row_offsets == (std::vector<int64_t>{0, 1, 5}));
   CHECK_EQUAL(batch.longest, int64_t{4});
   CHECK(!batch.equal);
@@ -44,6 +47,34 @@ TEST(a_batch_holds_rows_without_padding) {
   CHECK(batch.readout.equal(at::tensor({0, 4}, at::kLong)));
   CHECK(batch.token_instance.equal(at::tensor({0, 1, 1, 1, 1}, at::kLong)));
   CHECK(batch.unpad_index.equal(at::tensor({0, 4, 5, 6, 7}, at::kLong)));
+  const Model encoder = small_model(encoder_architecture());
+  CHECK(make_batch(instances_of({2, 4, 1}), {2, 1}, encoder).readout.equal(at::tensor({0, 1}, at::kLong)));
+  const RowCopies two = copies_of(batch, {1}, 2);
+  CHECK(two.source.equal(at::tensor({1, 2, 3, 4, 1, 2, 3, 4}, at::kLong)));
+  CHECK(two.batch.readout.equal(at::tensor({3, 7}, at::kLong)));
+  CHECK(two.batch.equal);
+}
+
+TEST(padding_reaches_no_row_of_an_encoder_and_leaves_no_gradient_that_is_not_finite) {
+  for (const Architecture& a : {encoder_architecture(), modern_encoder_architecture()}) {
+    const Model model = small_model(a);
+    const Instances d = instances_of({9, 1, 4});
+    for (const bool twice : {false, true}) {
+      Hooks hooks;
+      hooks.twice_differentiable = twice;
+      const auto slopes = [&](std::vector<int64_t> rows) {
+        const Batch batch = make_batch(d, std::move(rows), model);
+        const at::Tensor x = embed(model, batch, hooks).detach().requires_grad_(true);
+        const at::Tensor out = finish(model, forward_from(model, batch, x, hooks), hooks);
+        const at::Tensor slope = torch::autograd::grad({out.square().sum()}, {x})[0];
+        return at::cat({out.detach(), slope}, 1);
+      };
+      const at::Tensor together = slopes({0, 1, 2});
+      CHECK(at::isfinite(together).all().item<bool>());
+      CHECK_CLOSE(largest_difference(together.narrow(0, 9, 1), slopes({1})), 0, 1e-11);
+      CHECK_CLOSE(largest_difference(together.narrow(0, 10, 4), slopes({2})), 0, 1e-11);
+    }
+  }
 }
 
 /// A token of row 1 whose position is not finite.
@@ -63,7 +94,7 @@ TEST(a_row_that_is_not_finite_leaves_its_neighbours_as_they_are_alone) {
     Hooks hooks;
     hooks.twice_differentiable = twice;
     const auto hidden = [&](std::vector<int64_t> rows) {
-      return forward(model, make_batch(d, std::move(rows), at::kCPU), hooks, NotFinite::keep);
+      return forward(model, make_batch(d, std::move(rows), model), hooks, NotFinite::keep);
     };
     const at::Tensor together = hidden({0, 1, 2});
     CHECK(!at::isfinite(together.narrow(0, 3, 1)).all().item<bool>());
@@ -75,7 +106,7 @@ TEST(a_row_that_is_not_finite_leaves_its_neighbours_as_they_are_alone) {
 TEST(rows_that_are_not_finite_are_refused_by_their_indices_in_the_data) {
   const at::NoGradGuard no_grad;
   const Model model = overflowing_model(small_architecture());
-  const Batch batch = make_batch(instances_of({3, 4, 2, 5}), {3, 0, 1}, at::kCPU);
+  const Batch batch = make_batch(instances_of({3, 4, 2, 5}), {3, 0, 1}, model);
   for (const std::string& message : {THROWN(forward(model, batch)), THROWN(build_cache(model, batch))})
     CHECK(message.find("instances 1, 3") != std::string::npos);
 }
@@ -117,7 +148,7 @@ void check_cache(const Architecture& a) {
   const at::NoGradGuard no_grad;
   const Model model = small_model(a);
   for (const auto& lengths : {std::vector<int>{6, 2, 1, 9}, {4, 4, 4, 4}, {1, 1, 1, 1}}) {
-    const Batch batch = make_batch(instances_of(lengths), {0, 1, 2, 3}, at::kCPU);
+    const Batch batch = make_batch(instances_of(lengths), {0, 1, 2, 3}, model);
     const PrefixCache cache = build_cache(model, batch);
     CHECK_CLOSE(largest_difference(finish(model, cache.out), forward(model, batch).index_select(0, batch.readout)), 0,
                 rounding);
@@ -160,12 +191,14 @@ TEST(rows_over_the_prefix_cache_equal_full_forwards) {
   check_cache(capped_architecture());
   check_cache(parallel_architecture());
   check_cache(output_norm_architecture());
+  check_cache(encoder_architecture());
+  check_cache(modern_encoder_architecture());
 }
 
 TEST(several_entries_run_together) {
   const at::NoGradGuard no_grad;
   const Model model = small_model(small_architecture());
-  const Batch batch = make_batch(instances_of({3, 5}), {0, 1}, at::kCPU);
+  const Batch batch = make_batch(instances_of({3, 5}), {0, 1}, model);
   const PrefixCache cache = build_cache(model, batch);
   std::vector<Entry> entries;
   for (int64_t layer = 0; layer < 2; ++layer) {

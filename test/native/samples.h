@@ -74,6 +74,38 @@ inline Architecture output_norm_architecture() {
   return a;
 }
 
+/// An encoder as BERT is, with its classifier.
+inline Architecture encoder_architecture() {
+  Architecture a = small_architecture();
+  a.causal = false;
+  a.token_types = 2;
+  a.embedding_norm = true;
+  a.norm_order = NormOrder::post;
+  a.final_norm = false;
+  a.readout = Readout::first;
+  a.head_transform = {Activation::tanh, true, false};
+  a.head_bias = true;
+  return a;
+}
+
+/// An encoder as ModernBERT is, with windows to both sides.
+inline Architecture modern_encoder_architecture() {
+  Architecture a = small_architecture();
+  a.causal = false;
+  a.position = PositionKind::rotary;
+  a.rotary = {{4, 10000}, {4, 100}};
+  a.attention = {{0, 2, 0}, {2, 2, 1}};
+  a.embedding_norm = true;
+  a.norm_bias = a.first_attention_norm = false;
+  a.qkv = QkvLayout::concatenated;
+  a.gated = a.fused_gate = true;
+  a.qkv_bias = a.attention_output_bias = a.mlp_bias = false;
+  a.readout = Readout::first;
+  a.head_transform = {Activation::gelu, false, true};
+  a.head_bias = true;
+  return a;
+}
+
 /// Where the architecture does not describe its layers' attention, it is the plain one.
 inline Model small_model(Architecture a, at::ScalarType dtype = at::kDouble) {
   if (a.attention.empty()) a.attention = plain_attention(a);

@@ -10,6 +10,7 @@ import { readTensors, writeSafetensors } from "../../lib/storage/tensors";
 import type { Model } from "../../types/model";
 import { golden, headOf, relativeDifference } from "../model/golden-cases";
 import { familyCases, open, raggedInstances } from "../model/golden-tensors";
+import { sharedData, testOnRealFiles } from "../needs";
 import { refusal } from "../storage/refusal";
 
 /** Central differences with step h are wrong by h², and the stored embeddings by float32's rounding over h. */
@@ -97,7 +98,7 @@ test("from a zero embedding a model that norms its embeddings sees directions on
       await inputTokens(model, prompt, { ...options, baseline: "zero" }),
       await inputTokens(model, prompt, { ...options, baseline: "mean" }),
     ];
-    expect(zero.targetValues).toEqual(mean.targetValues);
+    expect(zero.targetValues[0]).toBeCloseTo(mean.targetValues[0], 12); // m + (x − m) rounds
     const size = Math.abs(zero.targetValues[0]);
     expect(Math.abs(zero.completenessGap[0])).toBeGreaterThan(0.5 * size); // more nodes do not help
     expect(Math.abs(mean.completenessGap[0])).toBeLessThan(1e-5 * size);
@@ -167,8 +168,9 @@ test("words name a classifier's labels; a name that it has not, and a choice's, 
   );
 });
 
-test("words name a language model's token; several tokens are refused by name", async () => {
-  using model = await loadModel(join(__dirname, "../../../shared/data/models/tinystories-656k"));
+const tinyStories = "models/tinystories-656k";
+testOnRealFiles("words name a language model's token; several tokens are refused by name", [tinyStories], async () => {
+  using model = await loadModel(join(sharedData, tinyStories));
   const instances = createInstances({ kind: "causalLM", rows: [[5, 6], [7]] });
   const [[id]] = await model.tokenizer.encode(["a"]);
   expect(Array.from(await wordTargets(model, instances, "a"))).toEqual([id, id]);

@@ -41,9 +41,7 @@ test("an estimate refuses what it does not know", async () => {
   expect(() => estimateNeuronMemory(model, raggedInstances("causalLM"), { memory: "some" })).toThrow(/"memory"/);
 });
 
-const onLinux = process.platform === "linux" ? test : test.skip;
-
-onLinux.each([
+test.each([
   ["integratedGradients", 96],
   ["integratedGradients", 256],
   ["languageModel", 256],

@@ -162,7 +162,7 @@ const cards: InstanceCards = {
 export const sampleReport: Report = {
   title: "What the model knows about countries",
   summary:
-    "A decoder of 4.2 million parameters was trained on claims about countries, then asked 40 claims in words it had not seen. This page shows which training claims and which neurons its answers are owed to, and how faithful each attribution is.",
+    "A decoder of 4.2 million parameters was trained on claims about countries, then asked 40 claims in words it had not seen. This page shows which training claims and which neurons its answers come from, and how faithful each attribution is.",
   facts: [
     { name: "Model", value: "decoder, 4 layers, 4.2 million parameters, float32" },
     { name: "Model fingerprint", value: "9f2c4b7a1d3e" },

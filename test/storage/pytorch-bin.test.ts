@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { ListedTensor } from "../../lib/storage/listing";
 import { readPytorchBin } from "../../lib/storage/pytorch-bin";
+import { longestHold, shortestHold } from "../data/event-loop";
 import { binBytes, fileOf, pickle, pickledTensor, scratch, zipBytes, type StoredFields } from "./bytes";
 import { refusal } from "./refusal";
 
@@ -50,6 +52,26 @@ describe("pytorch_model.bin", () => {
     ]);
   });
 
+  test("with 20,000 tensors, or 900,000 names, does not hold the event loop", async () => {
+    const entry = (i: number) => [Buffer.from("("), pickle.text(`layer.${i}`), pickledTensor(), Buffer.from("u")];
+    const tensors = Buffer.concat([Buffer.from("}"), ...Array.from({ length: 20_000 }, (_, i) => entry(i)).flat()]);
+    const many = fileOf(directory, binBytes(tensors));
+    let listed: readonly unknown[] = [];
+    const held = await shortestHold(async () => {
+      listed = await readPytorchBin(many);
+    });
+    expect(listed).toHaveLength(20_000);
+    expect(held).toBeLessThan(longestHold);
+
+    const name = (i: number) => `\x8c\x06${String(i).padStart(6, "0")}Ns`;
+    const names = Buffer.from(`}${Array.from({ length: 900_000 }, (_, i) => name(i)).join("")}`, "latin1");
+    const hostile = fileOf(directory, binBytes(names));
+    const refused = await shortestHold(() =>
+      expect(readPytorchBin(hostile)).rejects.toMatchObject(refusal("unsupported", /more than 65536 entries/)),
+    );
+    expect(refused).toBeLessThan(longestHold);
+  });
+
   test.each([2, 3, 4, 5])("may be written in pickle's protocol %i", async (protocol) => {
     const path = join(__dirname, `../golden/pickle-protocols/${protocol}.bin`);
     const tensors = await readPytorchBin(path);
@@ -61,6 +83,28 @@ describe("pytorch_model.bin", () => {
     const { offset, bytes } = tensors[0];
     const data = readFileSync(path).subarray(offset, offset + bytes);
     expect([0, 1, 2, 3, 4, 5].map((i) => data.readFloatLE(4 * i))).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test.each(["mixed", "legacy-2", "legacy-4"])("may share, expand and turn what is stored: %s", async (name) => {
+    const path = join(__dirname, `../golden/pickle-protocols/${name}.bin`);
+    const tensors = await readPytorchBin(path);
+    expect(tensors.map(({ name, dtype, shape }) => [name, dtype, shape])).toEqual([
+      ["table", "F32", [3, 4]],
+      ["rows", "F32", [2, 3]],
+      ["expanded", "BOOL with strides [0, 0]", [5, 7]],
+      ["turned", "F32 with strides [1, 4]", [4, 3]],
+      ["positions", "I64", [1, 5]],
+      ["count", "I32", []],
+      ["empty", "F32", [0, 3]],
+    ]);
+    const file = readFileSync(path);
+    const numbers = ({ offset, bytes }: ListedTensor) =>
+      Array.from({ length: bytes / 4 }, (_, i) => file.readFloatLE(offset + 4 * i));
+    const [table, rows, , , positions, count, empty] = tensors;
+    expect(numbers(table)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    expect(numbers(rows)).toEqual([4, 5, 6, 7, 8, 9]);
+    expect([0, 8, 16, 24, 32].map((at) => file.readUInt8(positions.offset + at))).toEqual([0, 1, 2, 3, 4]);
+    expect([file.readInt32LE(count.offset), empty.bytes]).toEqual([7, 0]);
   });
 
   test.each([
@@ -100,7 +144,13 @@ describe("pytorch_model.bin", () => {
       /text of 131072/,
     ],
     ["nests without end", Buffer.alloc(2_000, "("), /nested deeper/],
-    ["makes objects without end", Buffer.alloc(1_100_000, "}"), /more than 1000000 objects/],
+    ["makes objects without end", Buffer.from("}0".repeat(1_100_000)), /more than 1000000 objects/],
+    ["puts values together without end", Buffer.alloc(100_000, "}"), /more than 65536 values together/],
+    [
+      "keeps values without end",
+      Buffer.concat([Buffer.from("}"), Buffer.alloc(600_000, 0x94)]),
+      /keeps more than 524288/,
+    ],
     [
       "has a name that is no text",
       Buffer.concat([Buffer.from("}("), pickle.number(1), pickledTensor(), Buffer.from("u")]),
@@ -143,8 +193,13 @@ describe("pytorch_model.bin", () => {
     ["has fewer strides than sizes", { strides: [1] }, "corrupt", /rebuilds a tensor/],
     ["names a storage that is not there", { key: "9" }, "corrupt", /no storage for "a"/],
     ["names a storage outside the archive", { key: "../../etc/passwd" }, "corrupt", /no storage for "a"/],
-    ["is transposed", { shape: [3, 2], strides: [1, 3] }, "unsupported", /strides \[1, 3\]/],
-    ["repeats its rows", { shape: [2, 3], strides: [0, 1] }, "unsupported", /strides \[0, 1\]/],
+    ["goes beyond its storage by its strides", { shape: [3, 2], strides: [3, 1] }, "corrupt", /beyond its storage/],
+    [
+      "has nine dimensions",
+      { shape: Array<number>(9).fill(1), strides: Array<number>(9).fill(1) },
+      "unsupported",
+      /9 dimensions/,
+    ],
   ])("is refused when a tensor %s", async (_name, fields, code, words) => {
     await expect(readTensor(fields)).rejects.toMatchObject(refusal(code, words));
   });
@@ -152,7 +207,14 @@ describe("pytorch_model.bin", () => {
   test.each<[string, Buffer, "corrupt" | "unsupported", RegExp]>([
     ["is empty", Buffer.alloc(0), "corrupt", /no archive/],
     ["is text", Buffer.from("weights"), "corrupt", /no archive/],
-    ["is in the old format", Buffer.from([0x80, 2, 0x8a, 10]), "unsupported", /before 1\.6/],
+    ["is cut in the format of before 1.6", Buffer.from([0x80, 2, 0x8a, 10]), "corrupt", /too early/],
+    ["is another pickle", Buffer.from([0x80, 2, 0x4b, 1, 0x2e]), "corrupt", /does not begin as torch\.save/],
+    [
+      "is in the format of before 0.2",
+      Buffer.concat([Buffer.alloc(257), Buffer.from("ustar"), Buffer.alloc(250)]),
+      "unsupported",
+      /before 0\.2/,
+    ],
     ["has no directory", Buffer.concat([Buffer.from("PK\x03\x04"), Buffer.alloc(100)]), "corrupt", /no directory/],
     [
       "has no pickle",

@@ -1,14 +1,16 @@
-// `attribution explain MODEL TEXT`: where one prediction, or a file of them, comes from: training instances, neurons and heads.
+// `attribution explain MODEL TEXT`: where one prediction, or a file of them, comes from: training instances, neurons, heads and input
+// tokens.
 import { type Command, Option } from "commander";
 import type { Dataset, Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
-import type { InstanceCard, InstanceEntry, Report } from "../../../types/report";
 import type { TopInstances } from "../../../types/store";
 import { openGradientStore } from "../../instance/gradient-store";
 import { queryFeatures, storeSimilarity } from "../../instance/store/scores";
 import { capture } from "../../model/capture";
+import { inputTokens } from "../../neuron/input-tokens";
 import { unitTokens } from "../../neuron/unit-tokens";
 import { writeReport } from "../../report/render";
+import { toCsv } from "../../results/export/to-csv";
 import { top } from "../../results/top";
 import {
   instanceMethod,
@@ -20,32 +22,33 @@ import {
 } from "../../study/methods";
 import { type Context, requireReadable, requireWritable } from "../context";
 import { examplesText } from "../examples-text";
-import { addFlags, numberOf, optionsFor, type Values } from "../flags";
+import { type Explanation, type ExplainedUnit, recordsOf, reportOf, showExplanation } from "../explanation";
+import { addFlags, numberOf, optionsFor, shortenHelp, type Values } from "../flags";
 import { addDataFlags, addModelFlags, encoded, openData, openModel, openPrompts } from "../inputs";
-import { unitName } from "./neurons";
 
-/** What one prompt's prediction comes from. */
-interface Explanation {
-  readonly prompt: string;
-  readonly prediction: string;
-  readonly probability: number;
-  /** Empty without data or a store. */
-  readonly instances: readonly { readonly id: string; readonly score: number; readonly text?: string }[];
-  readonly units: Readonly<Record<"neurons" | "heads", readonly ExplainedUnit[]>>;
-}
+const inputMethods = ["integratedGradients", "gradientTimesInput", "none"] as const;
 
-interface ExplainedUnit {
-  readonly layer: number;
-  readonly unit: number;
-  readonly score: number;
-  /** What the unit writes, best first; empty where the model is no language model. */
-  readonly tokens: readonly string[];
-}
+/** What --help shows; the options of the methods are behind --help-all. */
+const usual = [
+  "--data",
+  "--store",
+  "--method",
+  "--neuron-method",
+  "--input-tokens",
+  "--top",
+  "--html",
+  "--csv",
+  "--json",
+  "--field",
+  "--template",
+  "--revision",
+  "--dtype",
+];
 
 export function explainCommand(program: Command, context: () => Context): void {
   const command = program
     .command("explain")
-    .description("where a prediction comes from: training instances, neurons and heads")
+    .description("where a prediction comes from: training instances, neurons, heads and input tokens")
     .argument("<model>", "a folder, a GGUF file or a hub id")
     .argument("<text>", "a prompt, fields as JSON, or a file of prompts (.jsonl, .txt)")
     .option("--data <file>", "training rows that the prediction may come from")
@@ -60,15 +63,21 @@ export function explainCommand(program: Command, context: () => Context): void {
         .choices(neuronMethodNames)
         .default("integratedGradients"),
     )
+    .addOption(
+      new Option("--input-tokens <name>", "how the prompt's tokens are scored")
+        .choices(inputMethods)
+        .default("integratedGradients"),
+    )
     .option("--top <n>", "entries of each list", numberOf, 5)
     .option("--html <file>", "write a page, too")
+    .option("--csv <file>", "write all lists as a table, too")
     .option("--json", "everything as JSON")
     .addHelpText(
       "after",
       examplesText(
         [
           'attribution explain models/my-model "The capital of France is"',
-          "its neurons and heads, and what they write",
+          "its neurons and heads, what they write, and the words of the prompt that count",
         ],
         [
           'attribution explain models/claims "Paris lies in Spain." --data claims.jsonl --html why.html',
@@ -77,12 +86,16 @@ export function explainCommand(program: Command, context: () => Context): void {
       ),
     );
   addFlags(addDataFlags(addModelFlags(command)), [...instanceMethodNames, ...neuronMethodNames], ["site"]);
+  shortenHelp(command, usual);
   command.action((model: string, text: string, values: Values) => run(context(), model, text, values));
 }
 
 async function run(context: Context, source: string, text: string, values: Values): Promise<void> {
-  const [data, directory, html] = [values["data"], values["store"], values["html"]] as (string | undefined)[];
+  const [data, directory, html, csv] = ["data", "store", "html", "csv"].map(
+    (name) => values[name] as string | undefined,
+  );
   const page = html === undefined ? undefined : await requireWritable(html, "file");
+  const table = csv === undefined ? undefined : await requireWritable(csv, "file");
   if (directory !== undefined) await requireReadable(directory, "The store");
   const dataset = data === undefined ? undefined : await openData(context, data, values);
   using model = await openModel(context, source, values);
@@ -92,23 +105,46 @@ async function run(context: Context, source: string, text: string, values: Value
     neurons: await unitsOf(context, model, prompts.instances, "neurons", values),
     heads: await unitsOf(context, model, prompts.instances, "heads", values),
   };
+  const inputs = await inputsOf(context, model, prompts.instances, values);
   const explanations = prompts.instances.texts.map((prompt, row): Explanation => ({
     prompt,
     prediction: prompts.predictions[row],
     probability: prompts.probabilities[row],
     instances: found.lists[row] ?? [],
     units: { neurons: units.neurons.lists[row], heads: units.heads.lists[row] },
+    inputTokens: inputs.lists[row] ?? [],
   }));
-  if (page !== undefined) await writeReport(page, reportOf(source, explanations, found.unit, units.neurons.unit));
+  const wording = { instances: found.unit, neurons: units.neurons.unit, inputTokens: inputs.unit };
+  if (table !== undefined) await toCsv(explanations.flatMap(recordsOf), table, { signal: context.signal });
+  if (page !== undefined) await writeReport(page, reportOf(source, explanations, wording));
   if (values["json"] === true)
     return context.terminal.json({
       model: source,
       instanceUnit: found.unit,
       neuronUnit: units.neurons.unit,
+      inputTokenUnit: inputs.unit,
       prompts: explanations,
     });
-  explanations.forEach((each) => show(context, each, found.unit, units.neurons.unit));
+  explanations.forEach((each) => showExplanation(context, each, wording));
   if (page !== undefined) context.terminal.say(`Page: ${page}`);
+  if (table !== undefined) context.terminal.say(`Table: ${table}`);
+}
+
+/** The score of each token of each prompt. */
+async function inputsOf(
+  context: Context,
+  model: Model,
+  prompts: Instances,
+  values: Values,
+): Promise<Found<Explanation["inputTokens"][number]>> {
+  const method = values["inputTokens"] as (typeof inputMethods)[number];
+  if (method === "none") return { unit: "", lists: [] };
+  const { scores, tokens, offsets, unit } = await context.step("Input tokens", (call) =>
+    inputTokens(model, prompts, { method, ...call }),
+  );
+  const texts = await model.tokenizer.tokenTexts(tokens);
+  const all = texts.map((text, at) => ({ text, score: scores[at] }));
+  return { unit, lists: prompts.ids.map((_, row) => all.slice(offsets[row], offsets[row + 1])) };
 }
 
 interface Found<T> {
@@ -212,78 +248,4 @@ async function writtenTokens(
     result.push(await Promise.all(written.map(({ tokens }) => model.tokenizer.tokenTexts(tokens.map(({ id }) => id)))));
   }
   return result;
-}
-
-function show(
-  { terminal }: Context,
-  { prompt, prediction, probability, instances, units }: Explanation,
-  unit: string,
-  neuronUnit: string,
-): void {
-  terminal.heading(`\n${prompt} → ${prediction} (${(100 * probability).toFixed(1)} %)`);
-  if (instances.length > 0)
-    terminal.table({
-      caption: "Training instances",
-      columns: [{ label: "Score" }, { label: "Id" }, { label: "Text" }],
-      rows: instances.map(({ score, id, text = "" }) => [score, id, text]),
-      notes: [`Score: ${unit}.`],
-    });
-  for (const site of ["neurons", "heads"] as const)
-    terminal.table({
-      caption: site === "neurons" ? "Neurons" : "Attention heads",
-      columns: [
-        { label: "Score" },
-        { label: "Unit" },
-        ...(units[site].some(({ tokens }) => tokens.length > 0) ? [{ label: "Writes" }] : []),
-      ],
-      rows: units[site].map((each) => [
-        each.score,
-        unitName({ site, units: 0 }, each.layer, each.unit),
-        each.tokens.map((token) => token.trim()).join(" · "),
-      ]),
-      notes: [`Score: ${neuronUnit}.${explainedShare(units[site], probability)}`],
-    });
-}
-
-/** A saturated prediction must not look explained: what the listed units add up to, beside the probability. */
-function explainedShare(units: readonly ExplainedUnit[], probability: number): string {
-  const sum = units.reduce((total, { score }) => total + score, 0);
-  return ` These ${units.length} add up to ${sum.toPrecision(2)}; the probability is ${probability.toPrecision(3)}.`;
-}
-
-function reportOf(source: string, explanations: readonly Explanation[], unit: string, neuronUnit: string): Report {
-  return {
-    title: `Where predictions of ${source} come from`,
-    summary: `${explanations.length} ${explanations.length === 1 ? "prediction" : "predictions"} with the training instances, neurons and heads that each comes from.`,
-    facts: [{ name: "Model", value: source }],
-    sections: [
-      {
-        title: "Predictions",
-        explanation: "Each list is sorted by score, best first. A positive score supports the prediction.",
-        blocks: [{ kind: "instances", cards: explanations.map((each, at) => cardOf(each, at, unit, neuronUnit)) }],
-      },
-    ],
-  };
-}
-
-function cardOf(
-  { prompt, prediction, probability, instances, units }: Explanation,
-  at: number,
-  unit: string,
-  neuronUnit: string,
-): InstanceCard {
-  const entries = instances.map(({ id, score, text }): InstanceEntry => ({ id, score, text: text ?? id }));
-  return {
-    id: `prompt ${at + 1}`,
-    text: prompt,
-    prediction: { label: prediction, probability },
-    instances: entries.length === 0 ? [] : [{ method: "Training instances", unit, entries }],
-    neurons: [
-      { method: "Neurons", unit: neuronUnit, entries: units.neurons },
-      { method: "Attention heads", unit: neuronUnit, entries: units.heads },
-    ].map((list) => ({
-      ...list,
-      entries: list.entries.map(({ layer, unit: index, score }) => ({ layer, unit: index, score })),
-    })),
-  };
 }

@@ -2,7 +2,7 @@
 import { freemem } from "node:os";
 import type { Command } from "commander";
 import type { Model } from "../../../types/model";
-import { createInstances } from "../../data/instances";
+import { createInstances, noTarget } from "../../data/instances";
 import { estimateNeuronMemory } from "../../neuron/memory";
 import { formatNumber } from "../../report/format";
 import type { Context } from "../context";
@@ -53,7 +53,7 @@ async function run(context: Context, source: string, values: Values): Promise<vo
 }
 
 function factsOf(model: Model): (readonly [string, string])[] {
-  const { family, layers, hidden, heads, keyValueHeads, intermediate, gated, positions, vocabulary, head } =
+  const { family, layers, hidden, heads, keyValueHeads, intermediate, gated, positions, vocabulary, head, mixture } =
     model.architecture;
   return [
     ["Family", family],
@@ -61,6 +61,9 @@ function factsOf(model: Model): (readonly [string, string])[] {
     ["Layers", `${layers} of ${hidden} features`],
     ["Heads", `${layers} × ${heads}${keyValueHeads === heads ? "" : ` (${keyValueHeads} key-value heads)`}`],
     ["Neurons", `${layers} × ${intermediate}${gated ? ", gated" : ""}`],
+    ...(mixture === undefined
+      ? []
+      : [["Experts", `${mixture.experts} of ${mixture.width} neurons, ${mixture.chosen} for each token`] as const]),
     ["Positions", positions > 0 ? String(positions) : "any number"],
     ["Head", head.kind === "classification" ? `classification: ${model.labels.join(", ")}` : head.kind],
     ["Computes in", model.dtype],
@@ -79,7 +82,8 @@ function memoryOf(model: Model): (readonly [string, number])[] {
   const weights = model.parameters * bytes;
   const { kind } = model.architecture.head;
   const row = new Int32Array(longest(model));
-  const instances = createInstances({ kind, rows: [row], labels: [0], ...(kind === "choice" ? { groups: [1] } : {}) });
+  const known = kind === "maskedLM" ? { targets: [row.slice().fill(noTarget, 1)] } : { labels: [0] };
+  const instances = createInstances({ kind, rows: [row], ...known, ...(kind === "choice" ? { groups: [1] } : {}) });
   const neurons = (work: "scores" | "changes" | "forwards") => estimateNeuronMemory(model, instances, { work }).least;
   return [
     ["Weights", weights],

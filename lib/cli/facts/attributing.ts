@@ -1,4 +1,4 @@
-// Which units each fact is owed to: integrated gradients of neurons and heads over all layers, for every phrasing that refines;
+// Which units carry each fact: integrated gradients of neurons and heads over all layers, for every phrasing that refines;
 // the units that the phrasings of a fact share (refined); and those of them that other facts do not rest on (specific).
 import { integratedGradients } from "../../neuron/integrated-gradients";
 import { refineNeurons } from "../../neuron/refine";

@@ -11,6 +11,7 @@ import { attribute } from "./attributing";
 import { changeFacts } from "./changing";
 import { drawCurves } from "./curves";
 import type { FactsFindings, FactsSize } from "./findings";
+import { testKnowing } from "./knowing";
 import { countryQuiz } from "./questions";
 import { reportOf, sectionsOf } from "./report";
 import { sayWithout } from "./saying";
@@ -79,9 +80,10 @@ async function findAll(
   const { facts } = kept;
   const attributed = await attribute(session, model, answers, kept, size.nodes, size.refining);
   const changed = await changeFacts(session, model, answers, kept, attributed, size.controls);
+  const known = await testKnowing(session, model, quiz, answers, facts, attributed, size.controls);
   const said = await sayWithout(session, model, answers, facts, attributed, size.tokens);
   const curves = await drawCurves(session, model, answers, facts, attributed, size.curves);
   const vocabulary = await readUnits(session, model, answers, facts, attributed, size.controls);
   const shared = sharedUnits(model.architecture, facts, attributed, size.top, session.seed);
-  return { ...given, answers, kept, attributed, changed, said, curves, shared, vocabulary };
+  return { ...given, answers, kept, attributed, changed, known, said, curves, shared, vocabulary };
 }

@@ -4,6 +4,7 @@ import type { Answers, KeptFacts, Keeping } from "./asking";
 import type { Attributed, Refining } from "./attributing";
 import type { Changed } from "./changing";
 import type { Curves, CurveSizes } from "./curves";
+import type { Known } from "./knowing";
 import type { Quiz } from "./questions";
 import type { Said } from "./saying";
 import type { Shared } from "./sharing";
@@ -33,6 +34,7 @@ export interface FactsFindings {
   readonly kept: KeptFacts;
   readonly attributed: Attributed;
   readonly changed: readonly Changed[];
+  readonly known: readonly Known[];
   readonly said: readonly Said[];
   readonly curves: Curves;
   readonly shared: readonly Shared[];

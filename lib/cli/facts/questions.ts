@@ -1,6 +1,6 @@
 // What is asked: capitals and languages of countries from the npm package world-countries, each in several phrasings. The answer
 // is what must come next.
-import { nameOf, readCountries } from "../../study/claims/countries";
+import { type Country, nameOf, readCountries } from "../../study/claims/countries";
 
 export interface Fact {
   /** E.g. "capital of France". */
@@ -9,12 +9,16 @@ export interface Fact {
   /** Index into the relations. */
   readonly relation: number;
   readonly answer: string;
+  /** Another name of the subject. */
+  readonly synonym?: string;
 }
 
 export interface Relation {
   readonly name: string;
   /** {s} is the subject; the answer follows after a space. */
   readonly phrasings: readonly string[];
+  /** The fact from its answer {o}, where it is one to one; the subject follows. */
+  readonly reversed?: string;
 }
 
 export interface Quiz {
@@ -36,6 +40,7 @@ const relations: readonly Relation[] = [
       "{s}, whose capital is",
       "{s}'s capital city is",
     ],
+    reversed: "{o} is the capital city of the country",
   },
   {
     name: "language",
@@ -64,7 +69,7 @@ export async function countryQuiz(countries: number): Promise<Quiz> {
       const values = name === "capital" ? country.capital : Object.values(country.languages);
       return values.length !== 1 || subject.includes(values[0]) || values[0].includes(country.name.common)
         ? []
-        : [{ id: `${name} of ${subject}`, subject, relation, answer: values[0] }];
+        : [{ id: `${name} of ${subject}`, subject, relation, answer: values[0], ...synonymOf(country) }];
     }),
   );
   return {
@@ -73,6 +78,11 @@ export async function countryQuiz(countries: number): Promise<Quiz> {
     facts,
     start: smolLM2Start,
   };
+}
+
+/** The official name, where it is another one. */
+function synonymOf({ name }: Country): Pick<Fact, "synonym"> {
+  return name.official === name.common ? {} : { synonym: `the ${name.official}` };
 }
 
 /** A fact's question in one phrasing, without the start token. */

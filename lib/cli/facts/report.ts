@@ -8,6 +8,7 @@ import { knownFacts } from "./asking";
 import { completeness, type UnitKind } from "./attributing";
 import type { Changed } from "./changing";
 import type { FactsFindings } from "./findings";
+import { knownSection } from "./known-section";
 import { changeSection, curveSections, saidSection } from "./tests-sections";
 import { layersSection, refinedSection, sharedSection, vocabularySection } from "./units-sections";
 
@@ -16,6 +17,7 @@ export async function sectionsOf(findings: FactsFindings): Promise<ReportSection
     askedSection(findings),
     refinedSection(findings),
     changeSection(findings),
+    ...knownSection(findings),
     ...saidSection(findings),
     ...curveSections(findings),
     sharedSection(findings),

@@ -32,7 +32,7 @@ export function refinedSection({
   const percent = (share: number) => `${Number((100 * share).toFixed(1))} %`;
   const { fractionOfMaximum, share, most, specificFraction, negativeFraction } = refining;
   return {
-    title: "Which units is each fact owed to?",
+    title: "Which units carry each fact?",
     explanation: `Integrated gradients score all ${architecture.layers} layers' neurons and heads in every phrasing; a unit is refined where its score is above ${percent(fractionOfMaximum)} of the highest in more than ${percent(share)} of the phrasings (at most ${most} units). Specific units are chosen above ${percent(specificFraction)}, but for those above ${percent(negativeFraction)} in a fact with another answer. Two phrasings of each fact are kept out.`,
     blocks: [
       {

@@ -14,7 +14,7 @@ export interface AddedToken {
   readonly [flag: string]: unknown;
 }
 export const roles = ["bos", "eos", "pad", "unk"] as const;
-export type Role = (typeof roles)[number];
+export type Role = (typeof roles)[number] | "mask";
 
 /** A tokenizer.json and tokenizer_config.json, complete: every special token has its id. */
 export interface Definition {
@@ -35,6 +35,7 @@ const fileNames = [
   "special_tokens_map.json",
   "added_tokens.json",
   "config.json",
+  "chat_template.jinja",
 ] as const;
 type FileName = (typeof fileNames)[number];
 type Found = Partial<Record<FileName, string>>;
@@ -48,7 +49,12 @@ export function readDefinition(source: TokenizerFiles): Definition {
   const json = pieces ? fromPieces(found["vocab.json"]!, found["merges.txt"]!) : readJson(found["tokenizer.json"]!);
   const map = found["special_tokens_map.json"] === undefined ? {} : readJson(found["special_tokens_map.json"]);
   const config = found["tokenizer_config.json"] === undefined ? {} : readJson(found["tokenizer_config.json"]);
-  const named = { ...map, ...Object.fromEntries(Object.entries(config).filter(([, value]) => value !== null)) };
+  const chat = found["chat_template.jinja"];
+  const named = {
+    ...map,
+    ...Object.fromEntries(Object.entries(config).filter(([, value]) => value !== null)),
+    ...(chat === undefined ? {} : { chat_template: readRegularFile(chat, mostBytes) }),
+  };
   const more = found["added_tokens.json"] === undefined ? {} : readJson(found["added_tokens.json"]);
   const model = found["config.json"] === undefined ? {} : readJson(found["config.json"]);
   const used = fileNames.filter(
@@ -250,7 +256,7 @@ function namedTokens(config: Json): unknown[] {
 
 function specialIds(config: Json, model: Json, ids: ReadonlyMap<string, number>, size: number): Definition["special"] {
   const special: Partial<Record<Role, number>> = {};
-  for (const role of roles) {
+  for (const role of [...roles, "mask"] as const) {
     const content = contentOf(config[`${role}_token`]);
     const id = content === undefined ? modelId(model, role) : ids.get(content);
     if (id !== undefined && id < size) special[role] = id;

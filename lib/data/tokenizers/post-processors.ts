@@ -1,10 +1,13 @@
 // Post-processors: the tokens that a tokenizer's own files put before and behind a text.
+import type { PairTemplate } from "../../../types/data";
 import { contentOf, type Definition } from "./definition";
 import { isObject, type Json, listAt, misshapen, typeOf, unsupported } from "./pieces";
 
 export interface Surround {
   readonly start: readonly number[];
   readonly end: readonly number[];
+  /** Of a pair of texts, where the post-processor says it. */
+  readonly pair?: PairTemplate;
 }
 
 /**
@@ -37,25 +40,30 @@ export function surroundOf(part: unknown): Surround {
 const makers: Readonly<Record<string, (json: Json) => Surround>> = {
   ByteLevel: () => nothing,
   TemplateProcessing: template,
-  BertProcessing: classified,
-  RobertaProcessing: classified,
-  Sequence: (json) =>
-    listAt(json, "processors", "post-processor Sequence")
-      .map(surroundOf)
-      .reduce(
-        (inner, outer) => ({ start: [...outer.start, ...inner.start], end: [...inner.end, ...outer.end] }),
-        nothing,
-      ),
+  BertProcessing: (json) => classified(json, 1, 1),
+  RobertaProcessing: (json) => classified(json, 2, 0),
+  Sequence: (json) => {
+    const all = listAt(json, "processors", "post-processor Sequence").map(surroundOf);
+    const joined = all.reduce(
+      (inner, outer) => ({ start: [...outer.start, ...inner.start], end: [...inner.end, ...outer.end] }),
+      nothing,
+    );
+    const pairs = all.filter(({ pair }) => pair !== undefined);
+    return pairs.length === 1 ? { ...joined, pair: pairs[0].pair } : joined;
+  },
 };
 
-/** `cls` and `sep` are pairs of token and id. */
-function classified(json: Json): Surround {
+/** `cls` and `sep` are pairs of token and id; between two texts stand so many separators, and the second one has a type. */
+function classified(json: Json, separators: number, second: number): Surround {
   const idOf = (key: string): number => {
     const pair = json[key];
     if (Array.isArray(pair) && typeof pair[1] === "number") return pair[1];
     throw misshapen(`post-processor has no pair "${key}" of token and id`);
   };
-  return { start: [idOf("cls")], end: [idOf("sep")] };
+  const [start, end] = [[idOf("cls")], [idOf("sep")]];
+  const middle = new Array<number>(separators).fill(end[0]);
+  const types = { start: 0, first: 0, middle: 0, second, end: second };
+  return { start, end, pair: { start, middle, end, types } };
 }
 
 function template(json: Json): Surround {
@@ -68,7 +76,31 @@ function template(json: Json): Surround {
     else texts++;
   }
   if (texts !== 1) throw unsupported(`a post-processor TemplateProcessing that holds the text ${texts} times`);
-  return { start, end };
+  const pair = pairOf(json, special);
+  return { start, end, ...(pair !== undefined && { pair }) };
+}
+
+/** The pair of the template, where each text stands in it once, the first one first, and each part has one type. */
+function pairOf(json: Json, special: Json): PairTemplate | undefined {
+  if (!Array.isArray(json["pair"])) return undefined;
+  const parts = [0, 1, 2].map(() => ({ ids: [] as number[], types: new Set<number>() }));
+  const texts: { readonly id: unknown; readonly type: number }[] = [];
+  for (const piece of json["pair"] as unknown[]) {
+    const [kind, content] = isObject(piece) ? (Object.entries(piece)[0] ?? []) : [];
+    const { id, type_id: type } = isObject(content) ? content : {};
+    if (typeof type !== "number") return undefined;
+    if (kind === "Sequence") texts.push({ id, type });
+    else if (kind === "SpecialToken" && typeof id === "string" && texts.length < 3) {
+      parts[texts.length].ids.push(...idsOf(special, id));
+      parts[texts.length].types.add(type);
+    } else return undefined;
+  }
+  if (texts.length !== 2 || texts[0].id !== "A" || texts[1].id !== "B") return undefined;
+  if (parts.some(({ types }) => types.size > 1)) return undefined;
+  const [start, middle, end] = parts.map(({ ids }) => ids);
+  const [before, between, after] = parts.map(({ types }) => [...types][0] ?? 0);
+  const types = { start: before, first: texts[0].type, middle: between, second: texts[1].type, end: after };
+  return { start, middle, end, types };
 }
 
 function idsOf(special: Json, token: string): readonly number[] {

@@ -5,11 +5,13 @@ import { readFileSync } from "node:fs";
 import type { Worker } from "node:worker_threads";
 import { AttributionError } from "../../errors";
 import { startWorker } from "../start-worker";
+import type { ChatRequest } from "./chat";
 import type { Reply, Request } from "./worker";
 
 interface Waiting {
   /** Seconds of processor time that it may take. */
   readonly seconds: number;
+  readonly isChat: boolean;
   /** The thread's processor time when it was first seen at work. */
   since?: number;
   resolve(result: unknown): void;
@@ -38,7 +40,7 @@ export function ask<T>(thread: TokenizerThread, message: Request): Promise<T> {
   if (thread.ended !== undefined) return Promise.reject(thread.ended);
   return new Promise<T>((resolve, reject) => {
     const request = nextRequest++;
-    thread.waiting.set(request, { seconds: secondsFor(message), resolve: resolve, reject });
+    thread.waiting.set(request, { seconds: secondsFor(message), isChat: message.kind === "chat", resolve, reject });
     if (thread.waiting.size === 1) {
       thread.worker.ref();
       watch(thread);
@@ -49,8 +51,15 @@ export function ask<T>(thread: TokenizerThread, message: Request): Promise<T> {
 
 /** A generous bound for what was sent: honest tokenizers take a hundredth of it. */
 function secondsFor(message: Request): number {
+  if (message.kind === "chat") return secondsForChats(message);
   if (message.kind !== "encode") return 30;
   return 5 + message.texts.reduce((sum, text) => sum + text.length, 0) / 20_000;
+}
+
+/** Beginnings of a conversation are written and encoded for each of its turns. */
+function secondsForChats({ conversations }: ChatRequest): number {
+  const work = conversations.map((turns) => turns.length * turns.reduce((sum, { content }) => sum + content.length, 0));
+  return 3 + work.reduce((sum, characters) => sum + characters, 0) / 5000;
 }
 
 /** Ends the thread when the oldest request has taken too much; the worker answers in order. */
@@ -60,7 +69,7 @@ function watch(thread: TokenizerThread): void {
     if (oldest === undefined) return unwatch(thread);
     const used = secondsUsed(thread);
     oldest.since ??= used;
-    if (used - oldest.since > oldest.seconds) end(thread, tooSlow(oldest.seconds));
+    if (used - oldest.since > oldest.seconds) end(thread, tooSlow(oldest));
   }, 500).unref();
 }
 
@@ -69,9 +78,11 @@ function unwatch(thread: TokenizerThread): void {
   delete thread.timer;
 }
 
-function tooSlow(seconds: number): AttributionError {
-  const why = `The tokenizer took more than ${Math.round(seconds)} s and was stopped: a regular expression or replacement of it does not end`;
-  return new AttributionError("unsupported", `${why}. Open it again for other texts, or use another tokenizer`);
+function tooSlow({ seconds, isChat }: Waiting): AttributionError {
+  const what = isChat ? "its chat template" : "a regular expression or replacement of it";
+  const why = `The tokenizer took more than ${Math.round(seconds)} s and was stopped: ${what} does not end`;
+  const advice = isChat ? 'give another "chatTemplate"' : "use another tokenizer";
+  return new AttributionError("unsupported", `${why}. Open it again for other texts, or ${advice}`);
 }
 
 /** The thread's processor time: on a busy machine, an honest tokenizer waits long. Until it is known, none. */

@@ -1,10 +1,12 @@
 // The thread that holds the vocabularies: reading, parsing and encoding happen here, so that none of it holds the caller's
 // event loop. Answers each request of thread.ts with a result, or with an error's code and message.
+import type { PairTemplate } from "../../../types/data";
 import { mkdirSync, readlinkSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort } from "node:worker_threads";
 import { AttributionError } from "../../errors";
 import { unwritable } from "../../storage/files";
+import { type ChatRequest, chatsOf } from "./chat";
 import { type Pipeline, pipelineOf } from "./pipeline";
 import { addedAround } from "./post-processors";
 import {
@@ -24,6 +26,7 @@ export type Request =
   | { readonly kind: "pad"; readonly handle: number; readonly token: string }
   | { readonly kind: "encode"; readonly handle: number; readonly texts: readonly string[] }
   | { readonly kind: "decode" | "tokenTexts"; readonly handle: number; readonly ids: Int32Array }
+  | ({ readonly kind: "chat"; readonly handle: number } & ChatRequest)
   | { readonly kind: "save"; readonly handle: number; readonly directory: string }
   | { readonly kind: "close"; readonly handle: number };
 
@@ -33,6 +36,7 @@ export interface Opened {
   readonly special: Definition["special"];
   readonly start: readonly number[];
   readonly end: readonly number[];
+  readonly pair?: PairTemplate;
   readonly files: readonly string[];
 }
 export interface Encoded {
@@ -94,6 +98,8 @@ function answer(request: Request): unknown {
       return holder(request.handle).exact.decode(Array.from(request.ids));
     case "tokenTexts":
       return Array.from(request.ids, (id) => holder(request.handle).exact.tokenText(id));
+    case "chat":
+      return chatsOf(holder(request.handle).definition, holder(request.handle).exact, request);
     case "save":
       return save(holder(request.handle).definition, request.directory);
     case "close":

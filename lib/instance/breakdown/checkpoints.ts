@@ -36,17 +36,17 @@ export async function checkpointParts(
       );
   }
   const weights = made.options["learningRates"] as readonly number[] | undefined; // TRAK's is a mean
-  const at = (stores: Stores | Instances | undefined, place: number) =>
-    (Array.isArray(stores) ? (stores as Stores)[place] : stores) as GradientStore | Instances | undefined;
+  const at = (stores: Stores | Instances | undefined, index: number) =>
+    (Array.isArray(stores) ? (stores as Stores)[index] : stores) as GradientStore | Instances | undefined;
   const doubts = new Float64Array(pairs.queries.length);
   let modules: readonly string[] = [];
-  const { scores } = await sumOverCheckpoints(checkpoints, given, async ({ model, directory, call }, place) => {
-    if (model.hash !== hashes[place] || hashes.length !== checkpoints.length)
+  const { scores } = await sumOverCheckpoints(checkpoints, given, async ({ model, directory, call }, index) => {
+    if (model.hash !== hashes[index] || hashes.length !== checkpoints.length)
       throw new AttributionError(
         "mismatch",
         `The attribution "${made.method}" is of other checkpoints: give those it was made with, in their order`,
       );
-    const [own, store] = [at(train, place)!, at(given.store, place) as GradientStore | undefined];
+    const [own, store] = [at(train, index)!, at(given.store, index) as GradientStore | undefined];
     const basis = [own, store].find(isStore)?.settings.basis; // principal directions are each checkpoint's own
     const options = { ...made.options, ...(basis === undefined ? {} : { basis }) };
     const parts = await partsOf({
@@ -55,10 +55,10 @@ export async function checkpointParts(
       directory,
       train: own,
       given: { ...given, ...call, store },
-      made: { ...made, method: innerMethod(request), options, modelHash: hashes[place] },
+      made: { ...made, method: innerMethod(request), options, modelHash: hashes[index] },
     });
     ({ modules } = parts);
-    const weight = weights?.[place] ?? 1 / checkpoints.length;
+    const weight = weights?.[index] ?? 1 / checkpoints.length;
     if (parts.doubts === undefined) return { attribution, scores: parts.parts, weight };
     parts.doubts.forEach((doubt, pair) => {
       doubts[pair] += weight * doubt;

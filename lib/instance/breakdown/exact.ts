@@ -59,23 +59,23 @@ export async function exactParts(request: BreakdownRequest): Promise<MadeParts> 
   if (params.of !== undefined && by === "queryToken") throw ofQuantity();
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
   const sides = [
-    { instances: selectInstances(queries, q.chosen), places: q.places },
-    { instances: selectInstances(train, z.chosen), places: z.places },
+    { instances: selectInstances(queries, q.chosen), indices: q.indices },
+    { instances: selectInstances(train, z.chosen), indices: z.indices },
   ];
   const isTurned = by === "queryToken" && params.inverse !== "lissa"; // LiSSA's series is not symmetric: its query's tokens are solved for
   const [sources, targets] = isTurned ? [sides[1], sides[0]] : sides;
   const parts = by === "module" ? "modules" : by === "queryToken" && !isTurned ? "vectorTokens" : "tokens";
-  const asked = {
+  const nativeParams = {
     ...params,
-    sources: sources.places,
-    targets: targets.places,
+    sources: sources.indices,
+    targets: targets.indices,
     parts,
   } as const;
   const { signal, onProgress } = given;
   return {
     parts: await runNative(
       (control) =>
-        native().influenceParts(handleOf(model), train, sources.instances, targets.instances, asked, control),
+        native().influenceParts(handleOf(model), train, sources.instances, targets.instances, nativeParams, control),
       { signal, onProgress },
     ),
     modules: params.modules,

@@ -11,11 +11,11 @@ import { native, runNative } from "../../native";
 import { ofQuantity } from "./exact";
 import { type BreakdownRequest, distinct, isStore, type MadeParts, partCounts, scaledParts } from "./request";
 import { nativeSettings } from "../store/projection";
-import { nativeStoreOf, noDoubts, preconditionerOf, queryFeatures, requireStore, trakDoubts } from "../store/scores";
+import { doubtsFor, nativeStoreOf, noDoubts } from "../store/native-store";
+import { preconditionerOf } from "../store/preconditioners";
+import { queryFeatures, requireStore } from "../store/scores";
 import { projectionOptionNames } from "../store/options";
 import { withTemporaryStore } from "../store/source";
-
-export const featureMethods: readonly string[] = ["storeSimilarity", "projectedGaussNewton", "dataInf", "trak"];
 
 export async function featureParts(request: BreakdownRequest): Promise<MadeParts> {
   if (isStore(request.train) && request.by === "trainToken") throw withoutTokens();
@@ -81,15 +81,15 @@ export async function featureSides(
   const call = { signal: given.signal, onProgress: given.onProgress };
   const chosen = preconditionerOf({ preconditioner, similarity, damping, memory: given.memory });
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
-  const asked = selectInstances(queries, q.chosen);
+  const querySet = selectInstances(queries, q.chosen);
   const of = quantityOfChosen(made.options["of"] as Quantity | undefined, q.chosen);
-  const vectors = await queryFeatures(model, asked, store, { ...call, batchTokens: given.batchTokens, of });
+  const vectors = await queryFeatures(model, querySet, store, { ...call, batchTokens: given.batchTokens, of });
   const { features } = vectors;
   const rows = await runNative(
     (control) => native().storeRows(nativeStoreOf(store), { rows: Int32Array.from(z.chosen) }, control),
     call,
   );
-  const { rowDoubts, queryDoubts } = chosen.kind === "trak" ? await trakDoubts(store, vectors) : noDoubts;
+  const { rowDoubts, queryDoubts } = await doubtsFor(chosen.kind, store, vectors);
   const precondition = (vectors: Float32Array, doubts: Float64Array) =>
     runNative(
       (control) =>
@@ -113,7 +113,7 @@ export async function featureSides(
   const isCosine = chosen.similarity === "cosine";
   const queryVectors = !ofRows || isCosine ? await precondition(features, queryDoubts) : undefined;
   const rowVectors = ofRows || isCosine ? await precondition(rows, noDoubts.queryDoubts) : undefined;
-  return { call, isCosine, q, z, asked, features, rows, rowDoubts, queryDoubts, queryVectors, rowVectors };
+  return { call, isCosine, q, z, querySet, features, rows, rowDoubts, queryDoubts, queryVectors, rowVectors };
 }
 
 /** The quantity of some of the queries: of each its own label. */
@@ -135,7 +135,7 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
   const { model, train, by, pairs } = request;
   const ofRows = by === "queryToken";
   if (ofRows && request.made.options["of"] !== undefined) throw ofQuantity();
-  const { call, isCosine, q, z, asked, features, rows, rowDoubts, queryDoubts, queryVectors, rowVectors } =
+  const { call, isCosine, q, z, querySet, features, rows, rowDoubts, queryDoubts, queryVectors, rowVectors } =
     await featureSides(store, request, ofRows);
   const doubts = rowDoubts.length > 0 ? Float64Array.from(pairs.trains, (row) => rowDoubts[row]) : undefined;
   const scaled = (parts: Float64Array, modules: readonly string[]): MadeParts => {
@@ -145,7 +145,7 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
         parts: scaledParts(
           parts,
           counts,
-          cosineScales(store.width, [features, queryVectors!, q.places], [rows, rowVectors!, z.places]),
+          cosineScales(store.width, [features, queryVectors!, q.indices], [rows, rowVectors!, z.indices]),
         ),
         modules,
       };
@@ -155,7 +155,7 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
           ? scaledParts(
               parts,
               counts,
-              Float64Array.from(q.places, (place) => 1 / queryDoubts[place]),
+              Float64Array.from(q.indices, (index) => 1 / queryDoubts[index]),
             )
           : parts,
       modules,
@@ -165,7 +165,7 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
   const isSplitByRow = by === "module" && store.settings.projection !== "dense";
   if (isSplitByRow)
     return scaled(
-      segmentProducts(store, [queryVectors!, q.places], [rows, z.places]),
+      segmentProducts(store, [queryVectors!, q.indices], [rows, z.indices]),
       store.segments.map(({ module }) => module),
     );
   if (isStore(train) && !ofRows)
@@ -174,11 +174,11 @@ async function partsOver(store: GradientStore, request: BreakdownRequest): Promi
       `Modules share the features of a dense projection: give the training instances, and the store as the option "store"`,
     );
   const targets = ofRows
-    ? { instances: asked, places: q.places }
-    : { instances: selectInstances(train as Instances, z.chosen), places: z.places };
+    ? { instances: querySet, indices: q.indices }
+    : { instances: selectInstances(train as Instances, z.chosen), indices: z.indices };
   const wanted: NativeParts = {
-    sources: ofRows ? z.places : q.places,
-    targets: targets.places,
+    sources: ofRows ? z.indices : q.indices,
+    targets: targets.indices,
     parts: by === "module" ? "modules" : "tokens",
   };
   const params = {

@@ -58,9 +58,9 @@ export function partCounts(
 /** Each pair's parts times its scale. */
 export function scaledParts(parts: Float64Array, counts: Int32Array, scales: ArrayLike<number>): Float64Array {
   const made = new Float64Array(parts.length);
-  let place = 0;
+  let index = 0;
   counts.forEach((count, pair) => {
-    for (const end = place + count; place < end; place++) made[place] = parts[place] * scales[pair];
+    for (const end = index + count; index < end; index++) made[index] = parts[index] * scales[pair];
   });
   return made;
 }
@@ -69,9 +69,9 @@ export function isStore(train: unknown): train is GradientStore {
   return (train as GradientStore | null)?.kind === "gradientStore";
 }
 
-/** The different indices, rising, and the place of each index among them. */
-export function distinct(indices: Int32Array): { readonly chosen: number[]; readonly places: Int32Array } {
+/** The different indices, rising, and the index of each among the chosen. */
+export function distinct(indices: Int32Array): { readonly chosen: number[]; readonly indices: Int32Array } {
   const chosen = [...new Set(indices)].sort((a, b) => a - b);
-  const place = new Map(chosen.map((index, i) => [index, i]));
-  return { chosen, places: indices.map((index) => place.get(index)!) };
+  const indexOf = new Map(chosen.map((one, i) => [one, i]));
+  return { chosen, indices: indices.map((one) => indexOf.get(one)!) };
 }

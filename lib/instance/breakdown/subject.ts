@@ -8,7 +8,7 @@ import { requireInstanceScores } from "../../results/require";
 import { requireStore } from "../store/scores";
 import { checkpointMethods } from "./checkpoints";
 import { exactMethods } from "./exact";
-import { featureMethods } from "./features";
+import { featureMethods } from "../store/preconditioners";
 import { isStore } from "./request";
 
 /** Refuses what is no sum of inner products of gradients, and a model where there must be checkpoints. */

@@ -58,26 +58,26 @@ export interface CheckpointSum {
 export async function sumOverCheckpoints(
   checkpoints: readonly Checkpoint[],
   { dtype, device, signal, batchTokens, onProgress }: CheckpointOptions,
-  score: (checkpoint: OpenCheckpoint, place: number) => Promise<CheckpointPart>,
+  score: (checkpoint: OpenCheckpoint, index: number) => Promise<CheckpointPart>,
 ): Promise<CheckpointSum> {
   if (!Array.isArray(checkpoints) || checkpoints.length === 0)
     throw expected("checkpoints", "a list of at least one checkpoint", checkpoints);
   const parts: Omit<CheckpointPart, "scores">[] = [];
   const modelHashes: string[] = [];
   let sums = new Float64Array(0);
-  for (const [place, { model: source, learningRate }] of checkpoints.map(asObject).entries()) {
+  for (const [index, { model: source, learningRate }] of checkpoints.map(asObject).entries()) {
     const directory = typeof source === "string" ? source : undefined;
     const model = typeof source === "string" ? await loadModel(source, { dtype, device, signal }) : source;
     const staged = (progress: Progress): unknown =>
-      onProgress?.({ ...progress, stage: `${progress.stage}, checkpoint ${place + 1} of ${checkpoints.length}` });
+      onProgress?.({ ...progress, stage: `${progress.stage}, checkpoint ${index + 1} of ${checkpoints.length}` });
     const call = { signal, batchTokens, ...(onProgress === undefined ? {} : { onProgress: staged }) };
     try {
       const { attribution, weight, scores } = await score(
-        { model, directory, learningRate: () => learningRateOf(learningRate, directory, place), call },
-        place,
+        { model, directory, learningRate: () => learningRateOf(learningRate, directory, index), call },
+        index,
       );
       const values = scores ?? attribution.scores;
-      if (place === 0) sums = new Float64Array(values.length);
+      if (index === 0) sums = new Float64Array(values.length);
       for (let i = 0; i < sums.length; i++) sums[i] += weight * values[i];
       parts.push({ attribution, weight });
       modelHashes.push(model.hash);
@@ -103,13 +103,13 @@ function asObject(checkpoint: Checkpoint): Exclude<Checkpoint, string> {
 async function learningRateOf(
   given: number | undefined,
   directory: string | undefined,
-  place: number,
+  index: number,
 ): Promise<number> {
   const rate = given ?? (directory === undefined ? undefined : (await readTrainingState(directory))?.learningRate);
   if (rate === undefined)
     throw new AttributionError(
       "missing",
-      `Checkpoint ${place} does not tell its learning rate: give { model, learningRate }`,
+      `Checkpoint ${index} does not tell its learning rate: give { model, learningRate }`,
     );
   if (typeof rate !== "number" || !(rate >= 0)) throw expected("learningRate", "a number of at least 0", rate);
   return rate;

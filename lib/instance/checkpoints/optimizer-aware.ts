@@ -118,10 +118,10 @@ export async function optimizerAwareParts({
     beta2,
   };
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
-  const asked = {
+  const nativeParams = {
     ...params,
-    sources: z.places,
-    targets: q.places,
+    sources: z.indices,
+    targets: q.indices,
     parts: by === "module" ? "modules" : "tokens",
   } as const;
   using moments = await openMoments(model, path);
@@ -134,7 +134,7 @@ export async function optimizerAwareParts({
         second,
         selectInstances(train, z.chosen),
         selectInstances(queries, q.chosen),
-        asked,
+        nativeParams,
         control,
       ),
     { signal: given.signal, onProgress: given.onProgress },

@@ -48,7 +48,7 @@ export async function tracInCheckpoints(
       "invalid",
       `"${own}" is the stores': leave it out, or give training instances instead of stores`,
     );
-  const scored = async ({ model, call }: OpenCheckpoint, place: number): Promise<InstanceAttribution> => {
+  const scored = async ({ model, call }: OpenCheckpoint, index: number): Promise<InstanceAttribution> => {
     if (stores === undefined)
       return gradientSimilarity(model, train as Instances, queries, {
         parameters: options.parameters,
@@ -60,8 +60,8 @@ export async function tracInCheckpoints(
       });
     const { signal, onProgress } = call;
     return storeSimilarity(
-      stores[place],
-      await queryFeatures(model, queries, stores[place], { ...call, of: options.of }),
+      stores[index],
+      await queryFeatures(model, queries, stores[index], { ...call, of: options.of }),
       {
         similarity,
         memory,
@@ -70,9 +70,9 @@ export async function tracInCheckpoints(
       },
     );
   };
-  const sum = await sumOverCheckpoints(checkpoints, options, async (checkpoint, place) => {
+  const sum = await sumOverCheckpoints(checkpoints, options, async (checkpoint, index) => {
     const weight = await checkpoint.learningRate();
-    return { attribution: await scored(checkpoint, place), weight };
+    return { attribution: await scored(checkpoint, index), weight };
   });
   return checkpointAttribution("tracInCheckpoints", sum, sum.scores, {
     unit:

@@ -14,7 +14,7 @@ import {
   storesOf,
   sumOverCheckpoints,
 } from "./checkpoints";
-import { doubtsOf } from "../store/scores";
+import { doubtsOf } from "../store/native-store";
 import { projectionOptionNames } from "../store/options";
 import { type ProjectedOptions, withTemporaryStore } from "../store/source";
 import { trak } from "../trak";
@@ -53,11 +53,11 @@ export async function trakCheckpoints(
     );
   const { damping, memory } = options;
   let doubts = new Float64Array(0); // [train] mean over checkpoints of 1 − p
-  const sum = await sumOverCheckpoints(checkpoints, options, ({ model, call }, place) => {
+  const sum = await sumOverCheckpoints(checkpoints, options, ({ model, call }, index) => {
     const score = async (store: GradientStore): Promise<CheckpointPart> => {
       const attribution = await trak(model, store, queries, { damping, memory, ...call });
       const own = await doubtsOf(store);
-      doubts = Float64Array.from(own, (doubt, z) => (place === 0 ? 0 : doubts[z]) + doubt / checkpoints.length);
+      doubts = Float64Array.from(own, (doubt, z) => (index === 0 ? 0 : doubts[z]) + doubt / checkpoints.length);
       return {
         attribution,
         scores: attribution.scores.map((score, i) => score / own[i % own.length]),
@@ -66,7 +66,7 @@ export async function trakCheckpoints(
     };
     return stores === undefined
       ? withTemporaryStore(model, train as Instances, { ...projection, ...call }, score)
-      : score(stores[place]);
+      : score(stores[index]);
   });
   return checkpointAttribution(
     "trakCheckpoints",

@@ -8,10 +8,10 @@ import { memoryOf, oneOf } from "../../options";
 import { type BatchOptions, batchOptionNames, batchTokensOf } from "../../model/batching";
 import { checkLosses } from "../../model/fit";
 import { provenance } from "../../provenance";
-import { modulesOf, type Parameters } from "./parameters";
+import { defaultParameters, modulesOf, type Parameters } from "./parameters";
 
 export interface FeatureOptions extends BatchOptions {
-  /** Parameters θ whose gradients are compared. @default "mlp" */
+  /** Parameters θ whose gradients are compared. @default "mlp"; "adapter" where the model has one */
   readonly parameters?: Parameters;
   /** A causal LM's loss of an instance: summed over its target tokens, or their mean. @default "sum" */
   readonly reduction?: "sum" | "mean";
@@ -28,7 +28,7 @@ export function featureParams(
 ): NativeFeatureParams {
   return {
     batchTokens: batchTokensOf(options),
-    modules: modulesOf(model.architecture, options["parameters"] ?? parameters),
+    modules: modulesOf(model.architecture, options["parameters"] ?? defaultParameters(model.architecture, parameters)),
     reduction: oneOf(options, "reduction", "sum", ["sum", "mean"]),
     memoryBytes: memoryOf(options, "1 GB"),
   };

@@ -26,9 +26,9 @@ export async function exactJoint(request: JointRequest): Promise<JointParts> {
   const { train, params } = await exactParams(request);
   const [q, z] = [distinct(pairs.queries), distinct(pairs.trains)];
   const [sources, targets] = [selectInstances(queries, q.chosen), selectInstances(train, z.chosen)];
-  const asked = { ...params, ...nativeRequest(request, q.places, z.places) };
+  const nativeParams = { ...params, ...nativeRequest(request, q.indices, z.indices) };
   const joint = await runNative(
-    (control) => native().influenceUnits(handleOf(model), train, sources, targets, asked, control),
+    (control) => native().influenceUnits(handleOf(model), train, sources, targets, nativeParams, control),
     { signal: given.signal, onProgress: given.onProgress },
   );
   return { joint: overAllQueries(joint, q.chosen, queries.size), modules: params.modules };
@@ -44,7 +44,7 @@ async function jointOver(store: GradientStore, request: JointRequest): Promise<J
   const { call, isCosine, q, z, features, rows, queryVectors, rowVectors } = await featureSides(store, request, false);
   const none = new Float64Array(0);
   const params = {
-    ...nativeRequest(request, q.places, z.places),
+    ...nativeRequest(request, q.indices, z.indices),
     settings: await nativeSettings(store.directory, store.settings),
     vectors: queryVectors!,
     width: store.width,
@@ -62,14 +62,14 @@ function nativeRequest({ k, sumsOnly }: JointRequest, sources: Int32Array, targe
   return { sources: sumsOnly ? none : sources, targets: sumsOnly ? none : targets, kept: k, only: -1, sumsOnly };
 }
 
-/** The sums of the queries that have pairs, in the places of all queries. */
+/** The sums of the queries that have pairs, with a row for each query. */
 function overAllQueries(joint: NativeJoint, chosen: readonly number[], queries: number): NativeJoint {
   if (chosen.length === queries) return joint;
   const width = joint.sums.length / chosen.length;
   const [sums, restSums] = [new Float64Array(queries * width), new Float64Array(queries)];
-  chosen.forEach((query, place) => {
-    sums.set(joint.sums.subarray(place * width, (place + 1) * width), query * width);
-    restSums[query] = joint.restSums[place];
+  chosen.forEach((query, index) => {
+    sums.set(joint.sums.subarray(index * width, (index + 1) * width), query * width);
+    restSums[query] = joint.restSums[index];
   });
   return { ...joint, sums, restSums };
 }

@@ -8,7 +8,7 @@ import { batchTokensOf, batchOptionNames, type BatchOptions } from "../../model/
 import { handleOf } from "../../model/model";
 import { callNative } from "../../native";
 import { integer, oneOf, seedOf } from "../../options";
-import { isTable, modulesOf, type Parameters } from "../gradients/parameters";
+import { defaultParameters, isTable, modulesOf, type Parameters } from "../gradients/parameters";
 import { seededSettings } from "./projection";
 
 /** How gradients become features. */
@@ -82,7 +82,7 @@ export function settingsOf(model: Model, given: Readonly<Record<string, unknown>
   const rank = integer(given, "rank", 16, 0, 65536);
   const takesExact = projection === "gaussian" || projection === "rademacher";
   if (rank === 0 && !takesExact) throw expected("rank", `at least 1 with the projection "${projection}"`, rank);
-  const modules = modulesOf(model.architecture, given["parameters"] ?? "linear");
+  const modules = modulesOf(model.architecture, given["parameters"] ?? defaultParameters(model.architecture, "linear"));
   const table = projection === "pca" ? modules.find(isTable) : undefined;
   if (table !== undefined)
     throw new AttributionError(

@@ -4,7 +4,7 @@ import type { Model } from "../../../types/model";
 import type { NativeScoreParams } from "../../../types/native";
 import type { InstanceAttribution, Provenance } from "../../../types/results";
 import type { Quantity } from "../../../types/quantity";
-import type { GradientStore, QueryFeatures, TopInstances } from "../../../types/store";
+import type { GradientStore, Preconditioner, QueryFeatures, TopInstances } from "../../../types/store";
 import type { CallOptions } from "../../../types/common";
 import { instanceTokens } from "../../data/instance-tokens";
 import { AttributionError, expected } from "../../errors";
@@ -12,13 +12,12 @@ import { type BatchOptions, batchOptionNames, batchTokensOf } from "../../model/
 import { checkLosses } from "../../model/fit";
 import { handleOf } from "../../model/model";
 import { libtorchVersion, native, runNative } from "../../native";
-import { integer, leastAboveZero, memoryOf, number, oneOf, onlyKnown } from "../../options";
+import { integer, oneOf, onlyKnown } from "../../options";
 import { provenance } from "../../provenance";
-import { nativeStore, readLosses } from "./layout";
+import { doubtsFor, nativeStoreOf } from "./native-store";
+import { preconditionerOf, shownDamping, unitOf } from "./preconditioners";
 import { nativeSettings } from "./projection";
 import { nativeQuantity, type QuantityOptions, quantityUnit, shownQuantity } from "../quantity";
-
-export type Preconditioner = "none" | "gaussNewton" | "dataInf" | "trak";
 
 export interface ScoreOptions extends CallOptions {
   /** Inner product, or its cosine (within −1–1; 0 where a gradient is 0); the cosine with "none" and "gaussNewton" only. @default "dot" */
@@ -151,7 +150,7 @@ export async function storeSimilarity(
     damping,
     top,
     memoryBytes,
-    ...(kind === "trak" ? await trakDoubts(store, queries) : noDoubts),
+    ...(await doubtsFor(kind, store, queries)),
   };
   const { scores, indices } = await runNative(
     (control) => native().storeScores(nativeStoreOf(store), { ...params, queries: queries.features }, control),
@@ -168,7 +167,7 @@ export async function storeSimilarity(
     ...(queries.of === undefined ? {} : { of: queries.of }),
     preconditioner: kind,
     similarity,
-    damping: kind === "none" ? null : damping,
+    damping: shownDamping(kind, damping),
     topK: top || null,
     precision: store.precision,
     ...store.settings,
@@ -177,8 +176,6 @@ export async function storeSimilarity(
   if (top === 0) return Object.freeze({ kind: "instances", scores, ...frame, provenance: origin });
   return Object.freeze({ kind: "topInstances", scores, indices, k: top, ...frame, provenance: origin });
 }
-
-export const noDoubts = { rowDoubts: new Float64Array(0), queryDoubts: new Float64Array(0) };
 
 /** "invalid" for anything but a gradient store whose parts have the lengths that they must have. */
 export function requireStore(store: unknown): asserts store is GradientStore {
@@ -213,69 +210,6 @@ function requireSameFeatures(store: GradientStore, queries: QueryFeatures): void
       "mismatch",
       `The queries' features were not made for the store in ${store.directory}: make them with queryFeatures(model, queries, store)`,
     );
-}
-
-export interface ChosenPreconditioner {
-  readonly kind: Preconditioner;
-  readonly similarity: "dot" | "cosine";
-  readonly damping: number;
-  readonly memoryBytes: number;
-}
-
-export function preconditionerOf(given: Readonly<Record<string, unknown>>): ChosenPreconditioner {
-  const kind = oneOf(given, "preconditioner", "none", ["none", "gaussNewton", "dataInf", "trak"]);
-  const similarity = oneOf(given, "similarity", "dot", ["dot", "cosine"]);
-  if (similarity === "cosine" && (kind === "dataInf" || kind === "trak"))
-    throw new AttributionError(
-      "unsupported",
-      `The cosine is defined without preconditioner and with "gaussNewton", not with "${kind}"`,
-    );
-  return {
-    kind,
-    similarity,
-    damping: number(given, "damping", 0.1, leastAboveZero),
-    memoryBytes: memoryOf(given, "1 GB"),
-  };
-}
-
-export function nativeStoreOf(store: GradientStore) {
-  return nativeStore(
-    store.directory,
-    { precision: store.precision, segments: [...store.segments.map(({ begin }) => begin), store.width] },
-    store.shards,
-  );
-}
-
-/** The least 1 − p: below it the loss is rounding. */
-const leastDoubt = 1e-6;
-
-/** 1 − p of rows and queries: TRAK's features are ∇ log(p / (1 − p)) = −∇L / (1 − p) with p = exp(−L). */
-export async function trakDoubts(
-  store: GradientStore,
-  { losses, of }: Pick<QueryFeatures, "losses" | "of">,
-): Promise<Pick<NativeScoreParams, "rowDoubts" | "queryDoubts">> {
-  // A quantity's gradient is its own: no log-odds.
-  return {
-    rowDoubts: await doubtsOf(store),
-    queryDoubts: Float64Array.from(losses, of === undefined ? doubt : () => 1),
-  };
-}
-
-/** 1 − p of each stored instance. */
-export async function doubtsOf(store: GradientStore): Promise<Float64Array> {
-  const layout = { precision: store.precision, segments: [...store.segments.map(({ begin }) => begin), store.width] };
-  return Float64Array.from(await readLosses(store.directory, layout, store.shards), doubt);
-}
-
-const doubt = (loss: number): number => Math.max(leastDoubt, -Math.expm1(-loss));
-
-export function unitOf(kind: Preconditioner, similarity: "dot" | "cosine"): string {
-  if (similarity === "cosine")
-    return kind === "none" ? "cosine of loss gradients, −1–1" : "cosine of loss gradients under H^(-1/2), −1–1";
-  if (kind === "none") return "inner product of loss gradients";
-  return kind === "trak"
-    ? "change of the query's log-odds by the training instance, linearised"
-    : "nats of query loss per unit of training weight";
 }
 
 export function originOf(

@@ -5,21 +5,21 @@ import { join } from "node:path";
 import type { Instances } from "../../../types/data";
 import type { Model } from "../../../types/model";
 import type { InstanceAttribution } from "../../../types/results";
-import type { GradientStore, TopInstances } from "../../../types/store";
+import type { GradientStore, Preconditioner, TopInstances } from "../../../types/store";
 import { AttributionError } from "../../errors";
 import { batchOptionNames, type BatchOptions } from "../../model/batching";
 import { onlyKnown } from "../../options";
 import type { QuantityOptions } from "../quantity";
 import { unwritable } from "../../storage/files";
 import { buildGradientStore } from "../gradient-store";
-import { type Preconditioner, queryFeatures, type ScoreOptions, scoreOptionNames, storeSimilarity } from "./scores";
+import { methodOf } from "./preconditioners";
+import { queryFeatures, type ScoreOptions, scoreOptionNames, storeSimilarity } from "./scores";
 import { projectionOptionNames, type ProjectionOptions } from "./options";
 
 /** Options of the features count where training instances are given; a store has its own. */
 export interface ProjectedOptions extends ScoreOptions, ProjectionOptions, BatchOptions, QuantityOptions {}
 
 export async function preconditioned(
-  method: string,
   preconditioner: Preconditioner,
   model: Model,
   train: Instances | GradientStore,
@@ -33,7 +33,10 @@ export async function preconditioned(
   const score = async (store: GradientStore) => {
     const features = await queryFeatures(model, queries, store, { ...batching, of: options.of });
     const result = await storeSimilarity(store, features, { ...pick(scoreOptionNames), preconditioner });
-    return Object.freeze({ ...result, provenance: Object.freeze({ ...result.provenance, method }) });
+    return Object.freeze({
+      ...result,
+      provenance: Object.freeze({ ...result.provenance, method: methodOf(preconditioner) }),
+    });
   };
   if ((train as GradientStore | null)?.kind !== "gradientStore")
     return withTemporaryStore(model, train as Instances, { ...batching, ...pick(projectionOptionNames) }, score);

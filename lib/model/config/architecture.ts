@@ -14,7 +14,8 @@ export interface Plan {
 /** What config.json describes, with the head asked for; "unknown" or "unsupported" where it cannot be built. */
 export function planModel(config: Config, request?: HeadRequest): Plan {
   const family = familyOf(config);
-  const body = readBody(family, config);
-  const head = resolveHead(config, request);
-  return { family, head, architecture: { family: family.modelType, ...body, head: headSize(head) } };
+  const { headKinds, ...body } = readBody(family, config);
+  const head = resolveHead(config, request, family);
+  const own = headKinds?.[head.kind === "maskedLM" ? "maskedLM" : "classification"];
+  return { family, head, architecture: { family: family.modelType, ...body, head: { ...headSize(head), ...own } } };
 }

@@ -76,8 +76,8 @@ export function onlyNeutral(config: Config, neutral: Readonly<Record<string, rea
 
 /** Settings that would change any family; `own` are those that the family reads itself. */
 export function refuseForeign(config: Config, own: readonly string[] = []): void {
+  refuseQuantised(config);
   const foreign: Readonly<Record<string, readonly unknown[]>> = {
-    quantization_config: [],
     auto_map: [],
     per_layer_config: [{}],
     pruned_heads: [{}],
@@ -95,6 +95,17 @@ export function refuseForeign(config: Config, own: readonly string[] = []): void
     num_kv_shared_layers: [0],
   };
   onlyNeutral(config, Object.fromEntries(Object.entries(foreign).filter(([name]) => !own.includes(name))));
+}
+
+/** Weights in the forms of bitsandbytes, GPTQ, AWQ, fp8 and their like, by the name of what made them. */
+function refuseQuantised(config: Config): void {
+  const made = setting(config, "quantization_config") ?? setting(config, "compression_config");
+  if (made === undefined) return;
+  const { quant_method: method } = typeof made === "object" ? (made as Config) : {};
+  throw new AttributionError(
+    "unsupported",
+    `config.json says that the weights are quantised by ${shown(method ?? made)} ("quantization_config"). This library reads unquantised checkpoints and GGUF files: load the model that it was made from, or a GGUF file of it`,
+  );
 }
 
 const activations: ReadonlyMap<string, Architecture["activation"]> = new Map([

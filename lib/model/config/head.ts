@@ -8,6 +8,7 @@ import { setting, unsupported, type Config } from "./config-reader";
 /** A head to put on the model. Without `labels` a classification keeps the checkpoint's own. */
 export type HeadRequest =
   | { readonly kind: "causalLM" }
+  | { readonly kind: "maskedLM" }
   | { readonly kind: "classification"; readonly labels?: readonly string[] }
   | { readonly kind: "choice" };
 
@@ -20,8 +21,9 @@ export interface Head {
 export const headKey = "attribution_head";
 const mostLabels = 65_536;
 
-export function resolveHead(config: Config, request: HeadRequest | undefined): Head {
-  const kind = request === undefined ? storedKind(config) : kindOf(request);
+export function resolveHead(config: Config, request: HeadRequest | undefined, family: Family): Head {
+  const kind = request === undefined ? storedKind(config, family) : kindOf(request);
+  refuseOtherLanguageHead(kind, family);
   if (kind !== "classification") return { kind, labels: [] };
   const asked = request?.kind === "classification" ? request.labels : undefined;
   if (request === undefined) refuseOtherProblems(config);
@@ -35,21 +37,36 @@ export function resolveHead(config: Config, request: HeadRequest | undefined): H
 }
 
 function kindOf(request: HeadRequest): HeadKind {
-  const kinds: readonly HeadKind[] = ["causalLM", "classification", "choice"];
+  const kinds: readonly HeadKind[] = ["causalLM", "maskedLM", "classification", "choice"];
   if (typeof request !== "object" || request === null || !kinds.includes(request.kind)) {
-    throw expected("head", 'an object with "kind" one of "causalLM", "classification", "choice"', request);
+    throw expected("head", 'an object with "kind" one of "causalLM", "maskedLM", "classification", "choice"', request);
   }
   return request.kind;
 }
 
 /** By our own key, else by Hugging Face's class; a bare base model is read as a language model. */
-function storedKind(config: Config): HeadKind {
+function storedKind(config: Config, family: Family): HeadKind {
   const own = setting(config, headKey);
   if (own === "choice") return own;
   if (own !== undefined) throw unsupported(`"${headKey}": ${shown(own)}`);
   const names = setting(config, "architectures");
   const name = Array.isArray(names) ? String(names[0] ?? "") : "";
-  return name.endsWith("ForSequenceClassification") ? "classification" : "causalLM";
+  if (name.endsWith("ForSequenceClassification")) return "classification";
+  if (family.maskedLM === undefined) return "causalLM";
+  const isRead = name === "" || ["Model", "ForMaskedLM", "ForPreTraining"].some((end) => name.endsWith(end));
+  if (!isRead || name.endsWith("LMHeadModel")) throw unsupported(`the class "${name}"`);
+  return "maskedLM";
+}
+
+/** A family's language models are causal or masked. */
+function refuseOtherLanguageHead(kind: HeadKind, { modelType, causalLM, maskedLM }: Family): void {
+  const missing = kind === "causalLM" ? causalLM === undefined : kind === "maskedLM" && maskedLM === undefined;
+  if (!missing) return;
+  const own = kind === "causalLM" ? "maskedLM" : "causalLM";
+  throw new AttributionError(
+    "unsupported",
+    `Models of the family "${modelType}" have no ${kind} head. Give head: { kind: "${own}" } or a classification`,
+  );
 }
 
 function refuseOtherProblems(config: Config): void {
@@ -123,12 +140,13 @@ export function headSize(head: Head): Architecture["head"] {
 /** config.json with this head (and these rows of vocabulary) stated. */
 export function describeHead(config: Config, family: Family, head: Head, vocabulary: number): Config {
   const { [headKey]: _own, architectures: _classes, ...others } = config;
+  const isLanguage = head.kind === "causalLM" || head.kind === "maskedLM";
   const common = {
-    architectures: [head.kind === "causalLM" ? family.causalLM : family.classification],
+    architectures: [isLanguage ? (family.causalLM ?? family.maskedLM) : family.classification],
     ...others,
     vocab_size: vocabulary,
   };
-  if (head.kind === "causalLM") return common;
+  if (isLanguage) return common;
   const { problem_type: _problem, num_labels: _number, id2label: _names, label2id: _ids, ...rest } = common as Config;
   const labels = head.kind === "choice" ? ["LABEL_0"] : head.labels;
   const stated = {

@@ -1,30 +1,53 @@
 // What a family is: the names and defaults of its config.json, and the names of its weights. Plain data and one function;
 // containers are unknown here, and nothing elsewhere asks which family a model is of.
-import type { Architecture, LayerAttention } from "../../../types/architecture";
+import type { Architecture, ArchitectureHead, LayerAttention } from "../../../types/architecture";
 import type { Config } from "../config/config-reader";
 
 /** What a family reads from config.json; the head is added by head.ts. */
-export type Body = Omit<Architecture, "family" | "head">;
+export interface Body extends Omit<Architecture, "family" | "head" | "adapter"> {
+  /** What its heads are, where they are not a plain projection of the last token's state. */
+  readonly headKinds?: Readonly<Record<"maskedLM" | "classification", Omit<ArchitectureHead, "kind" | "labels">>>;
+}
 
 export interface Family {
   /** Hugging Face `model_type`. */
   readonly modelType: string;
   /** Hugging Face classes by head, written to `architectures`. */
-  readonly causalLM: string;
+  readonly causalLM?: string;
+  /** An encoder's, in the place of `causalLM`. */
+  readonly maskedLM?: string;
   readonly classification: string;
   /** What weight names may begin with; the first one is written. */
   readonly prefixes: readonly string[];
-  /** Our modules and theirs, without prefix; `{i}` is the layer. `.weight` and `.bias` are the same on both sides. */
+  /**
+   * Our modules and theirs, without prefix; `{i}` is the layer and `{e}` the expert. `.weight` and `.bias` are the same on both sides.
+   */
   readonly modules: Readonly<Record<string, string>>;
   /** Names of the language modelling head, which has no prefix; the first one is written. */
   readonly output: readonly string[];
+  /**
+   * Names of the heads' modules that are not plain: ours, and theirs with `{prefix}` where it stands before them; the first one is
+   * written. "outputBias" is a tensor of its own.
+   */
+  readonly heads?: Readonly<Record<"maskedLM" | "classification", Readonly<Record<string, readonly string[]>>>>;
   /** Stored buffers that hold no weight, without prefix. */
   readonly ignored: readonly RegExp[];
+  /** Names of a layer's router and of its experts together where a file has the experts of a layer in one tensor. */
+  readonly fused?: FusedNames;
   /** Settings that other families would refuse and this one reads. */
   readonly reads?: readonly string[];
   /** What of these depends on the configuration. */
   readonly refine?: (config: Config) => Partial<Family>;
   readonly readBody: (config: Config) => Body;
+}
+
+/** Names without prefix; `{i}` is the layer. */
+export interface FusedNames {
+  /** [expert, output, input] with each expert's gate before its up. */
+  readonly gateUp: string;
+  /** [expert, output, input] */
+  readonly down: string;
+  readonly router: string;
 }
 
 /** What most families have in common; each states what differs. */
@@ -36,6 +59,9 @@ export const plain = {
   normOrder: "pre",
   finalNorm: true,
   embeddingNorm: false,
+  tokenTypes: 0,
+  firstAttentionNorm: true,
+  causal: true,
   positionOffset: 0,
   rotary: [],
   attentionCap: 0,

@@ -1,8 +1,10 @@
 // The table of families. A new one is a file beside this, a row here and a golden fixture.
 import { AttributionError, shown } from "../../errors";
 import { refuseForeign, type Config } from "../config/config-reader";
+import { bert } from "./bert";
 import { bloom } from "./bloom";
 import { cohere } from "./cohere";
+import { distilbert } from "./distilbert";
 import { falcon } from "./falcon";
 import { gemma } from "./gemma";
 import { gemma2 } from "./gemma2";
@@ -14,20 +16,29 @@ import { gptj } from "./gptj";
 import { granite } from "./granite";
 import { llama } from "./llama";
 import { mistral } from "./mistral";
+import { mixtral } from "./mixtral";
+import { modernbert } from "./modernbert";
 import { olmo } from "./olmo";
 import { olmo2 } from "./olmo2";
+import { olmo3 } from "./olmo3";
+import { olmoe } from "./olmoe";
 import { opt } from "./opt";
 import { phi } from "./phi";
 import { phi3 } from "./phi3";
 import { qwen2 } from "./qwen2";
+import { qwen2Moe } from "./qwen2-moe";
 import { qwen3 } from "./qwen3";
+import { qwen3Moe } from "./qwen3-moe";
+import { roberta } from "./roberta";
 import { smollm3 } from "./smollm3";
 import { stablelm } from "./stablelm";
 import type { Body, Family } from "./family";
 
 const all: readonly Family[] = [
+  bert,
   bloom,
   cohere,
+  distilbert,
   falcon,
   gemma,
   gemma2,
@@ -39,13 +50,20 @@ const all: readonly Family[] = [
   granite,
   llama,
   mistral,
+  mixtral,
+  modernbert,
   olmo,
   olmo2,
+  olmo3,
+  olmoe,
   opt,
   phi,
   phi3,
   qwen2,
+  qwen2Moe,
   qwen3,
+  qwen3Moe,
+  roberta,
   smollm3,
   stablelm,
 ];

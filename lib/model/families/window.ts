@@ -20,10 +20,15 @@ export function slidingLayers(config: Config, layers: number, rule: (layer: numb
 }
 
 /** Qwen: layers from `max_window_layers` on, or those that `layer_types` names, have it where `use_sliding_window` is true. */
-export function readLayerWindows(config: Config, positions: number, layers: number): readonly number[] {
+export function readLayerWindows(
+  config: Config,
+  positions: number,
+  layers: number,
+  rule = (layer: number, first: number) => layer >= first,
+): readonly number[] {
   const isUsed = flag(config, "use_sliding_window", false);
   const first = real(config, ["max_window_layers"], 28, 0, 1 << 24);
-  const isSliding = slidingLayers(config, layers, (layer) => isUsed && layer >= first);
+  const isSliding = slidingLayers(config, layers, (layer) => isUsed && rule(layer, first));
   if (!isUsed && isSliding.includes(true)) throw unsupported('"layer_types" with "sliding_attention" but no window');
   const window = isUsed ? readWindow(config, positions, 4096) : 0;
   return isSliding.map((slides) => (slides ? window : 0));

@@ -11,18 +11,29 @@ const mostLayers = 4096;
 
 /** "unsupported" and "unknown" as for a directory; a size that contradicts the tensors is refused when they are mapped. */
 export function ggufConfig(keys: GgufKeys, { tensors }: GgufContents): Config {
-  const { architecture, family, statesBiases } = ggufFamilyOf(keys);
+  const { architecture, family, statesBiases, statesWindow = false } = ggufFamilyOf(keys);
   refuseForeignKeys(keys, architecture);
   const stored = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  if (stored.has("rope_freqs.weight"))
-    throw unsupported(keys, '"rope_freqs.weight", a scaling of its rotary embeddings');
+  for (const name of ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"])
+    if (stored.has(name)) throw unsupported(keys, `"${name}", a scaling of its rotary embeddings`);
   const count = (name: string, fallback?: number, largest = most) =>
     keys.count(`${architecture}.${name}`, largest, fallback);
   const hidden = count("embedding_length");
   const heads = count("attention.head_count");
   const rows = stored.get("token_embd.weight")?.shape[0];
   const positions = count("context_length");
-  refuseWindow(keys, architecture, positions);
+  const window = windowOf(keys, architecture, positions);
+  if (window !== undefined && !statesWindow)
+    throw unsupported(
+      keys,
+      `"${architecture}.attention.sliding_window": ${window}, shorter than its ${positions} positions`,
+    );
+  const trained = count("rope.scaling.original_context_length", positions);
+  if (trained !== positions)
+    throw unsupported(
+      keys,
+      `"${architecture}.rope.scaling.original_context_length": ${trained} of ${positions} positions`,
+    );
   return {
     architectures: [family.causalLM],
     model_type: family.modelType,
@@ -39,10 +50,11 @@ export function ggufConfig(keys: GgufKeys, { tensors }: GgufContents): Config {
     // At the top level both transformers 4 and 5 read it.
     rope_theta: keys.real(`${architecture}.rope.freq_base`, 10_000),
     ...(statesBiases ? { attention_bias: stored.has("blk.0.attn_q.bias") } : {}),
+    ...(statesWindow ? { sliding_window: window ?? null } : {}),
     ...(stored.has("blk.0.ffn_up.bias") ? { mlp_bias: true } : {}),
     tie_word_embeddings: !stored.has("output.weight"),
     use_cache: true,
-    ...tokenIds(keys),
+    ...tokenIds(keys, count("vocab_size", rows)),
   };
 }
 
@@ -58,23 +70,24 @@ function headSize(keys: GgufKeys, architecture: string, hidden: number, heads: n
   return size;
 }
 
-/** One that no input can reach changes nothing. */
-function refuseWindow(keys: GgufKeys, architecture: string, positions: number): void {
+/** One that no input can reach changes nothing, and is none. */
+function windowOf(keys: GgufKeys, architecture: string, positions: number): number | undefined {
   const key = `${architecture}.attention.sliding_window`;
-  if (keys.value(key) === 0) return;
+  if (keys.value(key) === 0) return undefined;
   const window = keys.count(key, Number.MAX_SAFE_INTEGER, positions);
-  if (window < positions) throw unsupported(keys, `"${key}": ${window}, shorter than its ${positions} positions`);
+  return window < positions ? window : undefined;
 }
 
 /** By role, as config.json has them. */
 export const tokenRoles = { bos: "bos", eos: "eos", pad: "padding", unk: "unknown" } as const;
 
-function tokenIds(keys: GgufKeys): Config {
+/** Those within the vocabulary. */
+function tokenIds(keys: GgufKeys, vocabulary: number): Config {
   const { unk: _unk, ...roles } = tokenRoles; // config.json has no place for it
   const given = Object.entries(roles).map(
     ([role, name]) => [`${role}_token_id`, keys.value(`tokenizer.ggml.${name}_token_id`)] as const,
   );
-  return Object.fromEntries(given.filter(([, id]) => typeof id === "number"));
+  return Object.fromEntries(given.filter(([, id]) => typeof id === "number" && id >= 0 && id < vocabulary));
 }
 
 function unsupported(keys: GgufKeys, words: string): AttributionError {

@@ -3,6 +3,8 @@
 import { AttributionError, shown } from "../../errors";
 import type { Family } from "../families/family";
 import { llama } from "../families/llama";
+import { olmo2 } from "../families/olmo2";
+import { phi3 } from "../families/phi3";
 import { qwen2 } from "../families/qwen2";
 import { qwen3 } from "../families/qwen3";
 import type { GgufKeys } from "./keys";
@@ -13,12 +15,16 @@ export interface GgufFamily {
   readonly permutes: boolean;
   /** config.json says whether attention has biases; for others the family knows. */
   readonly statesBiases: boolean;
+  /** config.json says how many keys a query sees; for others a window that an input can reach is refused. */
+  readonly statesWindow?: boolean;
 }
 
 const architectures: ReadonlyMap<string, GgufFamily> = new Map([
   ["llama", { family: llama, permutes: true, statesBiases: true }],
   ["qwen2", { family: qwen2, permutes: false, statesBiases: false }],
   ["qwen3", { family: qwen3, permutes: false, statesBiases: true }],
+  ["olmo2", { family: olmo2, permutes: false, statesBiases: true }],
+  ["phi3", { family: phi3, permutes: false, statesBiases: false, statesWindow: true }],
 ]);
 
 /** The family that `general.architecture` names; "unknown" with the list of those there are. */
@@ -44,10 +50,14 @@ const names: Family["modules"] = {
   "layers.{i}.attention.query": "blk.{i}.attn_q",
   "layers.{i}.attention.key": "blk.{i}.attn_k",
   "layers.{i}.attention.value": "blk.{i}.attn_v",
+  "layers.{i}.attention.qkv": "blk.{i}.attn_qkv",
   "layers.{i}.attention.output": "blk.{i}.attn_output",
+  "layers.{i}.attentionOutputNorm": "blk.{i}.post_attention_norm",
   "layers.{i}.attention.queryNorm": "blk.{i}.attn_q_norm",
   "layers.{i}.attention.keyNorm": "blk.{i}.attn_k_norm",
   "layers.{i}.mlp.up": "blk.{i}.ffn_up",
+  "layers.{i}.mlp.gateUp": "blk.{i}.ffn_up",
+  "layers.{i}.mlpOutputNorm": "blk.{i}.post_ffw_norm",
   "layers.{i}.mlp.gate": "blk.{i}.ffn_gate",
   "layers.{i}.mlp.down": "blk.{i}.ffn_down",
   finalNorm: "output_norm",
@@ -68,6 +78,7 @@ const read: ReadonlySet<string> = new Set([
   "attention.sliding_window",
   "rope.freq_base",
   "rope.dimension_count",
+  "rope.scaling.original_context_length",
   "tensor_data_layout",
 ]);
 
@@ -94,7 +105,6 @@ export function refuseForeignKeys(keys: GgufKeys, architecture: string): void {
     );
   };
   if (keys.text("general.type", "model") !== "model") refuse("general.type");
-  if ((keys.value("split.count") ?? 1) !== 1) refuse("split.count");
   if ((keys.value("general.quantization_version") ?? 2) !== 2) refuse("general.quantization_version");
   for (const key of keys.names.filter((name) => name.startsWith(`${architecture}.`))) {
     const name = key.slice(architecture.length + 1);

@@ -1,6 +1,6 @@
 // A GGUF file as a stored model: its config.json, its tensors by our weights' names, and its tokenizer.
 import { AttributionError } from "../../errors";
-import { readGguf } from "../../storage/gguf";
+import { readGgufParts } from "../../storage/gguf-parts";
 import type { WeightSource } from "../../../types/architecture";
 import { mapWeights } from "../weights/checkpoint-weights";
 import type { StoredModel } from "../weights/stored-model";
@@ -11,14 +11,20 @@ import { ggufTokenizer } from "./tokenizer";
 
 /** Reads the header of a GGUF file; its tensors stay where they are until the weights are loaded. */
 export async function openGguf(path: string): Promise<StoredModel> {
-  const contents = await readGguf(path);
+  const contents = await readGgufParts(path);
   const keys = ggufKeys(path, contents);
   const { permutes } = ggufFamilyOf(keys);
   const config = ggufConfig(keys, contents);
   return {
     config,
     weights: ({ family, architecture, head }, expected) => {
-      const map = mapWeights(withGgufNames(family), architecture, contents.tensors, expected, head.kind !== "causalLM");
+      const map = mapWeights(
+        withGgufNames(family),
+        architecture,
+        contents.tensors,
+        expected,
+        head.kind === "classification" || head.kind === "choice",
+      );
       const { heads, keyValueHeads } = architecture;
       return Promise.resolve(
         permutes ? { ...map, weights: map.weights.map((source) => permuted(source, heads, keyValueHeads)) } : map,

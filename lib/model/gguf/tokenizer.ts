@@ -130,17 +130,14 @@ interface SpecialToken {
   readonly content: string;
 }
 
+/** An id beyond the tokens means none, as llama.cpp takes it. */
 function specialTokens(keys: GgufKeys, tokens: readonly string[]): readonly SpecialToken[] {
   return Object.entries(tokenRoles).flatMap(([role, name]) => {
-    const id = keys.value(`tokenizer.ggml.${name}_token_id`);
-    if (id === undefined) return [];
-    const content = typeof id === "number" ? tokens[id] : undefined;
-    if (content === undefined)
-      throw corrupt(
-        keys.path,
-        `"tokenizer.ggml.${name}_token_id" is ${shown(id)}, but its tokens are 0–${tokens.length - 1}`,
-      );
-    return [{ role, id: id as number, content } as SpecialToken];
+    const id = keys.value(`tokenizer.ggml.${name}_token_id`) ?? -1;
+    if (typeof id !== "number")
+      throw corrupt(keys.path, `"tokenizer.ggml.${name}_token_id" is ${shown(id)} and no number`);
+    const content = tokens[id];
+    return content === undefined ? [] : [{ role, id, content } as SpecialToken];
   });
 }
 

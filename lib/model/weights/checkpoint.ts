@@ -1,7 +1,7 @@
 // The tensors of a model directory, whichever container they are in.
 import { join } from "node:path";
-import { AttributionError, shown } from "../../errors";
-import { fileExists, readJsonObject } from "../../storage/files";
+import { AttributionError } from "../../errors";
+import { fileExists } from "../../storage/files";
 import type { ListedTensor } from "../../storage/listing";
 import { readPytorchBin } from "../../storage/pytorch-bin";
 import { readSafetensors } from "../../storage/safetensors";
@@ -24,7 +24,6 @@ export async function listCheckpoint(directory: string): Promise<ListedTensor[]>
     const path = join(directory, file);
     if (await fileExists(path)) return unwrapped(await read(path));
   }
-  await refuseAdapter(directory);
   throw new AttributionError(
     "missing",
     `${directory} has no weights; expected one of ${containers.map(({ file }) => file).join(", ")}`,
@@ -41,13 +40,8 @@ function unwrapped(tensors: readonly ListedTensor[]): ListedTensor[] {
   return unwrapped(tensors.map((tensor) => ({ ...tensor, name: tensor.name.slice(wrapper.length) })));
 }
 
-/** "unsupported" where a directory holds an adapter (LoRA and the like) without the model that it changes. */
-export async function refuseAdapter(directory: string): Promise<void> {
-  const path = join(directory, "adapter_config.json");
-  if (!(await fileExists(path))) return;
-  const base = (await readJsonObject(path))["base_model_name_or_path"];
-  throw new AttributionError(
-    "unsupported",
-    `${directory} holds only an adapter${typeof base === "string" ? ` of ${shown(base)}` : ""}. Merge it into its model first (peft: merge_and_unload, then save_pretrained), and load what that writes`,
-  );
+/** Whether a directory holds a model's weights. */
+export async function hasWeights(directory: string): Promise<boolean> {
+  for (const { file } of containers) if (await fileExists(join(directory, file))) return true;
+  return false;
 }

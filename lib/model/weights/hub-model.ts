@@ -13,7 +13,7 @@ import { containers } from "./checkpoint";
 
 export interface FoundModel {
   readonly path: string;
-  readonly form: "directory" | "gguf";
+  readonly form: "directory" | "adapter" | "gguf";
   readonly hub?: ModelSource;
 }
 
@@ -28,6 +28,9 @@ const described = [
   "added_tokens.json",
   "chat_template.jinja",
 ];
+
+/** What an adapter's repository holds in place of a model. */
+export const adapterFiles = ["adapter_config.json", "adapter_model.safetensors"] as const;
 
 /** `file`: a GGUF file of the repository, in place of config.json and weights. */
 export async function findOnHub(
@@ -58,13 +61,14 @@ export async function findOnHub(
   return foundAt(id, file, listing);
 }
 
-function foundAt(
+async function foundAt(
   id: string,
   file: string | undefined,
   { path, commit }: { readonly path: string; readonly commit: string },
-): FoundModel {
+): Promise<FoundModel> {
   const hub = Object.freeze({ id, revision: commit });
-  return file === undefined ? { path, form: "directory", hub } : { path: join(path, file), form: "gguf", hub };
+  if (file !== undefined) return { path: join(path, file), form: "gguf", hub };
+  return { path, form: (await fileExists(join(path, "config.json"))) ? "directory" : "adapter", hub };
 }
 
 /** "whole": configuration, weights and tokenizer. "loadable": a tokenizer may be missing, or the repository has none. */
@@ -72,7 +76,7 @@ async function wholeness(path: string, file: string | undefined): Promise<"nothi
   const has = async (...names: readonly string[]): Promise<boolean> =>
     (await Promise.all(names.map((name) => fileExists(join(path, name))))).every(Boolean);
   if (file !== undefined) return (await has(file)) ? "whole" : "nothing";
-  if (!(await has("config.json"))) return "nothing";
+  if (!(await has("config.json"))) return (await has(...adapterFiles)) ? "whole" : "nothing";
   for (const container of containers) {
     if (!(await has(container.file))) continue;
     const shards = container.file.endsWith(".index.json") ? await shardNames(join(path, container.file)) : [];
@@ -84,7 +88,10 @@ async function wholeness(path: string, file: string | undefined): Promise<"nothi
 
 async function fetchModel(listing: Listing, call: CallOptions): Promise<void> {
   const { files, repository } = listing;
-  if (!files.has("config.json")) throw withoutConfig(listing);
+  if (!files.has("config.json")) {
+    if (!adapterFiles.every((name) => files.has(name))) throw withoutConfig(listing);
+    return void (await listing.fetch([...described.filter((name) => files.has(name)), ...adapterFiles]));
+  }
   const container = containers.find(({ file }) => files.has(file));
   if (container === undefined)
     throw new AttributionError(
@@ -109,10 +116,10 @@ function withoutConfig({ files, repository: { id } }: Listing): AttributionError
         .map((name) => `"${id}/${name}"`)
         .join(", ")}${gguf.length > 5 ? ", …" : ""}`,
     );
-  if (files.has("adapter_config.json"))
+  if (files.has(adapterFiles[0]))
     return new AttributionError(
       "unsupported",
-      `The repository "${id}" holds only an adapter. Merge it into its model first (peft: merge_and_unload, then save_pretrained), and load what that writes`,
+      `The adapter "${id}" has no ${adapterFiles[1]}. Save it with safetensors`,
     );
   return new AttributionError(
     "missing",

@@ -5,8 +5,8 @@ import type { CallOptions } from "../../../types/common";
 import { AttributionError } from "../../errors";
 import { hubFileOf, isHubId } from "../../hub/repository";
 import { directoryExists, fileExists, withFile } from "../../storage/files";
-import { refuseAdapter } from "./checkpoint";
-import { findOnHub, type FoundModel } from "./hub-model";
+import { hasWeights } from "./checkpoint";
+import { adapterFiles, findOnHub, type FoundModel } from "./hub-model";
 
 /** What `source` means; "missing" with what to do where there is nothing. A path that exists is never looked for on the hub. */
 export async function findModel(source: string, revision: string | undefined, call: CallOptions): Promise<FoundModel> {
@@ -25,13 +25,13 @@ export async function findModel(source: string, revision: string | undefined, ca
   return findOnHub(source, undefined, revision ?? "main", call);
 }
 
-/** The directory or GGUF file at a path; undefined where nothing is there. */
+/** The directory, adapter or GGUF file at a path; undefined where nothing is there. */
 async function findPath(source: string): Promise<FoundModel | undefined> {
   const path = resolve(source);
   if (await directoryExists(path)) {
+    if (await isAdapter(path)) return { path, form: "adapter" };
     if (await fileExists(join(path, "config.json"))) return { path, form: "directory" };
-    await refuseAdapter(path);
-    const gguf = (await readdir(path)).find((name) => name.toLowerCase().endsWith(".gguf"));
+    const gguf = (await readdir(path)).sort().find((name) => name.toLowerCase().endsWith(".gguf"));
     const words =
       gguf === undefined
         ? "Expected a model directory with config.json and weights"
@@ -44,6 +44,11 @@ async function findPath(source: string): Promise<FoundModel | undefined> {
     "invalid",
     `Expected ${path} to be a GGUF file, or a directory with config.json and weights`,
   );
+}
+
+/** Whether a folder holds an adapter, and no weights of a model. */
+async function isAdapter(folder: string): Promise<boolean> {
+  return (await fileExists(join(folder, adapterFiles[0]))) && !(await hasWeights(folder));
 }
 
 /** By its first bytes, since caches store files under other names; one so named may be damaged and is refused by its reader. */

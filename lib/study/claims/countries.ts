@@ -16,7 +16,7 @@ export interface CountriesOptions {
 
 /** What the package says of a country, as far as it is used here. */
 export interface Country {
-  readonly name: { readonly common: string };
+  readonly name: { readonly common: string; readonly official: string };
   readonly cca3: string;
   readonly unMember: boolean;
   readonly capital: readonly string[];

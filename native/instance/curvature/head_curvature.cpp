@@ -5,6 +5,7 @@
 
 #include "model/evaluate.h"
 #include "model/linear.h"
+#include "model/loss.h"
 #include "model/transformer.h"
 
 namespace attribution {
@@ -21,7 +22,7 @@ at::Tensor group_sums(const at::Tensor& values, const at::Tensor& group) {
 }
 
 int64_t target_rows(const Model& model, const Instances& d) {
-  if (model.architecture.head != HeadKind::causal_lm) return d.rows();
+  if (!model.architecture.predicts_tokens()) return d.rows();
   return std::ranges::count_if(d.targets, [](int32_t target) { return target != no_target; });
 }
 
@@ -42,7 +43,7 @@ HeadCurvature::HeadCurvature(const Model& model, const Instances& train, const C
   const Linear head = head_linear(model);
   matrix_ = head.matrix().to(wide).contiguous();
   if (head.bias.defined()) bias_ = head.bias.to(wide);
-  if (model.architecture.head == HeadKind::causal_lm) {
+  if (model.architecture.predicts_tokens()) {
     read_targets(train, o.reduction);
   } else {
     read_labels(train);
@@ -82,12 +83,14 @@ void HeadCurvature::read_targets(const Instances& d, Reduction reduction) {
 
 void HeadCurvature::read_states(const Model& model, const Instances& d, int64_t batch_tokens, const Control& control) {
   const at::NoGradGuard no_grad;
-  const bool language = model.architecture.head == HeadKind::causal_lm;
+  const bool language = model.architecture.predicts_tokens();
   states_ = at::empty({cached_.total(), matrix_.size(1)}, matrix_.options());
   for_batches(model, d, batch_tokens, "reading states", control, [&](const Batch& batch) {
-    const at::Tensor places = language ? batch.targets.ne(no_target).nonzero().squeeze(1) : batch.readout;
+    const at::Tensor hidden = forward(model, batch);
+    const at::Tensor read = language ? hidden.index_select(0, batch.targets.ne(no_target).nonzero().squeeze(1))
+                                     : read_rows(model.architecture, hidden, batch);
     const at::Tensor rows = cached_.rows_of(batch.instances, model.device);
-    states_.index_copy_(0, rows, forward(model, batch).index_select(0, places).to(states_.scalar_type()));
+    states_.index_copy_(0, rows, head_states(model, read).to(states_.scalar_type()));
   });
 }
 

@@ -36,7 +36,7 @@ class NetworkCurvature : public Curvature {
     const at::AutoGradMode grad(true);
     Hooks hooks;
     hooks.twice_differentiable = true;
-    const Batch batch = make_batch(train_, instances, model_.device);
+    const Batch batch = make_batch(train_, instances, model_);
     const at::Tensor loss =
         instance_losses(leaves_, forward(leaves_, batch, hooks), batch, options_.reduction, hooks).sum();
     const auto first = torch::autograd::grad({loss}, parameters_, {}, true, true);

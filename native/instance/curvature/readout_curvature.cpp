@@ -27,7 +27,7 @@ std::vector<std::vector<int64_t>> chunks(int64_t instances, int64_t most) {
 bool is_above(const Architecture& a, ModuleId id) {
   const bool mlp =
       id.module == Module::up || id.module == Module::gate || id.module == Module::gate_up || id.module == Module::down;
-  return id.module == Module::head || (mlp && id.layer == a.layers - 1);
+  return id.module == Module::head || id.module == Module::head_dense || (mlp && id.layer == a.layers - 1);
 }
 
 }  // namespace
@@ -35,11 +35,11 @@ bool is_above(const Architecture& a, ModuleId id) {
 bool ReadoutCurvature::applies(const Model& model, const Instances& train, const ModuleSelection& modules,
                                const CurvatureOptions& o) {
   const Architecture& a = model.architecture;
-  if (a.head == HeadKind::causal_lm) return false;
+  if (a.predicts_tokens() || a.readout == Readout::mean) return false;
   for (size_t i = 0; i < modules.size(); ++i) {
     if (!is_above(a, modules.id(i))) return false;
   }
-  const int64_t width = 4 * a.hidden + 4 * a.intermediate;  // residuals, inputs and gradients of the MLP's modules
+  const int64_t width = 4 * a.hidden + 4 * a.active_width();  // residuals, inputs and gradients of the MLP's modules
   return train.rows() * width * static_cast<int64_t>(at::elementSize(model.dtype)) <= o.memory_bytes / 2;
 }
 
@@ -84,7 +84,7 @@ ReadoutCurvature::Rows ReadoutCurvature::rows_of(const std::vector<int64_t>& ins
 
 at::Tensor ReadoutCurvature::losses(const Rows& rows, const Hooks& hooks) const {
   const int64_t last = model_.architecture.layers - 1;
-  const at::Tensor values = neurons(model_, last, {rows.x, rows.mid}, hooks);
+  const Neurons values = neurons(model_, last, {rows.x, rows.mid}, hooks);
   const at::Tensor hidden = finish(model_, after_mlp(model_, last, rows.mid, values, hooks));
   return instance_losses(model_, hidden, rows.batch, reduction_, hooks);
 }
@@ -99,7 +99,7 @@ void ReadoutCurvature::read_factors() {
   std::vector<at::Tensor> outputs(modules_.size());
   Hooks hooks;
   hooks.taps_head = true;
-  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input) {
+  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input, const at::Tensor&) {
     const at::Tensor output = apply(linear, input);
     const int64_t place = modules_.find(id);
     if (place < 0) return output;
@@ -146,7 +146,7 @@ ReadoutCurvature::Images ReadoutCurvature::tangents(const std::vector<int64_t>& 
   Hooks hooks;
   hooks.taps_head = true;
   hooks.twice_differentiable = true;
-  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input) {
+  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input, const at::Tensor&) {
     const at::Tensor output = apply(linear, input, true);
     const int64_t place = modules_.find(id);
     if (place < 0) return output;

@@ -11,17 +11,19 @@
 namespace attribution {
 namespace {
 
-/// The first module that reads the same tensor (query, key and value do; gate and up): they share their input side.
-std::vector<size_t> input_owners(const Factors& factors) {
-  std::vector<size_t> owners(factors.modules.size());
+/// The first module that reads the same tensor (query, key and value do; gate and up): they share their input side. An
+/// expert that saw no token of the batch keeps its owner.
+void find_input_owners(const Factors& factors, std::vector<size_t>& owners) {
+  for (size_t i = owners.size(); i < factors.modules.size(); ++i) owners.push_back(i);
   for (size_t i = 0; i < owners.size(); ++i) {
     const ModuleFactors& m = factors.modules[i];
-    owners[i] = 0;
-    while (factors.modules[owners[i]].inputs.const_data_ptr() != m.inputs.const_data_ptr() ||
-           factors.modules[owners[i]].bias != m.bias)
-      ++owners[i];
+    if (m.inputs.numel() == 0) continue;
+    const auto is_same = [&m](const ModuleFactors& other) {
+      return other.inputs.numel() > 0 && other.inputs.const_data_ptr() == m.inputs.const_data_ptr() &&
+             other.bias == m.bias;
+    };
+    owners[i] = static_cast<size_t>(std::ranges::find_if(factors.modules, is_same) - factors.modules.begin());
   }
-  return owners;
 }
 
 /// Adds xᵀx of x [token, n] to the lower blocks of `sum` [n, n]; the upper ones stay as they are.
@@ -92,7 +94,7 @@ std::vector<size_t> fit_bases(std::vector<EkfacModule>& fitted, const Model& mod
                               const ModuleSelection& modules, const InfluenceOptions& o, const Control& control) {
   std::vector<size_t> owners;
   for_labelled_factors(model, train, modules, o, "EK-FAC covariances", control, [&](const Factors& factors) {
-    owners = input_owners(factors);
+    find_input_owners(factors, owners);
     for (size_t i = 0; i < modules.size(); ++i) {
       const ModuleFactors& m = factors.modules[i];
       if (owners[i] == i) add_lower_gram(fitted[i].input_basis, with_ones(m));
@@ -112,7 +114,8 @@ std::vector<size_t> fit_bases(std::vector<EkfacModule>& fitted, const Model& mod
 }
 
 void add_squares(at::Tensor& sum, const InBasis& t, int64_t instances) {
-  if (t.gradients.size(0) == instances) {  // one token each, so (s aᵀ)² is s² (a²)ᵀ
+  const auto many = [](int64_t begin, int64_t end) { return end - begin > 1; };
+  if (std::ranges::adjacent_find(t.offsets, many) == t.offsets.end()) {  // one token at most, so (s aᵀ)² is s² (a²)ᵀ
     sum.addmm_(t.gradients.square().t(), t.inputs.square());
     return;
   }
@@ -140,11 +143,14 @@ std::vector<EkfacModule> fit_ekfac(const Model& model, const Instances& train, c
       end_use(fitted[i]);
     }
   });
-  for (EkfacModule& m : fitted) {
+  for (size_t i = 0; i < fitted.size(); ++i) {
+    EkfacModule& m = fitted[i];
     m.eigenvalues /= static_cast<double>(train.size());
     if (!(m.eigenvalues.mean().item<double>() > 0))
-      fail(Code::invalid,
-           "A module has no gradient under the labels of its Fisher information: EK-FAC cannot invert it");
+      fail(
+          Code::invalid, "\"", module_name(model.architecture, modules.id(i)),
+          "\" has no gradient under the labels of its Fisher information, and EK-FAC cannot invert it: leave it out of "
+          "\"parameters\"");
     if (!path.empty())
       for (const at::Tensor* t : {&m.input_basis, &m.output_basis, &m.eigenvalues}) sync_pages(*t);
     end_use(m);

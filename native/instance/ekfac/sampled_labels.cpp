@@ -90,7 +90,7 @@ at::Tensor drawn_labels(const at::Tensor& probabilities, const at::Tensor& draws
 
 Objective sampled_objective(const Model& model, const Batch& batch, Reduction reduction, int64_t seed) {
   return [&model, &batch, reduction, seed](const at::Tensor& hidden, const Hooks& hooks) {
-    if (model.architecture.head != HeadKind::causal_lm) {
+    if (!model.architecture.predicts_tokens()) {
       const at::Tensor scores = at::log_softmax(readout_class_logits(model, hidden, batch, hooks), 1);
       const at::Tensor labels =
           drawn_labels(scores.detach().exp(), uniform_draws(batch, at::arange(batch.size(), at::kLong), seed));

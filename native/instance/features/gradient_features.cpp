@@ -45,25 +45,25 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
   at::Tensor result = at::zeros({of_tokens ? batch.token_total() : batch.size(), width_},
                                 at::TensorOptions().dtype(high).device(model.device));
   std::vector<std::unique_ptr<GradientCollector>> collectors;
-  auto watch = [&](int64_t place, ModuleId id, auto&& make) -> GradientCollector& {
+  auto watch = [&](int64_t place, ModuleId id, const at::Tensor& seen, auto&& make) -> GradientCollector& {
     const at::NoGradGuard no_grad;
     const auto segment = std::min<size_t>(static_cast<size_t>(place), offsets_.size() - 2);  // dense: one for all
     const at::Tensor part = result.narrow(1, offsets_[segment], offsets_[segment + 1] - offsets_[segment]);
-    const bool head = id.module == Module::head;
+    const bool head = is_head(id.module);
     const at::Tensor owner = quantity && head ? (of_tokens ? quantity->head_tokens() : quantity->head_instance())
-                             : of_tokens      ? seen_tokens(model.architecture, batch, head)
-                                              : module_instance(model.architecture, batch, id);
+                             : of_tokens      ? (seen.defined() ? seen : seen_tokens(model.architecture, batch, head))
+                                              : module_instance(model.architecture, batch, id, seen);
     collectors.push_back(make(projections_[static_cast<size_t>(place)], owner, part));
     return *collectors.back();
   };
   const at::Tensor anchor = at::zeros({}, model.options()).requires_grad_(true);
   Hooks hooks;
   hooks.taps_head = modules_.taps_head();
-  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input) {
+  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input, const at::Tensor& seen) {
     const int64_t place = modules_.find(id);
     if (place < 0) return apply(linear, input);
     return tapped_linear(input, anchor, linear,
-                         watch(place, id, [&](const auto& p, const at::Tensor& instance, const at::Tensor& part) {
+                         watch(place, id, seen, [&](const auto& p, const at::Tensor& instance, const at::Tensor& part) {
                            return linear_collector(p, instance, part, input.detach());
                          }));
   };
@@ -72,18 +72,18 @@ InstanceFeatures FeatureExtractor::features(const Model& model, const Batch& bat
     const at::Tensor output = at::embedding(table, rows);
     if (place < 0) return output;
     return tapped_output(output, anchor,
-                         watch(place, id, [&](const auto& p, const at::Tensor& instance, const at::Tensor& part) {
+                         watch(place, id, {}, [&](const auto& p, const at::Tensor& instance, const at::Tensor& part) {
                            return lookup_collector(p, instance, part, rows);
                          }));
   };
   hooks.norm = [&](ModuleId id, const Norm& norm, const at::Tensor& input) {
     const int64_t place = modules_.find(id);
-    const at::Tensor output = apply(model.architecture, norm, input);
+    const at::Tensor output = apply(model, id, input);
     if (place < 0) return output;
     return tapped_output(output, anchor,
-                         watch(place, id, [&](const auto& p, const at::Tensor& instance, const at::Tensor& part) {
+                         watch(place, id, {}, [&](const auto& p, const at::Tensor& instance, const at::Tensor& part) {
                            return norm_collector(p, instance, part, norm.bias.defined(),
-                                                 normalised(model.architecture, norm, input.detach()));
+                                                 normalised(model.architecture, id, input.detach()));
                          }));
   };
   if (quantity) quantity->attach(hooks);

@@ -19,12 +19,15 @@ std::string amount(int64_t bytes) {
 /// What a token's backward keeps beside the factors: inputs of norms and activations, queries, keys, values and the
 /// heads' output.
 int64_t graph_values(const Architecture& a) {
-  return a.layers * (2 * a.hidden + 4 * a.query_width() + (a.gated ? 3 : 1) * a.intermediate);
+  // Experts' rows, what they write, and that times their weights.
+  const int64_t visits = a.mixture.chosen * 3 * a.hidden;
+  return a.layers * (2 * a.hidden + 4 * a.query_width() + (a.gated ? 3 : 1) * a.active_width() + visits);
 }
 
 /// Inputs and outputs of all linear modules of the blocks, of a token.
 int64_t linear_values(const Architecture& a) {
-  return a.layers * (4 * (a.hidden + a.query_width()) + (a.gated ? 3 : 2) * (a.hidden + a.intermediate));
+  return a.layers * (4 * (a.hidden + a.query_width()) +
+                     (a.gated ? 3 : 2) * (std::max<int64_t>(1, a.mixture.chosen) * a.hidden + a.active_width()));
 }
 
 }  // namespace

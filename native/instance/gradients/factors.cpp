@@ -2,6 +2,8 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
+#include <map>
+
 #include "instance/gradients/module_products.h"
 #include "model/linear.h"
 #include "model/norm.h"
@@ -29,24 +31,26 @@ Factors gradient_factors(const Model& model, const Batch& batch, const ModuleSel
 Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection& modules, const Objective& objective,
                    const Watch& watch) {
   std::vector<Tap> taps;
-  auto tap = [&](int64_t place, ModuleId id, at::Tensor output, at::Tensor inputs) -> Tap& {
+  auto tap = [&](int64_t place, ModuleId id, at::Tensor output, at::Tensor inputs,
+                 const at::Tensor& seen = {}) -> Tap& {
     if (!output.requires_grad()) output.requires_grad_(true);  // the lowest module: the backward ends here
     Tap& made = taps.emplace_back();
     made.place = static_cast<size_t>(place);
     made.output = output;
     made.factors.kind = kind_of(id.module);
     made.factors.inputs = inputs;
-    made.factors.instance = watch.head_instance && id.module == Module::head
+    made.factors.instance = watch.head_instance && is_head(id.module)
                                 ? watch.head_instance()
-                                : module_instance(model.architecture, batch, id);
+                                : module_instance(model.architecture, batch, id, seen);
+    made.factors.tokens = seen;
     return made;
   };
   Hooks hooks;
   hooks.taps_head = modules.taps_head();
-  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input) {
+  hooks.linear = [&](ModuleId id, const Linear& linear, const at::Tensor& input, const at::Tensor& seen) {
     const at::Tensor output = apply(linear, input);
     const int64_t place = modules.find(id);
-    if (place >= 0) tap(place, id, output, input.detach()).factors.bias = linear.bias.defined();
+    if (place >= 0) tap(place, id, output, input.detach(), seen).factors.bias = linear.bias.defined();
     return output;
   };
   hooks.lookup = [&](ModuleId id, const at::Tensor& table, const at::Tensor& rows) {
@@ -55,10 +59,10 @@ Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection
     if (place >= 0) tap(place, id, output, rows).factors.rows = table.size(0);
     return output;
   };
-  hooks.norm = [&](ModuleId id, const Norm& norm, const at::Tensor& input) {
-    const at::Tensor output = apply(model.architecture, norm, input);
+  hooks.norm = [&](ModuleId id, const Norm&, const at::Tensor& input) {
+    const at::Tensor output = apply(model, id, input);
     const int64_t place = modules.find(id);
-    if (place >= 0) tap(place, id, output, {}).normalised = normalised(model.architecture, norm, input.detach());
+    if (place >= 0) tap(place, id, output, {}).normalised = normalised(model.architecture, id, input.detach());
     return output;
   };
   if (watch.attach) watch.attach(hooks);
@@ -91,10 +95,12 @@ Factors factors_of(const Model& model, const Batch& batch, const ModuleSelection
 int64_t factor_bytes(const Model& model, const ModuleSelection& modules) {
   const Architecture& a = model.architecture;
   int64_t width = 0, places = 0;
+  std::map<std::pair<int64_t, Module>, int64_t> experts;  // selected ones of a layer; a token sees only some
   for (size_t i = 0; i < modules.size(); ++i) {
     const ModuleId id = modules.id(i);
     const Parameters& p = parameters_of(model, id);
     const ModuleKind kind = kind_of(id.module);
+    if (id.expert >= 0 && ++experts[{id.layer, id.module}] > a.mixture.chosen) continue;
     const int64_t heads = a.query_key_norm != QueryKeyNorm::head ? 1
                           : id.module == Module::query_norm      ? a.heads
                           : id.module == Module::key_norm        ? a.key_value_heads

@@ -19,6 +19,7 @@ struct ModuleFactors {
   at::Tensor
       gradients;        // linear, lookup: [token, output]; norm: the tokens' parts [token, parameter], weight then bias
   at::Tensor instance;  // [token] place of the token's instance in the batch, rising
+  at::Tensor tokens;    // [token] the batch's tokens that an expert saw; undefined for other modules
   bool bias = false;    // linear only
   ModuleKind kind = ModuleKind::linear;
   int64_t rows = 0;                               // lookup only: of the table

@@ -12,13 +12,16 @@ std::vector<std::string> module_names(const Architecture& a) {
   return names;
 }
 
-ModuleSelection::ModuleSelection(const Architecture& a, const std::vector<std::string>& names) {
+ModuleSelection::ModuleSelection(const Architecture& a, const std::vector<std::string>& names)
+    : places_(places_of(a)), found_(places_.count(), -1) {
   std::set<std::string> wanted(names.begin(), names.end());
   for (const ModuleInfo& module : modules_of(a)) {
     if (wanted.erase(module.name) == 0) continue;
     if (module.id.module == Module::token_embedding && has_tied_head(a))
       tied_table_ = static_cast<int64_t>(ids_.size());
     has_head_ = has_head_ || module.id.module == Module::head;
+    found_[places_(module.id)] = static_cast<int64_t>(ids_.size());
+    taps_head_ = taps_head_ || is_head(module.id.module);
     ids_.push_back(module.id);
   }
   if (!wanted.empty()) fail(Code::unknown, "The model has no module \"", *wanted.begin(), "\"");
@@ -31,10 +34,7 @@ ModuleSelection::ModuleSelection(const Architecture& a, const std::vector<std::s
 
 int64_t ModuleSelection::find(ModuleId id) const {
   if (id.module == Module::head && tied_table_ >= 0) return tied_table_;
-  for (size_t i = 0; i < ids_.size(); ++i) {
-    if (ids_[i] == id) return static_cast<int64_t>(i);
-  }
-  return -1;
+  return found_[places_(id)];
 }
 
 void require_linear(const Architecture& a, const ModuleSelection& modules, const char* method) {
@@ -42,13 +42,17 @@ void require_linear(const Architecture& a, const ModuleSelection& modules, const
     const ModuleKind kind = kind_of(modules.id(i).module);
     if (kind == ModuleKind::linear) continue;
     fail(Code::unsupported, method, " treats linear modules only, but \"", module_name(a, modules.id(i)), "\" is ",
-         kind == ModuleKind::norm ? "a norm" : "an embedding", ": leave it out of \"parameters\"");
+         kind == ModuleKind::lookup                    ? "an embedding"
+         : modules.id(i).module == Module::output_bias ? "a bias of its own"
+                                                       : "a norm",
+         ": leave it out of \"parameters\"");
   }
 }
 
-at::Tensor module_instance(const Architecture& a, const Batch& batch, ModuleId id) {
-  if (id.module != Module::head) return batch.token_instance;
-  if (a.head != HeadKind::causal_lm) return batch.token_instance.index_select(0, batch.readout);
+at::Tensor module_instance(const Architecture& a, const Batch& batch, ModuleId id, const at::Tensor& seen) {
+  if (seen.defined()) return batch.token_instance.index_select(0, seen);
+  if (!is_head(id.module)) return batch.token_instance;
+  if (!a.predicts_tokens()) return batch.token_instance.index_select(0, batch.readout);
   return batch.token_instance.index_select(0, batch.targets.ne(no_target).nonzero().squeeze(1));
 }
 

@@ -20,7 +20,7 @@ class ModuleSelection {
   /// Whether the output projection or the score head is a module of its own.
   bool has_head() const { return has_head_; }
   /// Whether any selected parameter is used in the head.
-  bool taps_head() const { return has_head_ || tied_table_ >= 0; }
+  bool taps_head() const { return taps_head_ || tied_table_ >= 0; }
   size_t size() const { return ids_.size(); }
   ModuleId id(size_t index) const { return ids_[index]; }
   /// Whether the module is a token embedding that is the output projection too: its gradient is the sum of both uses.
@@ -28,7 +28,9 @@ class ModuleSelection {
 
  private:
   std::vector<ModuleId> ids_;
-  bool has_head_ = false;
+  ModulePlaces places_;
+  std::vector<int64_t> found_;  // [place] index in `ids_`, or -1
+  bool has_head_ = false, taps_head_ = false;
   int64_t tied_table_ = -1;
 };
 
@@ -38,7 +40,7 @@ std::vector<std::string> module_names(const Architecture& architecture);
 void require_linear(const Architecture& architecture, const ModuleSelection& modules, const char* method);
 
 /// The instance of each token that the module sees, as its index in the batch, [token]. The head sees the readout rows,
-/// or a causal LM's target tokens.
-at::Tensor module_instance(const Architecture& architecture, const Batch& batch, ModuleId id);
+/// or a causal LM's target tokens; an expert's module the tokens `seen`.
+at::Tensor module_instance(const Architecture& architecture, const Batch& batch, ModuleId id, const at::Tensor& seen);
 
 }  // namespace attribution

@@ -13,6 +13,9 @@ namespace {
 
 using Kind = Quantity::Kind;
 
+/// Stands for the position that the head reads; lib/instance/quantity.ts gives it.
+constexpr int64_t readout_position = std::numeric_limits<int32_t>::min();
+
 /// A position within a row of so many tokens.
 int64_t place_of(int64_t position, int64_t length, int64_t instance) {
   const int64_t place = position < 0 ? length + position : position;
@@ -37,7 +40,7 @@ void check_quantity(const Model& model, const Quantity& q, const Instances& quer
   const Architecture& a = model.architecture;
   if (q.is_loss()) return;
   if (q.kind == Kind::output) {
-    const int64_t classes = a.head == HeadKind::causal_lm ? a.vocabulary : a.labels;
+    const int64_t classes = a.predicts_tokens() ? a.vocabulary : a.labels;
     for (const auto* labels : {&q.labels, &q.contrasts}) {
       if (labels->empty() && labels == &q.contrasts) continue;
       if (static_cast<int64_t>(labels->size()) != queries.size())
@@ -57,6 +60,8 @@ void check_quantity(const Model& model, const Quantity& q, const Instances& quer
 
 QuantityWatch::QuantityWatch(const Model& model, const Batch& batch, const Quantity& quantity)
     : model_(model), batch_(batch), quantity_(quantity) {
+  const Architecture& a = model.architecture;
+  const at::Tensor readout = batch.readout.to(at::kCPU);
   std::vector<int64_t> tokens;
   for (int64_t instance = 0; instance < batch.size(); ++instance) {
     const auto i = static_cast<size_t>(instance);
@@ -69,7 +74,16 @@ QuantityWatch::QuantityWatch(const Model& model, const Batch& batch, const Quant
         lengths_.push_back(length);
         owners_.push_back(batch.instances[i]);
       };
-      for (const int64_t position : quantity.positions) add(place_of(position, length, batch.instances[i]));
+      for (const int64_t position : quantity.positions) {
+        if (position != readout_position) {
+          add(place_of(position, length, batch.instances[i]));
+        } else if (a.readout == Readout::mean && !a.predicts_tokens() && quantity.kind != Kind::output) {
+          fail(Code::unsupported,
+               "This classifier reads the mean of all positions: give \"positions\", for example \"all\"");
+        } else {
+          add(readout[row].item<int64_t>() - start);
+        }
+      }
       for (int64_t place = 0; quantity.positions.empty() && place < length; ++place) add(place);
     }
   }
@@ -103,7 +117,7 @@ void QuantityWatch::watch_residual(Hooks& hooks) {
                                  : ModuleId{Module::attention_norm, quantity_.layer + 1};
   const auto norm = hooks.norm;
   hooks.norm = [this, norm, reader](ModuleId id, const Norm& own, const at::Tensor& input) {
-    const at::Tensor output = norm ? norm(id, own, input) : apply(model_.architecture, own, input);
+    const at::Tensor output = norm ? norm(id, own, input) : apply(model_, id, input);
     if (id == reader) seen_ = model_.architecture.norm_order == NormOrder::post ? output : input;
     return output;
   };
@@ -111,14 +125,16 @@ void QuantityWatch::watch_residual(Hooks& hooks) {
 
 void QuantityWatch::watch_attention(Hooks& hooks) {
   const auto linear = hooks.linear;
-  hooks.linear = [this, linear](ModuleId id, const Linear& own, const at::Tensor& input) {
-    const at::Tensor output = linear ? linear(id, own, input) : apply(own, input);
-    if (id.layer == quantity_.layer) outputs_[id.module] = output;
+  hooks.linear = [this, linear](ModuleId id, const Linear& own, const at::Tensor& input, const at::Tensor& from) {
+    const at::Tensor output = linear ? linear(id, own, input, from) : apply(own, input);
+    if (id.layer != quantity_.layer || id.part == Part::a) return output;
+    at::Tensor& seen = outputs_[id.module];
+    seen = id.part == Part::own ? output : seen + output * own.scale;  // an adapter's B comes after W
     return output;
   };
   const auto norm = hooks.norm;
   hooks.norm = [this, norm](ModuleId id, const Norm& own, const at::Tensor& input) {
-    const at::Tensor output = norm ? norm(id, own, input) : apply(model_.architecture, own, input);
+    const at::Tensor output = norm ? norm(id, own, input) : apply(model_, id, input);
     if (id.layer == quantity_.layer) outputs_[id.module] = output;
     return output;
   };
@@ -126,7 +142,9 @@ void QuantityWatch::watch_attention(Hooks& hooks) {
 
 QueryKeyValue QuantityWatch::seen_attention() const {
   Hooks again;  // the same pieces, on the outputs that are in the graph
-  again.linear = [this](ModuleId id, const Linear&, const at::Tensor&) { return outputs_.at(id.module); };
+  again.linear = [this](ModuleId id, const Linear&, const at::Tensor&, const at::Tensor&) {
+    return id.part == Part::own ? outputs_.at(id.module) : at::zeros({}, model_.options());  // an adapter's is in it
+  };
   again.norm = [this](ModuleId id, const Norm&, const at::Tensor&) { return outputs_.at(id.module); };
   return project(model_, quantity_.layer, {}, position_tables(model_, batch_).rotations, again);
 }
@@ -175,15 +193,16 @@ at::Tensor QuantityWatch::attention_values() const {
   const at::Tensor at_tokens = tokens_.cpu();
   std::vector<at::Tensor> weights;
   for (size_t i = 0; i < starts_.size(); ++i) {
-    const int64_t token = at_tokens[static_cast<int64_t>(i)].item<int64_t>(), visible = token - starts_[i] + 1;
+    const int64_t token = at_tokens[static_cast<int64_t>(i)].item<int64_t>(), own_place = token - starts_[i],
+                  visible = a.causal ? own_place + 1 : lengths_[i];
     const int64_t place = place_of(quantity_.key, lengths_[i], owners_[i]);
     if (place >= visible)
-      fail(Code::invalid, "A head at position ", visible - 1, " cannot attend to the later position ", place);
+      fail(Code::invalid, "A head at position ", own_place, " cannot attend to the later position ", place);
     at::Tensor scores = at::mv(key.narrow(0, starts_[i], visible), query[token]) / own.divisor;
     if (a.attention_cap > 0) scores = at::tanh(scores / a.attention_cap) * a.attention_cap;
     if (slope.defined()) scores = scores + slope * at::arange(visible, scores.options());
     if (own.window > 0 && visible > own.window)
-      scores = scores.masked_fill(at::arange(visible, at::kLong).lt(visible - own.window).to(scores.device()),
+      scores = scores.masked_fill((at::arange(visible, at::kLong) - own_place).abs().ge(own.window).to(scores.device()),
                                   -std::numeric_limits<double>::infinity());
     weights.push_back(at::softmax(scores, 0)[place]);
   }
@@ -207,7 +226,7 @@ at::Tensor quantity_values(const Model& model, const Instances& instances, const
   at::Tensor values = at::empty({instances.size()}, at::kDouble);
   for (const auto& members : pack(instances, batch_tokens)) {
     control.check();
-    const Batch batch = make_batch(instances, members, model.device);
+    const Batch batch = make_batch(instances, members, model);
     QuantityWatch watch(model, batch, quantity);
     Hooks hooks;
     watch.attach(hooks);

@@ -34,7 +34,7 @@ at::Tensor rows_of(const InfluenceProblem& p, const Instances& instances, const 
                    const std::function<at::Tensor(const Factors&)>& make, const SplitFactors& split = {}) {
   std::vector<at::Tensor> rows;
   for (const auto& members : batches_of(instances, chosen, p.o.batch_tokens)) {
-    const Batch batch = make_batch(instances, members, p.model.device);
+    const Batch batch = make_batch(instances, members, p.model);
     const Factors factors = gradient_factors(p.model, batch, p.modules, p.o.reduction, p.o.of);
     rows.push_back(make(split ? split(factors, batch) : factors));
   }
@@ -78,7 +78,7 @@ Blocks single_blocks(const InfluenceProblem& p, const Instances& instances, int6
 
 std::unique_ptr<Curvature> solver_curvature(const InfluenceProblem& p) {
   const Architecture& a = p.model.architecture;
-  if (p.modules.has_head() && a.head == HeadKind::causal_lm && a.tied_output)
+  if (p.modules.has_head() && has_tied_head(a))
     fail(Code::unsupported,
          "A tied output projection is the token embedding; influence cannot take it as a module of its own: select "
          "\"embedding.token\", whose gradient is of both uses");

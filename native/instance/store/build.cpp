@@ -43,7 +43,7 @@ BuildReport build_store(const Model& model, const Instances& d, const FeatureSet
     std::vector<int64_t> rows;
     for (const int64_t i : members) rows.push_back(first_row + i);
     if (std::all_of(rows.begin(), rows.end(), [&](int64_t row) { return writer.written(row); })) continue;
-    const Batch batch = make_batch(d, std::move(members), model.device);
+    const Batch batch = make_batch(d, std::move(members), model);
     const InstanceFeatures features = host_features(extractor, model, batch);
     writer.write(rows, features.values, features.losses);
     report.computed += batch.size();

@@ -1,4 +1,4 @@
-// What each preconditioner computes; the table in preconditioner.cpp names them.
+// What each preconditioner computes; the table in solvers.cpp names them.
 #pragma once
 #include "instance/store/segment_rows.h"
 

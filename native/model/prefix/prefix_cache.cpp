@@ -71,22 +71,49 @@ std::vector<size_t> add_biases(PrefixCache& cache, const Model& model, const Bat
   return indices;
 }
 
-/// The block's site values at the readout position, and their projections, are taken as the forward passes them.
+}  // namespace
+
 Hooks recorder(CachedLayer& layer, const at::Tensor& readout) {
   Hooks hooks;
   hooks.site = [&layer, readout](Site site, int64_t, const at::Tensor& x) {
-    const at::Tensor taken = x.index_select(0, readout);
-    (site == Site::heads ? layer.heads : site == Site::neurons ? layer.neurons : layer.pre_activation) = taken;
+    if (site == Site::heads) layer.heads = x.index_select(0, readout);
+    if (site == Site::pre_activation) layer.pre_activation = x.index_select(0, readout);
     return x;
   };
-  hooks.linear = [&layer, readout](ModuleId id, const Linear& linear, const at::Tensor& input) {
+  hooks.linear = [&layer, readout](ModuleId id, const Linear& linear, const at::Tensor& input, const at::Tensor&) {
     const at::Tensor output = apply(linear, input);
-    if (id.module == Module::attention_output) layer.projected_heads = output.index_select(0, readout);
-    if (id.module == Module::down) layer.projected_neurons = output.index_select(0, readout);
+    if (id.module != Module::attention_output || id.part == Part::a) return output;
+    const at::Tensor taken = output.index_select(0, readout);
+    layer.projected_heads =
+        id.part == Part::own ? taken : layer.projected_heads + taken * linear.scale;  // an adapter's B comes after W
     return output;
   };
   return hooks;
 }
+
+at::Tensor recorded_mlp(const Model& model, int64_t index, CachedLayer& layer, const MlpSource& source,
+                        const at::Tensor& readout, const Hooks& hooks) {
+  const Architecture& a = model.architecture;
+  const Neurons values = neurons(model, index, source, a.gated ? Hooks() : hooks);
+  layer.neurons = unit_values(a, values, readout);
+  layer.routing = values.routing.at(readout);
+  const at::Tensor projected = project_neurons(model, index, values);
+  layer.projected_neurons = projected.index_select(0, readout);
+  return add_mlp(model, index, source.mid, projected);
+}
+
+at::Tensor heads_enter(const Model& model, const CachedLayer& cached, const Entry& entry) {
+  const at::Tensor x = cached.x.unsqueeze(1).expand({-1, entry.values.size(1), -1});
+  if (entry.projected) return unflat(add_attention(model, entry.layer, flat(x), flat(entry.values)), x.size(0));
+  return unflat(after_attention(model, entry.layer, flat(x), flat(entry.values), {}), x.size(0));
+}
+
+at::Tensor projected_enter(const Model& model, const CachedLayer& cached, const Entry& entry) {
+  const at::Tensor mid = cached.mid.unsqueeze(1).expand({-1, entry.values.size(1), -1});
+  return unflat(add_mlp(model, entry.layer, flat(mid), flat(entry.values)), mid.size(0));
+}
+
+namespace {
 
 struct Variants {
   at::Tensor x;  // [row, variant, hidden]
@@ -95,17 +122,22 @@ struct Variants {
   bool any() const { return x.defined(); }
 };
 
-/// The residual after the attention for variants that enter at the heads.
-at::Tensor heads_enter(const Model& model, const CachedLayer& cached, const Entry& entry) {
-  const at::Tensor x = cached.x.unsqueeze(1).expand({-1, entry.values.size(1), -1});
-  if (entry.projected) return unflat(add_attention(model, entry.layer, flat(x), flat(entry.values)), x.size(0));
-  return unflat(after_attention(model, entry.layer, flat(x), flat(entry.values), {}), x.size(0));
+/// Rows of each token, [row * variant, n], behind those of others: variants of the same rows.
+at::Tensor beside(const at::Tensor& first, const at::Tensor& second, int64_t rows) {
+  return first.defined() ? flat(at::cat({unflat(first, rows), unflat(second, rows)}, 1)) : at::Tensor();
 }
 
-/// The block's output for variants that enter at the neurons already projected.
-at::Tensor projected_enter(const Model& model, const CachedLayer& cached, const Entry& entry) {
-  const at::Tensor mid = cached.mid.unsqueeze(1).expand({-1, entry.values.size(1), -1});
-  return unflat(add_mlp(model, entry.layer, flat(mid), flat(entry.values)), mid.size(0));
+Routing beside(const Routing& first, const Routing& second, int64_t rows) {
+  return {beside(first.chosen, second.chosen, rows), beside(first.weights, second.weights, rows),
+          beside(first.shared, second.shared, rows)};
+}
+
+/// The neurons of variants that enter there, [row * variant]: they go where the unchanged rows went.
+Neurons neurons_enter(const Architecture& a, const CachedLayer& cached, const Entry& entry) {
+  const at::Tensor units = flat(entry.site == Site::neurons ? entry.values : activate(a, entry.values));
+  const int64_t rows = entry.values.size(0), count = entry.values.size(1);
+  const at::Tensor row = at::arange(rows, units.options().dtype(at::kLong)).repeat_interleave(count);
+  return neurons_of_units(a, entry.layer, units, cached.routing.at(row));
 }
 
 at::Tensor hooked(const RowHook& hook, Site site, int64_t layer, const at::Tensor& x, int64_t rows) {
@@ -126,15 +158,15 @@ class VariantsForward {
       inputs.join(cached.x.unsqueeze(1).expand({-1, heads_entry->values.size(1), -1}));
       mids.join(heads_enter(model_, cached, *heads_entry));
     }
-    Variants values;
-    if (mids.any()) values.join(unflat(mlp_values(index, inputs.x, mids.x), rows_));
-    const bool unprojected = neurons_entry && !neurons_entry->projected;
+    const bool any = mids.any(), unprojected = neurons_entry && !neurons_entry->projected;
+    Neurons values;
+    if (any) values = mlp_values(index, inputs.x, mids.x);
     if (unprojected) {
       mids.join(cached.mid.unsqueeze(1).expand({-1, neurons_entry->values.size(1), -1}));
-      values.join(neurons_entry->site == Site::neurons ? neurons_entry->values
-                                                       : activate(model_.architecture, neurons_entry->values));
+      const Neurons entered = neurons_enter(model_.architecture, cached, *neurons_entry);
+      values = any ? with(index, values, entered) : entered;
     }
-    if (values.any()) variants_.x = unflat(after_mlp(model_, index, flat(mids.x), flat(values.x), {}), rows_);
+    if (any || unprojected) variants_.x = unflat(after_mlp(model_, index, flat(mids.x), values, {}), rows_);
     if (neurons_entry && !unprojected) variants_.join(projected_enter(model_, cached, *neurons_entry));
   }
 
@@ -151,8 +183,20 @@ class VariantsForward {
     return after_attention(model_, index, x, hooked(hook_, Site::heads, index, heads, rows_), {});
   }
 
-  at::Tensor mlp_values(int64_t index, const at::Tensor& x, const at::Tensor& mid) const {
-    return hooked(hook_, Site::neurons, index, neurons(model_, index, {flat(x), flat(mid)}, {}), rows_);
+  Neurons mlp_values(int64_t index, const at::Tensor& x, const at::Tensor& mid) const {
+    Hooks hooks;
+    if (hook_) {
+      hooks.site = [this](Site site, int64_t layer, const at::Tensor& values) {
+        return site == Site::neurons ? hooked(hook_, site, layer, values, rows_) : values;
+      };
+    }
+    return neurons(model_, index, {flat(x), flat(mid)}, hooks);
+  }
+
+  Neurons with(int64_t index, const Neurons& first, const Neurons& second) const {
+    const Architecture& a = model_.architecture;
+    return neurons_of_units(a, index, beside(unit_values(a, first), unit_values(a, second), rows_),
+                            beside(first.routing, second.routing, rows_));
   }
 
   const Model& model_;
@@ -176,6 +220,7 @@ class PromptForward {
     x_ = embed(model_, batch_, {});
     for (int64_t index = 0; index < model_.architecture.layers; ++index) layer(index);
     cache_.out = x_;
+    cache_.read = finish(model_, x_);
     require_finite(batch_, x_, batch_.token_instance.index_select(0, batch_.readout));
     if (variants_.any()) cache_.extra = unflat(finish(model_, flat(variants_.x)), rows_);
     return std::move(cache_);
@@ -198,7 +243,7 @@ class PromptForward {
       all = entered(all, layer.x.unsqueeze(1).expand({-1, entry->values.size(1), -1}));
       mid = entered(mid, heads_enter(model_, layer, *entry));
     }
-    const at::Tensor out = after_mlp(model_, index, mid, neurons(model_, index, {all, mid}, hooks), hooks);
+    const at::Tensor out = recorded_mlp(model_, index, layer, {all, mid}, readout, hooks);
     variants_ = variants_of(out);
     x_ = out.narrow(0, 0, x_.size(0));
     if (const Entry* entry = next(index, Site::neurons)) variants_.join(projected_enter(model_, layer, *entry));
@@ -275,19 +320,29 @@ class PromptForward {
 }  // namespace
 
 int64_t cache_bytes(const Architecture& a, at::ScalarType dtype, int64_t rows, int64_t longest) {
-  const int64_t prefix = 2 * a.key_value_width() * longest,
+  const int64_t prefix = (a.causal ? 2 * a.key_value_width() : 2 * a.hidden) * longest,
                 states = 4 * a.hidden + a.query_width() + 2 * a.intermediate;
   return rows * a.layers * (prefix + states) * static_cast<int64_t>(at::elementSize(dtype));
 }
 
 PrefixCache build_cache(const Model& model, const Batch& batch, const std::vector<Entry>& extra) {
+  if (!model.architecture.causal) return build_row_states(model, batch, extra);
   return PromptForward(model, batch, extra).run();
 }
 
 at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::vector<Entry>& entries,
                        const RowHook& hook) {
   if (entries.empty()) fail(Code::invalid, "No variants to run");
+  if (!model.architecture.causal) return run_copies(model, cache, entries, hook);
   VariantsForward forward(model, cache, hook);
+  for_layers(model, entries, [&](int64_t layer, const Entry* heads_entry, const Entry* neurons_entry) {
+    forward.layer(layer, heads_entry, neurons_entry);
+  });
+  return forward.end();
+}
+
+void for_layers(const Model& model, const std::vector<Entry>& entries,
+                const std::function<void(int64_t, const Entry*, const Entry*)>& each) {
   size_t next = 0;
   for (int64_t layer = entries.front().layer; layer < model.architecture.layers; ++layer) {
     const Entry *heads_entry = nullptr, *neurons_entry = nullptr;
@@ -296,9 +351,8 @@ at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::
       if (place) fail(Code::invalid, "A layer takes one entry per site");
       place = &entries[next];
     }
-    forward.layer(layer, heads_entry, neurons_entry);
+    each(layer, heads_entry, neurons_entry);
   }
-  return forward.end();
 }
 
 }  // namespace attribution

@@ -1,9 +1,6 @@
-#include "instance/store/preconditioner.h"
+#include "instance/store/solvers.h"
 
 #include <array>
-
-#include "instance/store/segment_rows.h"
-#include "instance/store/solvers.h"
 
 namespace attribution {
 namespace {

@@ -1,14 +1,8 @@
-// Where a site's units write to, and which positions are scored.
+// Which positions are scored.
 #include "core/error.h"
 #include "neuron/neuron_scores.h"
 
 namespace attribution {
-
-const Linear& site_output(const Model& model, Site site, int64_t layer) {
-  if (site == Site::pre_activation)
-    fail(Code::unsupported, "A pre-activation does not write to the residual; use the neurons");
-  return model.weights[{site == Site::heads ? Module::attention_output : Module::down, layer}];
-}
 
 ScoredPositions scored_positions(const Model& model, const Batch& batch, const ReadoutTarget& target,
                                  const NeuronOptions& o) {
