@@ -3,6 +3,15 @@
 import { join } from "node:path";
 import { createInstances } from "../../lib/data/instances";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
+import {
+  ablation,
+  breakdown,
+  buildGradientStore,
+  gradientTimesActivation,
+  integratedGradients,
+  queryFeatures,
+  storeSimilarity,
+} from "../../lib";
 import { influence } from "../../lib/instance/influence";
 import { evaluate } from "../../lib/model/evaluate";
 import { fineTune } from "../../lib/model/fine-tune";
@@ -101,4 +110,31 @@ test("fineTune trains one over frozen weights, and what saveModel writes is the 
   await saveModel(tuned, folder);
   using again = await loadModel(folder);
   expect(again.hash).toBe(tuned.hash);
+});
+
+test("neuron methods see the merged weights", async () => {
+  const [apart, merged] = [await open("llama"), await open("llama", "merge")];
+  using _apart = apart.model;
+  using _merged = merged.model;
+  for (const method of [integratedGradients, ablation, gradientTimesActivation]) {
+    const [own, plain] = [await method(apart.model, apart.instances), await method(merged.model, merged.instances)];
+    expect(relativeDifference(own.scores, plain.scores)).toBeLessThan(1e-9);
+  }
+});
+
+test("stores, EK-FAC, DataInf and breakdown take the adapter's parameters", async () => {
+  const { model, instances } = await open("gpt2");
+  using _closed = model;
+  const exact = await gradientSimilarity(model, instances, instances);
+  const { modules, pairs } = await breakdown(model, instances, instances, exact);
+  expect(modules.every((name) => /\.lora[AB]$/.test(name))).toBe(true);
+  for (const { parts, score } of pairs)
+    expect(Array.from(parts).reduce((sum, part) => sum + part, 0)).toBeCloseTo(score, 6);
+  const ekfac = await influence(model, instances, instances, { inverse: "ekfac" });
+  const store = await buildGradientStore(model, instances, fresh(), { rank: 2 });
+  const inf = await storeSimilarity(store, await queryFeatures(model, instances, store), {
+    preconditioner: "dataInf",
+    topK: undefined,
+  });
+  for (const { scores } of [ekfac, inf]) expect(Array.from(scores).every(Number.isFinite)).toBe(true);
 });
