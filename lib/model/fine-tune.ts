@@ -10,7 +10,7 @@ import { newAdapter } from "./adapters/open";
 import { requestedAdapter, type AdapterRequest } from "./adapters/request";
 import { withCheckpoints } from "./checkpoint-folders";
 import { checkLosses } from "./fit";
-import { handleOf, wrapLike } from "./model";
+import { descriptionOf, handleOf, wrapLike } from "./model";
 
 export interface FineTuneOptions extends BatchOptions {
   /** Passes over the training instances. @default 3 (paper: 5) */
@@ -182,7 +182,8 @@ export function fineTuneParams(options: FineTuneOptions, instances: Instances, m
   };
 }
 
-function trainableOf(given: Readonly<Record<string, unknown>>, { architecture }: Model): "all" | "head" | "adapter" {
+function trainableOf(given: Readonly<Record<string, unknown>>, model: Model): "all" | "head" | "adapter" {
+  const { architecture } = descriptionOf(model);
   const trainable = oneOf(given, "trainable", "all", ["all", "head"]);
   if (architecture.adapter === undefined) return trainable;
   if (given["trainable"] !== undefined)

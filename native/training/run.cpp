@@ -74,6 +74,7 @@ TrainingRun::TrainingRun(const Model& base, const Instances& train, const Traini
          o.instance_weights.numel());
   hooks_.dropout = dropout_of(base, o);
   const auto weights = trained_weights(model_, o.trainable);
+  if (o.trainable == Trainable::all) model_.files.clear();  // no weight views a file any more
   int64_t total = 0;
   for (const at::Tensor* weight : weights) total += weight->numel();
   state_.weights = at::empty({total}, model_.options());

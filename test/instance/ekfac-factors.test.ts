@@ -6,6 +6,7 @@ import { selectInstances } from "../../lib/data/instances";
 import { type EkfacOptions, fitEkfac } from "../../lib/instance/ekfac/ekfac-factors";
 import { influence, type InfluenceOptions } from "../../lib/instance/influence";
 import { native } from "../../lib/native";
+import { relativeDifference } from "../model/golden-cases";
 import { open } from "../model/golden-tensors";
 import { refusal } from "../storage/refusal";
 import { type GoldenPair, goldenPair } from "./golden-pair";
@@ -28,7 +29,7 @@ const run = (options: InfluenceOptions) =>
   influence(pair.model, pair.train, pair.queries, { inverse: "ekfac", ...options });
 
 test.each(["float64", "float32"] as const)(
-  "stored factors in %s give the scores of fresh ones, bit for bit",
+  "stored factors in %s give the scores of fresh ones, within the rounding of sums",
   async (dtype) => {
     const { model, train, queries } = await goldenPair(dtype);
     for (const parameters of ["head", "linear"] as const) {
@@ -37,7 +38,8 @@ test.each(["float64", "float32"] as const)(
       const factors = await fitEkfac(model, train, directory, { parameters, seed: 5 });
       const fresh = await influence(model, train, queries, { inverse: "ekfac", ...options });
       const stored = await influence(model, train, queries, { inverse: "ekfac", damping: 0.2, factors: directory });
-      expect(stored.scores).toEqual(fresh.scores);
+      // A map is aligned otherwise, so some processors sum in another order.
+      expect(relativeDifference(stored.scores, fresh.scores)).toBeLessThan(dtype === "float64" ? 1e-12 : 5e-6);
       expect(stored.provenance.options).toEqual(fresh.provenance.options);
       expect(factors).toMatchObject({
         kind: "ekfacFactors",
