@@ -44,10 +44,12 @@ export function axesOf(kind: string): Readonly<Record<string, readonly string[]>
 /** The array's shape by the result's counts; flat where its axes are unknown or it is empty. */
 export function shapeOf(result: object, name: string, length: number): number[] {
   const axes = axesOf(kindOf(result))[name];
-  const shape = axes?.map((axis) => Number((result as Record<string, unknown>)[axis]));
+  const shape = axes?.map((axis) => sizeOf((result as Record<string, unknown>)[axis]));
   return shape !== undefined && shape.reduce((product, size) => product * size, 1) === length ? shape : [length];
 }
 
+/** NaN for what is no number. `Number()` would read its text, which a detached array does not give. */
+const sizeOf = (value: unknown): number => (typeof value === "number" ? value : Number.NaN);
 const isText = (value: unknown) => typeof value === "string";
 const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -88,7 +90,7 @@ const checksByKind: Readonly<Record<string, (result: Record<string, unknown>) =>
     ["train", isCount(train)],
     ["queryIds", isTexts(queryIds, queries)],
     ["trainIds", isTexts(trainIds, train)],
-    ["scores", isArray(scores, "Float32Array", Number(queries) * Number(train))],
+    ["scores", isArray(scores, "Float32Array", sizeOf(queries) * sizeOf(train))],
     ["unit", isText(unit)],
   ],
   neurons: ({
@@ -109,20 +111,20 @@ const checksByKind: Readonly<Record<string, (result: Record<string, unknown>) =>
     ["units", isCount(units)],
     ["site", site === "neurons" || site === "heads" || site === "both"],
     ["instanceIds", isTexts(instanceIds, instances)],
-    ["scores", isArray(scores, "Float32Array", Number(instances) * Number(layers) * Number(units))],
-    ["targetValues", isArray(targetValues, "Float64Array", Number(instances))],
-    ["targetLabels", isArray(targetLabels, "Int32Array", Number(instances))],
-    ["completenessGap", isArray(completenessGap, "Float64Array", 0, Number(instances) * Number(layers))],
-    ["unitErrors", unitErrors === undefined || isArray(unitErrors, "Float64Array", Number(instances) * Number(layers))],
+    ["scores", isArray(scores, "Float32Array", sizeOf(instances) * sizeOf(layers) * sizeOf(units))],
+    ["targetValues", isArray(targetValues, "Float64Array", sizeOf(instances))],
+    ["targetLabels", isArray(targetLabels, "Int32Array", sizeOf(instances))],
+    ["completenessGap", isArray(completenessGap, "Float64Array", 0, sizeOf(instances) * sizeOf(layers))],
+    ["unitErrors", unitErrors === undefined || isArray(unitErrors, "Float64Array", sizeOf(instances) * sizeOf(layers))],
     ["unit", isText(unit)],
   ],
   joint: (result) => {
     const { queries, train, layers, units, neurons, site, pairs, k, queryIds, trainIds } = result;
-    const [all, kept] = [Number(pairs), Number(pairs) * Number(k)];
+    const [all, kept] = [sizeOf(pairs), sizeOf(pairs) * sizeOf(k)];
     const within = (list: unknown, end: number) => (list as Int32Array).every((index) => index >= 0 && index < end);
     const isIndex = (name: string, end: unknown, ...lengths: number[]): readonly [string, boolean] => [
       name,
-      isArray(result[name], "Int32Array", ...lengths) && within(result[name], Number(end)),
+      isArray(result[name], "Int32Array", ...lengths) && within(result[name], sizeOf(end)),
     ];
     const isDouble = (name: string, ...lengths: number[]): readonly [string, boolean] => [
       name,
@@ -133,7 +135,7 @@ const checksByKind: Readonly<Record<string, (result: Record<string, unknown>) =>
       ["train", isCount(train)],
       ["layers", isCount(layers)],
       ["units", isCount(units)],
-      ["neurons", isCount(neurons) && Number(neurons) <= Number(units)],
+      ["neurons", isCount(neurons) && sizeOf(neurons) <= sizeOf(units)],
       ["pairs", isCount(pairs)],
       ["k", isCount(k)],
       ["site", site === "neurons" || site === "heads" || site === "both"],
@@ -141,13 +143,13 @@ const checksByKind: Readonly<Record<string, (result: Record<string, unknown>) =>
       ["trainIds", isTexts(trainIds, train)],
       isIndex("queryIndices", queries, all),
       isIndex("trainIndices", train, all),
-      isIndex("indices", Number(layers) * Number(units), 0, kept),
+      isIndex("indices", sizeOf(layers) * sizeOf(units), 0, kept),
       isDouble("parts", 0, kept),
       isDouble("scores", all),
       isDouble("others", 0, all),
       isDouble("rest", 0, all),
-      isDouble("unitSums", Number(queries) * Number(layers) * Number(units)),
-      isDouble("restSums", Number(queries)),
+      isDouble("unitSums", sizeOf(queries) * sizeOf(layers) * sizeOf(units)),
+      isDouble("restSums", sizeOf(queries)),
       ["unit", isText(result["unit"])],
     ];
   },
