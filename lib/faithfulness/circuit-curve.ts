@@ -3,15 +3,12 @@ import type { CircuitCurve, CircuitPoint } from "../../types/circuits";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution } from "../../types/results";
-import { libtorchVersion } from "../native";
-import { shownBaseline } from "../neuron/baseline";
-import { shownTarget, targetOf, targetWords } from "../neuron/target";
+import { targetWords } from "../neuron/target";
 import { oneOf, onlyKnown } from "../options";
 import { pacedBy } from "../pacing";
-import { provenance } from "../provenance";
 import { pacedBootstrapOf } from "../statistics";
 import { fractionsOf } from "./fraction-curve";
-import { endsOf, faithfulnessOf, type KeptOptions, keptOptionNames, keptUnits } from "./kept-units";
+import { endsOf, faithfulnessOf, type KeptOptions, keptOptionNames, keptUnits, provenanceOf } from "./kept-units";
 
 export interface CircuitCurveOptions extends KeptOptions {
   /** Shares k of the site's units, within 0–1. @default [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] */
@@ -60,7 +57,6 @@ export async function circuitCurve(
     return Object.freeze({ fraction, units: sizes[at], faithfulness, randomFaithfulness });
   });
   const [cpr, cmd, randomCpr, randomCmd] = estimates.slice(2 * fractions.length);
-  const shown = { fractions, per, order: kept.order, controls: kept.controls, seed: kept.seed };
   return Object.freeze({
     test: "circuit",
     site: attribution.site,
@@ -71,18 +67,11 @@ export async function circuitCurve(
     randomCmd,
     ...ends,
     unit: targetWords(given),
-    provenance: provenance({
-      method: "circuitCurve",
-      options: {
-        ...shown,
-        baseline: shownBaseline(options?.baseline),
-        ...shownTarget(targetOf(given, instances)),
-        attribution: attribution.provenance.method,
-      },
-      model,
-      data: { instances },
-      libtorch: libtorchVersion(),
-    }),
+    provenance: provenanceOf(
+      "circuitCurve",
+      { fractions, per },
+      { model, instances, attribution, kept, given, options },
+    ),
   });
 }
 

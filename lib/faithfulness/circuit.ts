@@ -3,15 +3,20 @@ import type { Circuit } from "../../types/circuits";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
 import type { NeuronAttribution, RankedPart } from "../../types/results";
-import { libtorchVersion } from "../native";
-import { shownBaseline } from "../neuron/baseline";
-import { shownTarget, targetOf, targetWords } from "../neuron/target";
+import { targetWords } from "../neuron/target";
 import { leastAboveZero, number, oneOf, onlyKnown } from "../options";
 import { descendingOrder } from "../ordering";
 import { pacedBy } from "../pacing";
-import { provenance } from "../provenance";
 import { pacedBootstrapOf } from "../statistics";
-import { endsOf, faithfulnessOf, type Kept, type KeptOptions, keptOptionNames, keptUnits } from "./kept-units";
+import {
+  endsOf,
+  faithfulnessOf,
+  type Kept,
+  type KeptOptions,
+  keptOptionNames,
+  keptUnits,
+  provenanceOf,
+} from "./kept-units";
 
 export interface CircuitOptions extends KeptOptions {
   /** The share of the behaviour that the circuit must carry, f ≥ share. @default 0.8 */
@@ -64,7 +69,6 @@ export async function circuit(
     pacedBy(options?.signal),
     { seed: kept.seed },
   );
-  const shown = { share, search, order: kept.order, controls: kept.controls, seed: kept.seed };
   return Object.freeze({
     kind: "circuit",
     site: attribution.site,
@@ -75,18 +79,7 @@ export async function circuit(
     randomFaithfulness: estimate[1],
     ...ends,
     unit: targetWords(given),
-    provenance: provenance({
-      method: "circuit",
-      options: {
-        ...shown,
-        baseline: shownBaseline(options?.baseline),
-        ...shownTarget(targetOf(given, instances)),
-        attribution: attribution.provenance.method,
-      },
-      model,
-      data: { instances },
-      libtorch: libtorchVersion(),
-    }),
+    provenance: provenanceOf("circuit", { share, search }, { model, instances, attribution, kept, given, options }),
   });
 }
 

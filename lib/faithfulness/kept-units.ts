@@ -2,13 +2,16 @@
 import type { CallOptions } from "../../types/common";
 import type { Instances } from "../../types/data";
 import type { Model } from "../../types/model";
-import type { NeuronAttribution } from "../../types/results";
+import type { NeuronAttribution, Provenance } from "../../types/results";
 import { AttributionError } from "../errors";
 import { checkFit } from "../model/fit";
+import { libtorchVersion } from "../native";
+import { shownBaseline } from "../neuron/baseline";
 import { changeUnits } from "../neuron/changed-units";
-import { targetOf, targetOptionNames, type TargetOptions } from "../neuron/target";
+import { shownTarget, targetOf, targetOptionNames, type TargetOptions } from "../neuron/target";
 import { integer, oneOf, seedOf } from "../options";
 import { descendingOrder } from "../ordering";
+import { provenance } from "../provenance";
 import { createRandom } from "../random";
 import { requireNeuronAttribution } from "../results/require";
 import { rowScores } from "../results/top";
@@ -162,4 +165,35 @@ export function endsOf(all: Float64Array, none: Float64Array): { readonly all: n
       `Expected units that matter, but F is ${ends.all} with all of the site's units and ${ends.none} with none. Choose another target, baseline or site`,
     );
   return ends;
+}
+
+/** How a circuit or its curve was made; `own` are the options that only one of them has. */
+export function provenanceOf(
+  method: "circuit" | "circuitCurve",
+  own: Readonly<Record<string, unknown>>,
+  made: {
+    readonly model: Model;
+    readonly instances: Instances;
+    readonly attribution: NeuronAttribution;
+    readonly kept: Kept;
+    readonly given: Readonly<Record<string, unknown>>;
+    readonly options: KeptOptions | undefined;
+  },
+): Provenance {
+  const { model, instances, attribution, kept, given, options } = made;
+  return provenance({
+    method,
+    options: {
+      ...own,
+      order: kept.order,
+      controls: kept.controls,
+      seed: kept.seed,
+      baseline: shownBaseline(options?.baseline),
+      ...shownTarget(targetOf(given, instances)),
+      attribution: attribution.provenance.method,
+    },
+    model,
+    data: { instances },
+    libtorch: libtorchVersion(),
+  });
 }

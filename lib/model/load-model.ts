@@ -48,25 +48,23 @@ export type AdapterForm = "apart" | "merge";
 export const adapterForms: readonly AdapterForm[] = ["apart", "merge"];
 
 const optionNames = [
-  ...[
-    "dtype",
-    "device",
-    "head",
-    "padToken",
-    "seed",
-    "revision",
-    "base",
-    "adapter",
-    "tokenizer",
-    "signal",
-    "onProgress",
-  ],
+  "dtype",
+  "device",
+  "head",
+  "padToken",
+  "seed",
+  "revision",
+  "base",
+  "adapter",
+  "tokenizer",
+  "signal",
+  "onProgress",
 ];
 
 /**
  * Loads a model from a directory (config.json with safetensors or pytorch_model.bin, one file or sharded), from a GGUF file
- * (Llama, Qwen2, Qwen3, OLMo 2, Phi-3; with the tokenizer in it; of several parts the first), or by an id on the Hugging Face hub ("owner/name", or
- * "owner/name/file.gguf"). A path that exists wins. What the cache holds is used as it is; else the files that are needed are
+ * (Llama, Qwen2, Qwen3, OLMo 2, Phi-3; with the tokenizer in it; of several parts the first), or by an id on the Hugging Face hub
+ * ("owner/name", or "owner/name/file.gguf"). A path that exists wins. What the cache holds is used as it is; else the files that are needed are
  * fetched into it, as Python's huggingface_hub does (HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE). Weights that
  * are unread, unfilled, of another shape or not finite, settings that cannot be honoured and families that are unknown are
  * refused by name.

@@ -17,7 +17,7 @@ export interface ModelDescription {
   readonly device: Device;
   /** Where the weights were fetched from. */
   readonly source?: ModelSource;
-  /** Where it was loaded from, an absolute path or a hub id; absent where it was made. */
+  /** Where the weights lie, of a model with an adapter its base's: an absolute path or a hub id; absent where they lie nowhere. */
   readonly location?: string;
 }
 
@@ -84,8 +84,10 @@ export function descriptionOf(model: Model): ModelDescription {
   return ownedOf(model).description;
 }
 
-/** A model with other weights and otherwise as `model`, for example its fine-tuned copy. */
-export function wrapLike(model: Model, info: NativeModelInfo): Model {
-  const { source: _source, ...description } = ownedOf(model).description;
-  return wrapModel(info, description);
+/** A model with other weights and otherwise as `model`: its fine-tuned copy, or itself with or without an adapter. */
+export function wrapLike(model: Model, info: NativeModelInfo, architecture = model.architecture): Model {
+  const { source: _source, location, ...description } = ownedOf(model).description;
+  // Other weights lie nowhere yet; an adapter's base is still the one that lies there.
+  const base = architecture.adapter === undefined || location === undefined ? {} : { location };
+  return wrapModel(info, { ...description, ...base, architecture });
 }

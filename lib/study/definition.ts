@@ -143,7 +143,6 @@ export const definitionSchema = z
 export type Definition = z.infer<typeof definitionSchema>;
 export type ModelDefinition = Definition["models"][number];
 export type DataDefinition = Definition["data"][number];
-export type MethodDefinition = Definition["instanceMethods"][number] | Definition["neuronMethods"][number];
 
 /** The published JSON schema of study.json. */
 export function definitionJsonSchema(): object {

@@ -1,4 +1,5 @@
 // Methods: neuron scores, changed units, fine-tuning.
+#include "addon/architecture_values.h"
 #include "addon/exports.h"
 #include "addon/job.h"
 #include "addon/values.h"

@@ -2,6 +2,7 @@
 #include <ATen/Context.h>
 #include <ATen/Version.h>
 
+#include "addon/architecture_values.h"
 #include "addon/exports.h"
 #include "addon/job.h"
 #include "addon/values.h"

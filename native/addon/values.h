@@ -41,7 +41,6 @@ T choice_field(const Napi::Object& object, const char* name, const std::map<std:
   return found->second;
 }
 
-Architecture architecture_of(const Napi::Object& object);
 std::vector<WeightSource> weights_of(const Napi::Value& value);
 at::ScalarType dtype_field(const Napi::Object& object);
 /// Copies the arrays, as int32_field does.

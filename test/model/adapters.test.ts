@@ -1,5 +1,6 @@
 // LoRA adapters made by PEFT (test/golden/adapters.py): losses, logits, exact gradients of A and B, influence; and what fineTune
 // trains and saveModel writes.
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInstances } from "../../lib/data/instances";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
@@ -110,6 +111,23 @@ test("fineTune trains one over frozen weights, and what saveModel writes is the 
   await saveModel(tuned, folder);
   using again = await loadModel(folder);
   expect(again.hash).toBe(tuned.hash);
+});
+
+test("a saved adapter names the base that lies on the disk, and none where the base was tuned before", async () => {
+  const directory = join(golden, "llama");
+  using base = await loadModel(directory);
+  const train = createInstances({ kind: "causalLM", rows: rowsOf(await goldenTensors("llama", "golden.safetensors")) });
+  const adapter = { rank: 1, targets: "mlp" } as const;
+  const namedBy = async (model: Model): Promise<unknown> => {
+    using adapted = await fineTune(model, train, { epochs: 1, adapter });
+    const folder = fresh();
+    await saveModel(adapted, folder);
+    const config = JSON.parse(await readFile(join(folder, "adapter_config.json"), "utf8")) as Record<string, unknown>;
+    return config["base_model_name_or_path"];
+  };
+  expect(await namedBy(base)).toBe(directory);
+  using tuned = await fineTune(base, train, { epochs: 1 });
+  expect(await namedBy(tuned)).toBeNull();
 });
 
 test("neuron methods see the merged weights", async () => {

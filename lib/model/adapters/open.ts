@@ -11,7 +11,7 @@ import type { CallOptions } from "../../../types/common";
 import type { Model } from "../../../types/model";
 import type { HeadRequest } from "../config/head";
 import { familyOf } from "../families";
-import { descriptionOf, handleOf, wrapModel } from "../model";
+import { handleOf, wrapLike } from "../model";
 import type { AdapterConfig } from "./config";
 import { planAdapter } from "./tensors";
 
@@ -26,14 +26,13 @@ export async function openAdapter(
   call: CallOptions,
 ): Promise<Model> {
   requireCausal(base.architecture);
-  const description = descriptionOf(base);
   const tensors = await adapterTensors(directory);
   const { architecture, weights } = planAdapter(config, familyOf(base.config), base.architecture, tensors);
   const info = await runNative(
     (control) => native().addAdapter(handleOf(base), { architecture, weights, seed: -1 }, control),
     call,
   );
-  return wrapModel(info, { ...description, architecture });
+  return wrapLike(base, info, architecture);
 }
 
 /** A new adapter over a model, which may be closed afterwards: A drawn, B = 0. */
@@ -48,7 +47,7 @@ export async function newAdapter(
     (control) => native().addAdapter(handleOf(model), { architecture, weights: [], seed }, control),
     call,
   );
-  return wrapModel(info, { ...descriptionOf(model), architecture });
+  return wrapLike(model, info, architecture);
 }
 
 function requireCausal({ causal, family }: Architecture): void {
@@ -63,7 +62,7 @@ function requireCausal({ causal, family }: Architecture): void {
 export async function mergeAdapter(model: Model, call: CallOptions): Promise<Model> {
   const { adapter: _adapter, ...architecture } = model.architecture;
   const info = await runNative((control) => native().mergeAdapter(handleOf(model), control), call);
-  return wrapModel(info, { ...descriptionOf(model), architecture });
+  return wrapLike(model, info, architecture);
 }
 
 async function adapterTensors(directory: string): Promise<ListedTensor[]> {

@@ -29,6 +29,23 @@ export const bertModules = {
   "layers.{i}.mlpNorm": "encoder.layer.{i}.output.LayerNorm",
 } as const;
 
+/** Blocks that normalise their sums, with biases everywhere, which DistilBERT shares. */
+export const bertBlocks = {
+  ...plain,
+  causal: false,
+  norm: "layer",
+  normOrder: "post",
+  finalNorm: false,
+  embeddingNorm: true,
+  position: "learned",
+  queryKeyValue: "separate",
+  queryKeyValueBias: true,
+  attentionOutputBias: true,
+  mlpBias: true,
+  tiedOutput: true,
+  outputBias: true,
+} as const;
+
 export const bert: Family = {
   modelType: "bert",
   maskedLM: "BertForMaskedLM",
@@ -81,33 +98,21 @@ export function bertBody(config: Config, defaults: BertDefaults): Body {
   const headSize = wholeHeads(hidden, heads);
   const offset = defaults.offset ?? 0;
   return {
-    ...plain,
+    ...bertBlocks,
     vocabulary: count(config, ["vocab_size"], defaults.vocabulary),
     hidden,
     layers,
     heads,
     keyValueHeads: heads,
     headSize,
-    causal: false,
     attention: sameAttention(layers, headSize),
     intermediate: count(config, ["intermediate_size"], 3072),
     positions: count(config, ["max_position_embeddings"], defaults.positions) - offset,
     positionOffset: offset,
     embeddingSize: hidden,
     tokenTypes: count(config, ["type_vocab_size"], defaults.types),
-    norm: "layer",
     normEpsilon: epsilon(config, "layer_norm_eps", defaults.epsilon),
-    normOrder: "post",
-    finalNorm: false,
-    embeddingNorm: true,
-    position: "learned",
     activation: activation(config, "hidden_act", "gelu"),
-    queryKeyValue: "separate",
-    queryKeyValueBias: true,
-    attentionOutputBias: true,
-    mlpBias: true,
-    tiedOutput: true,
-    outputBias: true,
     dropout: {
       embedding: dropout(config, "hidden_dropout_prob", 0.1),
       attention: dropout(config, "attention_probs_dropout_prob", 0.1),

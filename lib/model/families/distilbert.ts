@@ -1,6 +1,7 @@
 // DistilBERT: BERT's blocks without token types and without pooler, under other names.
 import { activation, count, dropout, layerCount, onlyNeutral, wholeHeads, type Config } from "../config/config-reader";
-import { plain, sameAttention, type Body, type Family } from "./family";
+import { bertBlocks } from "./bert";
+import { sameAttention, type Body, type Family } from "./family";
 
 export const distilbert: Family = {
   modelType: "distilbert",
@@ -41,31 +42,19 @@ function readBody(config: Config): Body {
   const headSize = wholeHeads(hidden, heads);
   const kind = activation(config, "activation", "gelu");
   return {
-    ...plain,
+    ...bertBlocks,
     vocabulary: count(config, ["vocab_size"], 30522),
     hidden,
     layers,
     heads,
     keyValueHeads: heads,
     headSize,
-    causal: false,
     attention: sameAttention(layers, headSize),
     intermediate: count(config, ["hidden_dim"], 4 * 768),
     positions: count(config, ["max_position_embeddings"], 512),
     embeddingSize: hidden,
-    norm: "layer",
     normEpsilon: 1e-12,
-    normOrder: "post",
-    finalNorm: false,
-    embeddingNorm: true,
-    position: "learned",
     activation: kind,
-    queryKeyValue: "separate",
-    queryKeyValueBias: true,
-    attentionOutputBias: true,
-    mlpBias: true,
-    tiedOutput: true,
-    outputBias: true,
     dropout: {
       embedding: dropout(config, "dropout", 0.1),
       attention: dropout(config, "attention_dropout", 0.1),

@@ -1,8 +1,7 @@
 // In a causal model, units changed at the readout position leave every earlier position as it was. One forward keeps
 // the keys and values of the prefix and the readout position's states in every layer. A changed model is then a
 // one-token row that enters at its layer and runs with all the others. Without causality it is a copy of its whole row
-// (row_copies.cpp). Shapes: [row, variant, feature], `row` a row
-// of the batch, `variant` a change of it.
+// (row_copies.cpp). Shapes: [row, variant, feature], `row` a row of the batch, `variant` a change of it.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -65,34 +64,13 @@ PrefixCache build_cache(const Model& model, const Batch& batch, const std::vecto
 /// Bytes that a cache of such a batch takes.
 int64_t cache_bytes(const Architecture& architecture, at::ScalarType dtype, int64_t rows, int64_t longest);
 
-/// The heads and pre-activations at the readout position, and the heads' projection, are taken as the forward passes
-/// them.
-Hooks recorder(CachedLayer& layer, const at::Tensor& readout);
-struct MlpSource;
-/// Keeps the readout's neurons, where they go and what comes out of their projection; the block's output.
-at::Tensor recorded_mlp(const Model& model, int64_t index, CachedLayer& layer, const MlpSource& source,
-                        const at::Tensor& readout, const Hooks& hooks);
-/// The readout position's residual after the attention, of variants that enter at the heads, [row, variant, hidden].
-at::Tensor heads_enter(const Model& model, const CachedLayer& cached, const Entry& entry);
-/// The block's output there for variants that enter at the neurons already projected.
-at::Tensor projected_enter(const Model& model, const CachedLayer& cached, const Entry& entry);
-
 /// Sees the site's values of all variants under way, [row, variant, width] (entered ones first to last), before they go
 /// on. Not called for variants at the site where they enter.
 using RowHook = std::function<at::Tensor(Site, int64_t layer, const at::Tensor&)>;
-
-/// Calls `each` for the first entry's layer and those above, with the entries at its heads and at its neurons, if any.
-void for_layers(const Model& model, const std::vector<Entry>& entries,
-                const std::function<void(int64_t layer, const Entry* heads, const Entry* neurons)>& each);
 
 /// Runs all variants to the end: what the head reads, [row, variant, embedding], variants in the order of `entries`,
 /// which must be sorted by layer, heads before neurons. Differentiable in the entries' values.
 at::Tensor run_entries(const Model& model, const PrefixCache& cache, const std::vector<Entry>& entries,
                        const RowHook& hook = {});
-
-/// Without causality (row_copies.cpp): the states of all tokens in every layer, and the variants as copies of rows.
-PrefixCache build_row_states(const Model& model, const Batch& batch, const std::vector<Entry>& extra);
-at::Tensor run_copies(const Model& model, const PrefixCache& cache, const std::vector<Entry>& entries,
-                      const RowHook& hook);
 
 }  // namespace attribution

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "model/attention.h"
-#include "model/prefix/prefix_cache.h"
+#include "model/prefix/entries.h"
 #include "model/transformer.h"
 
 namespace attribution {
@@ -65,8 +65,7 @@ class CopiesForward {
     if (entry.projected) return projected_enter(model_, cached, entry);
     const at::Tensor values = entry.site == Site::neurons ? entry.values : activate(model_.architecture, entry.values);
     const at::Tensor mid = cached.mid.unsqueeze(1).expand({-1, values.size(1), -1});
-    return after_mlp(model_, entry.layer, mid.reshape({-1, mid.size(2)}), {values.reshape({-1, values.size(2)})}, {})
-        .view(mid.sizes());
+    return unflat(after_mlp(model_, entry.layer, flat(mid), {flat(values)}, {}), rows_);
   }
 
   at::Tensor hooked(Site site, int64_t index, const at::Tensor& x) {
