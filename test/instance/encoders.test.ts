@@ -1,11 +1,18 @@
-// Instance methods on encoders: EK-FAC of the module before the projection against factors made by hand, and a gradient store.
+// Instance methods on encoders: EK-FAC of the module before the projection against factors made by hand, a gradient store, scores taken
+// apart, and the training run.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { marginal } from "../../lib/alignment/marginal";
 import { readoutStates } from "../../lib/model/capture";
+import { evaluate } from "../../lib/model/evaluate";
+import { fineTune } from "../../lib/model/fine-tune";
+import { breakdown } from "../../lib/instance/breakdown";
 import { buildGradientStore } from "../../lib/instance/gradient-store";
 import { gradientSimilarity } from "../../lib/instance/gradient-similarity";
 import { influence } from "../../lib/instance/influence";
+import { jointAttribution } from "../../lib/instance/joint";
+import { trainingInfluence } from "../../lib/instance/training-influence";
 import { queryFeatures, storeSimilarity } from "../../lib/instance/store/scores";
 import { openEncoder } from "../model/encoder-golden";
 import { relativeDifference } from "../model/golden-cases";
@@ -62,4 +69,41 @@ test("a store of an encoder's gradients has the inner products of the gradients 
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+});
+
+test.each(["bert-masked", "roberta-classification", "modernbert-mean"])(
+  "a score comes apart by module into the scores of the modules alone, and by unit into itself: %s",
+  async (name) => {
+    const { model, instances } = await openEncoder(name, { dtype: "float64" });
+    using _closing = model;
+    const exact = await gradientSimilarity(model, instances, instances, { parameters: "linear" });
+    const { modules, pairs } = await breakdown(model, instances, instances, exact, { by: "module", pairs: [[0, 1]] });
+    const alone: number[] = [];
+    for (const module of modules)
+      alone.push((await gradientSimilarity(model, instances, instances, { parameters: [module] })).scores[1]);
+    expect(relativeDifference(pairs[0].parts, alone)).toBeLessThan(1e-6);
+    const joint = await jointAttribution(model, instances, instances, exact);
+    expect(relativeDifference(marginal(joint, "instances").scores, exact.scores)).toBeLessThan(1e-6);
+  },
+);
+
+test("the influence of training instances on an encoder is the change that another weight makes", async () => {
+  const { model, instances } = await openEncoder("bert-masked", { dtype: "float64" });
+  using _closing = model;
+  const options = { epochs: 2, learningRate: 0.05, optimizer: "sgd", dropout: false, batchSize: 2, seed: 1 } as const;
+  const { scores } = await trainingInfluence({ model, train: instances, options }, instances, { reduction: "sum" });
+  const h = 1e-4;
+  const lossesWith = async (weight: number): Promise<Float32Array | Float64Array> => {
+    const instanceWeights = Array.from({ length: instances.size }, (_, i) => (i === 1 ? weight : 1));
+    using tuned = await fineTune(model, instances, { ...options, instanceWeights });
+    return (await evaluate(tuned, instances)).losses;
+  };
+  const [above, below] = [await lossesWith(1 + h), await lossesWith(1 - h)];
+  const wanted = Array.from(above, (loss, query) => -(loss - below[query]) / (2 * h));
+  expect(
+    relativeDifference(
+      wanted.map((_, query) => scores[query * instances.size + 1]),
+      wanted,
+    ),
+  ).toBeLessThan(1e-4);
 });
